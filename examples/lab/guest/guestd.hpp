@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The verbs of guestd: one function each, given the words after the verb, giving the exit status.
+#pragma once
+
+#include <string>
+#include <vector>
+
+int serve(const std::vector<std::string>& words);
+int probe(const std::vector<std::string>& words);
+int writes(const std::vector<std::string>& words);
+int ask(const std::vector<std::string>& words);
+int check(const std::vector<std::string>& words);

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/error.hpp"
+
+#include <array>
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+namespace umbra::base {
+namespace {
+
+constexpr std::array<std::pair<Kind, std::string_view>, 14> kind_names{{
+    {Kind::usage, "usage"},
+    {Kind::invalid, "invalid"},
+    {Kind::not_found, "not_found"},
+    {Kind::unreachable, "unreachable"},
+    {Kind::refused, "refused"},
+    {Kind::busy, "busy"},
+    {Kind::no_space, "no_space"},
+    {Kind::corrupt, "corrupt"},
+    {Kind::unsupported, "unsupported"},
+    {Kind::timeout, "timeout"},
+    {Kind::cancelled, "cancelled"},
+    {Kind::interrupted, "interrupted"},
+    {Kind::io, "io"},
+    {Kind::internal, "internal"},
+}};
+
+}  // namespace
+
+std::string_view to_string(Kind kind) {
+  for (const auto& [value, name] : kind_names) {
+    if (value == kind) return name;
+  }
+  return "internal";
+}
+
+Kind kind_from_string(std::string_view name) {
+  for (const auto& [value, known] : kind_names) {
+    if (known == name) return value;
+  }
+  return Kind::internal;
+}
+
+Error::Error(Kind kind, std::string message, std::string hint)
+    : m_kind(kind), m_message(std::move(message)), m_hint(std::move(hint)) {
+  render();
+}
+
+Error& Error::add_context(std::string context) {
+  m_context.push_back(std::move(context));
+  render();
+  return *this;
+}
+
+Error& Error::set_hint(std::string hint) {
+  m_hint = std::move(hint);
+  return *this;
+}
+
+void Error::render() {
+  m_what.clear();
+  for (auto it = m_context.rbegin(); it != m_context.rend(); ++it) m_what += *it + ": ";
+  m_what += m_message;
+}
+
+Error from_errno(int error_number, std::string_view what) {
+  const bool full = error_number == ENOSPC || error_number == EDQUOT;
+  const bool absent = error_number == ENOENT;
+  const Kind kind = full ? Kind::no_space : absent ? Kind::not_found : Kind::io;
+  return Error(kind, std::string(what) + ": " + std::generic_category().message(error_number),
+               full ? "free space on that file system, then run the command again" : "");
+}
+
+}  // namespace umbra::base

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/fd.hpp"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "base/error.hpp"
+
+namespace umbra::base {
+
+UniqueFd& UniqueFd::operator=(UniqueFd&& other) noexcept {
+  if (this != &other) {
+    reset();
+    m_fd = other.release();
+  }
+  return *this;
+}
+
+int UniqueFd::release() { return std::exchange(m_fd, -1); }
+
+void UniqueFd::reset() {
+  if (m_fd >= 0) ::close(m_fd);
+  m_fd = -1;
+}
+
+UniqueFd open_file(const std::filesystem::path& path, int flags, unsigned mode) {
+  const int fd = ::open(path.c_str(), flags | O_CLOEXEC, mode);
+  if (fd < 0) throw from_errno(errno, fmt::format("open {}", path.string()));
+  return UniqueFd(fd);
+}
+
+std::size_t read_full(int fd, std::span<std::byte> buffer, std::string_view what) {
+  std::size_t done = 0;
+  while (done < buffer.size()) {
+    const ssize_t n = ::read(fd, buffer.data() + done, buffer.size() - done);
+    if (n == 0) break;
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      throw from_errno(errno, fmt::format("read {}", what));
+    }
+    done += static_cast<std::size_t>(n);
+  }
+  return done;
+}
+
+void write_all(int fd, std::span<const std::byte> data, std::string_view what) {
+  std::size_t done = 0;
+  while (done < data.size()) {
+    const ssize_t n = ::write(fd, data.data() + done, data.size() - done);
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      throw from_errno(errno, fmt::format("write {}", what));
+    }
+    done += static_cast<std::size_t>(n);
+  }
+}
+
+void write_all(int fd, std::string_view text, std::string_view what) {
+  write_all(fd, std::as_bytes(std::span(text.data(), text.size())), what);
+}
+
+std::string read_text_file(const std::filesystem::path& path, std::size_t limit) {
+  const UniqueFd fd = open_file(path, O_RDONLY);
+  std::string text;
+  char buffer[65536];
+  for (;;) {
+    const std::size_t n = read_full(fd.get(), std::as_writable_bytes(std::span(buffer)), path.string());
+    text.append(buffer, n);
+    if (text.size() > limit) throw Error(Kind::invalid, fmt::format("{} is larger than {} bytes", path.string(), limit));
+    if (n < sizeof buffer) return text;
+  }
+}
+
+void sync_fd(int fd, std::string_view what) {
+  if (::fsync(fd) != 0) throw from_errno(errno, fmt::format("fsync {}", what));
+}
+
+void sync_dir(const std::filesystem::path& dir) {
+  const UniqueFd fd = open_file(dir, O_RDONLY | O_DIRECTORY);
+  sync_fd(fd.get(), dir.string());
+}
+
+void write_file_atomic(const std::filesystem::path& path, std::string_view content, unsigned mode) {
+  std::filesystem::path temporary = path;
+  temporary += fmt::format(".tmp.{}", ::getpid());
+  try {
+    const UniqueFd fd = open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC, mode);
+    write_all(fd.get(), content, temporary.string());
+    sync_fd(fd.get(), temporary.string());
+    if (::rename(temporary.c_str(), path.c_str()) != 0)
+      throw from_errno(errno, fmt::format("rename {} to {}", temporary.string(), path.string()));
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+  sync_dir(path.has_parent_path() ? path.parent_path() : ".");
+}
+
+}  // namespace umbra::base

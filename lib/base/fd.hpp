@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// File descriptors: one owner each, whole reads and writes, and files that appear whole or not at all.
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace umbra::base {
+
+class UniqueFd {
+ public:
+  UniqueFd() = default;
+  explicit UniqueFd(int fd) : m_fd(fd) {}
+  UniqueFd(UniqueFd&& other) noexcept : m_fd(other.release()) {}
+  UniqueFd& operator=(UniqueFd&& other) noexcept;
+  UniqueFd(const UniqueFd&) = delete;
+  UniqueFd& operator=(const UniqueFd&) = delete;
+  ~UniqueFd() { reset(); }
+
+  int get() const { return m_fd; }
+  explicit operator bool() const { return m_fd >= 0; }
+  int release();
+  void reset();
+
+ private:
+  int m_fd = -1;
+};
+
+/// open(2) with O_CLOEXEC; throws with the path named.
+UniqueFd open_file(const std::filesystem::path& path, int flags, unsigned mode = 0644);
+/// Reads up to buffer.size() bytes; fewer only at the end of the file. Retries on EINTR.
+std::size_t read_full(int fd, std::span<std::byte> buffer, std::string_view what);
+void write_all(int fd, std::span<const std::byte> data, std::string_view what);
+void write_all(int fd, std::string_view text, std::string_view what);
+std::string read_text_file(const std::filesystem::path& path, std::size_t limit = 64u << 20);
+void sync_fd(int fd, std::string_view what);
+/// fsync of a folder: makes renames and new names in it durable.
+void sync_dir(const std::filesystem::path& dir);
+/// Writes a temporary file beside `path`, syncs it, renames it over `path`, syncs the folder.
+void write_file_atomic(const std::filesystem::path& path, std::string_view content, unsigned mode = 0644);
+
+}  // namespace umbra::base

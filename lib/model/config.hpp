@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The configuration as plain values, after defaults and checks. adapters/config reads it from TOML.
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/process.hpp"
+#include "model/ids.hpp"
+#include "model/metrics.hpp"
+#include "model/sections.hpp"
+
+namespace umbra::model {
+
+struct HostConfig {
+  HostName name;
+  std::string uri;       ///< as this machine connects
+  std::string peer_uri;  ///< as the other hosts connect for a migration; the same as `uri` where not set
+  std::string images = "/var/lib/libvirt/images";
+  base::Argv receive;      ///< starts the far end on that host; empty: this machine runs it itself
+  std::string nbd_listen;  ///< address of a primary's pull-mode export; empty: a local socket
+  std::map<std::string, std::string> networks;  ///< the others' network -> this host's
+};
+
+enum class After { hibernate, decommission };
+std::string_view to_string(After after);
+
+/// What holds for one VM once every matching [vms."pattern"] is applied.
+struct VmPolicy {
+  Priority priority = Priority::normal;
+  base::Seconds window{1800};
+  base::Seconds rpo{300};
+  std::map<Resource, Fraction> saturation;  ///< where absent, the default of the forecast
+  std::vector<std::string> redirect;        ///< hook executables
+  base::Argv probe;                         ///< health probe; empty: none
+  base::Seconds probe_deadline{10};
+  bool roll_back_on_failed_probe = true;
+  After after = After::hibernate;
+  base::Seconds rollback_window{3600};
+  unsigned retain = 3;                      ///< points kept on the shadow
+  base::Millis downtime_limit{300};         ///< allowed blackout
+  std::optional<ByteRate> bandwidth;        ///< of replication and migration
+  std::vector<HostName> candidates;         ///< empty: every host
+};
+
+struct VmPattern {
+  std::string pattern;  ///< a shell pattern over VM names
+  VmPolicy policy;
+};
+
+/// A kind of ready-made shadow.
+struct Flavour {
+  std::string name;
+  HostName host;
+  ByteCount memory;
+  unsigned vcpus = 1;
+  std::vector<ByteCount> disks;
+  unsigned count = 1;  ///< how many to keep ready
+};
+
+struct MetricsConfig {
+  std::string source = "libvirt";  ///< "libvirt", "prometheus", "trace"
+  std::string url;                 ///< of Prometheus
+  std::string trace;
+  Capacities capacities;
+  base::Seconds keep{14 * 86400.0};
+};
+
+struct PlaceConfig {
+  std::map<std::string, double> weights;  ///< per term; absent: 1
+  Fraction headroom{0.1};                 ///< of a host's memory and CPU to leave free
+};
+
+/// One value and where it came from, for `--show-config`.
+struct Origin {
+  std::string key;
+  std::string value;
+  std::string where;  ///< "/etc/umbra/umbra.toml:12", "--state", "UMBRA_CONNECT", "default"
+};
+
+struct Config {
+  std::string state_dir;
+  std::vector<HostConfig> hosts;
+  std::vector<VmPattern> vms;  ///< in the order of the file; later ones win
+  std::vector<Flavour> pool;
+  MetricsConfig metrics;
+  PlaceConfig place;
+  base::Argv fence;  ///< "{host}" is replaced
+  std::vector<Origin> origins;
+
+  /// The host of that name; Kind::not_found with the known names.
+  const HostConfig& host(const HostName& name) const;
+  /// The policy after every pattern that matches.
+  VmPolicy policy(const VmName& vm) const;
+};
+
+}  // namespace umbra::model

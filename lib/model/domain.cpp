@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/domain.hpp"
+
+namespace umbra::model {
+
+std::string_view to_string(DomainState state) {
+  switch (state) {
+    case DomainState::running: return "running";
+    case DomainState::paused: return "paused";
+    case DomainState::off: return "off";
+    case DomainState::other: return "other";
+  }
+  return "other";
+}
+
+std::string_view to_string(Role role) {
+  switch (role) {
+    case Role::none: return "none";
+    case Role::primary: return "primary";
+    case Role::shadow: return "shadow";
+    case Role::hibernated: return "hibernated";
+  }
+  return "none";
+}
+
+std::optional<Role> role_from_string(std::string_view text) {
+  for (const Role role : {Role::none, Role::primary, Role::shadow, Role::hibernated}) {
+    if (to_string(role) == text) return role;
+  }
+  return std::nullopt;
+}
+
+}  // namespace umbra::model

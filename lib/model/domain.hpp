@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What is known of a virtual machine and of a host, as plain values.
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "model/ids.hpp"
+
+namespace umbra::model {
+
+enum class DomainState { running, paused, off, other };
+std::string_view to_string(DomainState state);
+
+/// What a domain is to Umbra, kept in its libvirt metadata.
+enum class Role { none, primary, shadow, hibernated };
+std::string_view to_string(Role role);
+std::optional<Role> role_from_string(std::string_view text);
+
+struct RoleTag {
+  Role role = Role::none;
+  HostName peer;
+  Epoch epoch;
+  bool operator==(const RoleTag&) const = default;
+};
+
+struct Disk {
+  DiskName name;
+  std::string path;    ///< on its host; empty for a source that is no file
+  std::string format;  ///< "qcow2", "raw", …
+  ByteCount size;      ///< virtual; 0 where not known
+  bool read_only = false;
+  /// Files below `path`, nearest first, as libvirt or the image headers tell them. Empty where not asked for.
+  std::vector<std::string> chain;
+};
+
+struct Nic {
+  std::string mac;
+  std::string network;  ///< bridge or libvirt network
+};
+
+struct Domain {
+  VmName name;
+  Uuid uuid;
+  DomainState state = DomainState::off;
+  bool persistent = true;
+  ByteCount memory;  ///< maximum
+  unsigned vcpus = 1;
+  std::vector<Disk> disks;  ///< writable disks; CD-ROMs and read-only disks are not among them
+  std::vector<Nic> nics;
+  std::vector<std::string> gpus;  ///< "10de:20b5"
+  RoleTag tag;
+  bool agent = false;      ///< a guest agent channel is connected
+  bool snapshots = false;  ///< libvirt knows snapshots: migration would be refused
+  bool job = false;        ///< a backup, block or migration job is under way
+  std::string xml;         ///< the inactive definition, as libvirt gave it
+};
+
+struct HostFacts {
+  HostName name;
+  unsigned cpus = 0;
+  Fraction cpu_used;  ///< of all CPUs, over the last sampling span
+  ByteCount memory;
+  ByteCount memory_free;  ///< what new guests can take
+  std::vector<std::string> networks;
+  std::vector<std::string> gpus;  ///< one entry per free device
+  ByteCount images_free;          ///< on the file system where shadows' layers go; 0 where not known
+  unsigned running = 0;
+  std::string cpu_model;
+  std::string libvirt_version;
+  std::string qemu_version;
+};
+
+/// Libvirt's own answer whether a host can run a VM's CPU.
+struct CpuVerdict {
+  bool usable = true;
+  std::string reason;  ///< where it can't
+};
+
+}  // namespace umbra::model

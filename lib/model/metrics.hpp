@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Samples of use: raw counters as a host gives them, and the fractions of capacity that the history holds.
+
+#include <array>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "model/ids.hpp"
+
+namespace umbra::model {
+
+enum class Resource { cpu, memory, gpu, gpu_memory, net, disk };
+inline constexpr std::array all_resources{Resource::cpu,        Resource::memory, Resource::gpu,
+                                          Resource::gpu_memory, Resource::net,    Resource::disk};
+std::string_view to_string(Resource resource);
+std::optional<Resource> resource_from_string(std::string_view text);
+
+/// One VM's (or, with an empty uuid, one host's) counters at one instant. Absent: not known.
+struct Counters {
+  base::Instant at;
+  HostName host;
+  VmName vm;
+  Uuid uuid;
+  std::string incarnation;  ///< changes when counters start again (the domain's id, the host's boot)
+  double cpus = 1;
+  std::optional<double> cpu_s;  ///< CPU seconds used since its start
+  std::optional<ByteCount> memory_total;
+  std::optional<ByteCount> memory_used;
+  std::optional<ByteCount> net_bytes;   ///< received and sent
+  std::optional<ByteCount> disk_bytes;  ///< read and written
+};
+
+/// Use at one instant, averaged since the sample before. Empty: missing.
+struct Sample {
+  base::Instant at;
+  std::array<std::optional<double>, all_resources.size()> values{};
+  std::optional<double>& operator[](Resource r) { return values[static_cast<std::size_t>(r)]; }
+  const std::optional<double>& operator[](Resource r) const { return values[static_cast<std::size_t>(r)]; }
+};
+
+/// One VM's samples, oldest first.
+struct Series {
+  VmName vm;
+  Uuid uuid;
+  HostName host;
+  std::vector<Sample> samples;
+};
+
+/// What counts as 1.0 for the resources that have no capacity of their own.
+struct Capacities {
+  ByteRate net{125e6};   ///< 1 Gb/s
+  ByteRate disk{200e6};  ///< bytes per second
+};
+
+}  // namespace umbra::model

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Restore points: their shape, their digests, and the root that identifies their contents.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/digest.hpp"
+#include "model/ids.hpp"
+
+namespace umbra::model {
+
+/// Blocks are the unit of digests, of the stream and of the dirty bitmap's granularity.
+inline constexpr std::uint64_t block_size = 65536;
+inline std::uint64_t blocks_in(ByteCount size) { return (size.value + block_size - 1) / block_size; }
+
+/// The name that the memory image bears among a point's parts.
+inline const DiskName memory_part{"memory"};
+
+/// One disk of a point, or its memory image.
+struct Part {
+  DiskName name;
+  ByteCount size;
+  bool is_memory() const { return name == memory_part; }
+  bool operator==(const Part&) const = default;
+};
+
+/// The digests of one part, one per block; an all-zero block has the all-zero digest, never computed or sent.
+struct PartManifest {
+  Part part;
+  std::vector<base::Digest> blocks;
+};
+
+struct Manifest {
+  std::vector<PartManifest> parts;
+};
+
+/// SHA-256 over, part by part in the manifest's order: name, a zero byte, size and block count as 64-bit little-endian,
+/// then the block digests.
+base::Digest root_of(const Manifest& manifest);
+
+struct PointInfo {
+  PointNumber number;
+  base::Digest root;
+  base::Instant taken_at;
+  std::vector<Part> parts;
+  std::vector<std::string> layers;  ///< the file of each part on the shadow's host, in the order of `parts`
+  ByteCount bytes;                  ///< that this point's own layers occupy
+  bool has_memory() const;
+  std::optional<std::string> memory_file() const;
+};
+
+/// What a sender announces before the first block.
+struct PointHeader {
+  ShadowId shadow;
+  VmName vm;
+  PointNumber number;
+  PointNumber parent;        ///< 0: none, blocks not told are zero
+  base::Digest parent_root;  ///< meaningless without a parent
+  base::Instant taken_at;
+  std::vector<Part> parts;
+  std::string activity;  ///< the guest's processes and open files as JSON; empty where not known
+};
+
+struct Mismatch {
+  DiskName disk;
+  std::uint64_t offset = 0;
+  std::string what;
+};
+
+struct VerifyReport {
+  std::uint64_t blocks_read = 0;
+  std::vector<Mismatch> mismatches;
+  bool sound() const { return mismatches.empty(); }
+};
+
+}  // namespace umbra::model

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The sections of the record, one struct per verb's answer. Field by field they are the JSON of schema umbra/1.
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/digest.hpp"
+#include "base/error.hpp"
+#include "model/ids.hpp"
+#include "model/metrics.hpp"
+
+namespace umbra::model {
+
+enum class Priority { critical, high, normal, low };
+std::string_view to_string(Priority priority);
+std::optional<Priority> priority_from_string(std::string_view text);
+
+/// How ready a shadow is, in rising order.
+enum class ShadowLevel { defined, seeded, warm, hot, active };
+std::string_view to_string(ShadowLevel level);
+std::optional<ShadowLevel> level_from_string(std::string_view text);
+
+struct Vm {
+  VmName name;
+  Uuid uuid;
+  HostName host;
+  Priority priority = Priority::normal;
+};
+
+struct Quantiles {
+  double p10 = 0;
+  double p50 = 0;
+  double p90 = 0;
+};
+
+struct ResourceForecast {
+  double now = 0;
+  double threshold = 0.9;
+  std::string threshold_source;  ///< "configured", "default"
+  double p_saturation = 0;       ///< that the maximum over the window reaches the threshold
+  std::optional<Quantiles> saturates_in_s;  ///< absent where saturation is improbable
+  Quantiles peak;
+};
+
+struct Forecast {
+  base::Instant made_at;
+  double within_s = 0;
+  bool trigger = false;
+  std::optional<Resource> binding;  ///< the resource that saturates first; absent where none does
+  std::map<Resource, ResourceForecast> resources;
+  std::string model;
+  double history_s = 0;
+  std::uint64_t samples = 0;
+  std::string source;
+};
+
+struct Placement {
+  HostName host;
+  double score = 0;
+  std::map<std::string, double> terms;
+  double migration_s = 0;
+  std::map<HostName, std::string> rejected;
+  std::vector<HostName> alternatives;  ///< best first
+};
+
+struct ShadowSection {
+  ShadowId id;
+  HostName host;
+  ShadowLevel level = ShadowLevel::defined;
+  bool from_pool = false;
+};
+
+struct Replica {
+  PointNumber point;
+  base::Digest root;
+  base::Instant taken_at;
+  double lag_s = 0;
+  ByteCount dirty;  ///< bytes that the pass had to look at
+  ByteCount sent;   ///< bytes on the wire
+  ByteCount zero;   ///< bytes told as zero ranges
+  bool verified = false;
+  std::string method;  ///< "full", "bitmap", "digest", "frozen"
+  std::string why;     ///< why this method, where it is not the cheapest
+  double duration_s = 0;
+  std::optional<base::Instant> next_due;
+  std::string due_reason;
+};
+
+struct GuestProcess {
+  std::int64_t pid = 0;
+  std::string name;
+  std::int64_t started_ticks = 0;  ///< since the guest's boot
+  auto operator<=>(const GuestProcess&) const = default;
+};
+
+struct GuestActivity {
+  std::vector<GuestProcess> processes;
+  std::uint64_t open_files = 0;
+};
+
+struct StateSection {
+  ShadowLevel level = ShadowLevel::warm;
+  PointNumber point;
+  ByteCount memory;
+  ByteCount sent;
+  std::optional<std::uint64_t> processes;  ///< absent where no agent answers
+  std::optional<std::uint64_t> open_files;
+  double paused_ms = 0;  ///< how long the guest stood still for the instant
+};
+
+struct Decision {
+  bool migrate = false;
+  double net_benefit = 0;  ///< gain - cost, seconds of unmet demand weighted by priority
+  double threshold = 0;
+  double gain = 0;
+  double cost = 0;
+  std::map<std::string, double> inputs;  ///< every number that was used
+  std::vector<std::string> reasons;
+  std::vector<std::string> would_change;  ///< what would have changed the answer
+  std::string model;
+};
+
+struct Phase {
+  std::string name;
+  double ms = 0;
+};
+
+struct Outcome {
+  std::string result;  ///< "switched", "stayed", "rolled_back", "recovered", "planned"
+  std::optional<double> blackout_ms;
+  std::optional<double> blackout_estimate_ms;
+  std::vector<Phase> phases;
+  std::string primary;  ///< "hibernated", "decommissioned"
+  Epoch epoch;
+  HostName host;  ///< where the VM runs now
+  std::vector<std::string> notes;
+};
+
+struct RecordError {
+  base::Kind kind = base::Kind::internal;
+  std::string verb;
+  std::string message;
+  std::string hint;
+};
+
+}  // namespace umbra::model

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ports/point_store.hpp"
+
+#include <array>
+
+namespace umbra::ports {
+
+void ChangeDigest::add(char kind, std::uint64_t a, std::uint64_t b) {
+  std::array<std::byte, 17> bytes{};
+  bytes[0] = static_cast<std::byte>(kind);
+  for (std::size_t i = 0; i < 8; ++i) {
+    bytes[1 + i] = static_cast<std::byte>(a >> (8 * i));
+    bytes[9 + i] = static_cast<std::byte>(b >> (8 * i));
+  }
+  m_hash.update(bytes);
+}
+
+void ChangeDigest::data(std::size_t part, std::uint64_t block, const base::Digest& digest) {
+  add('D', part, block);
+  m_hash.update(digest.bytes);
+}
+
+void ChangeDigest::zero(std::size_t part, std::uint64_t first_block, std::uint64_t count) {
+  add('Z', part, first_block);
+  add('C', count, 0);
+}
+
+}  // namespace umbra::ports

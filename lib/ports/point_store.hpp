@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The restore points of shadows on one host: what `umbra receive` does there. The local adapter keeps them as qcow2
+// layers (adapters/nbd); a remote one speaks the stream to it (adapters/stream).
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "model/points.hpp"
+
+namespace umbra::ports {
+
+/// A point being written. Blocks that are not told are the parent's. Without commit() nothing of it stays.
+class BlockSink {
+ public:
+  virtual ~BlockSink() = default;
+  /// `part` indexes the header's parts; `data` is one block, shorter only at the part's end. Rising per part.
+  virtual void data(std::size_t part, std::uint64_t block, const base::Digest& digest, std::span<const std::byte> data) = 0;
+  virtual void zero(std::size_t part, std::uint64_t first_block, std::uint64_t count) = 0;
+  /// Checks, syncs, and makes the point visible by one rename. Kind::corrupt where `changes` differs from what came.
+  /// `changes` is SHA-256 over what was told, in order: see ChangeDigest.
+  virtual model::PointInfo commit(const base::Digest& changes) = 0;
+  /// Bytes that left this process or, for a local store, were written.
+  virtual model::ByteCount sent() const = 0;
+};
+
+/// The digest over a point's changes, computed alike at both ends. Per data block: 'D', part, block, digest; per zero
+/// range: 'Z', part, first block, then 'C', count, 0; numbers as 64-bit little-endian.
+class ChangeDigest {
+ public:
+  void data(std::size_t part, std::uint64_t block, const base::Digest& digest);
+  void zero(std::size_t part, std::uint64_t first_block, std::uint64_t count);
+  base::Digest finish() { return m_hash.finish(); }
+
+ private:
+  void add(char kind, std::uint64_t a, std::uint64_t b);
+  base::Sha256 m_hash;
+};
+
+/// Files that became frozen on this host and are, from now on, a point's layers where they lie.
+struct AdoptRequest {
+  model::ShadowId shadow;
+  model::VmName vm;
+  model::PointNumber number;
+  base::Instant taken_at;
+  std::map<model::DiskName, std::string> layers;
+  model::Manifest manifest;
+};
+
+class PointStore {
+ public:
+  virtual ~PointStore() = default;
+
+  /// Makes the shadow's folder with an empty layer per disk and gives their paths. Again with the same disks: the
+  /// same answer. Kind::refused where the folder belongs to another VM.
+  virtual std::map<model::DiskName, std::string> create(const model::ShadowId& shadow, const model::VmName& vm,
+                                                        const std::vector<model::Part>& disks) = 0;
+  /// Hands a pooled, empty shadow to a VM: the folder `from` becomes `to`.
+  virtual std::map<model::DiskName, std::string> claim(const model::ShadowId& from, const model::ShadowId& to,
+                                                       const model::VmName& vm,
+                                                       const std::vector<model::Part>& disks) = 0;
+  /// Removes everything of the shadow; files that it adopted stay. Nothing where it is absent.
+  virtual void drop(const model::ShadowId& shadow) = 0;
+  virtual std::vector<model::ShadowId> shadows() = 0;
+
+  /// Committed points, oldest first; empty where the shadow is absent.
+  virtual std::vector<model::PointInfo> points(const model::ShadowId& shadow) = 0;
+  virtual model::Manifest manifest(const model::ShadowId& shadow, model::PointNumber point) = 0;
+  /// The guest's activity as stored with the point; empty where not known.
+  virtual std::string activity(const model::ShadowId& shadow, model::PointNumber point) = 0;
+  /// Opens the next point. What an earlier, unfinished one left is removed first.
+  virtual std::unique_ptr<BlockSink> begin(const model::PointHeader& header) = 0;
+  /// Reads back and compares with the manifest: the whole chain, or the point's own layers alone.
+  virtual model::VerifyReport verify(const model::ShadowId& shadow, model::PointNumber point, bool own_layers_only) = 0;
+  /// Merges the oldest points until at most `keep` are left (at least 1). Restartable. The number merged.
+  virtual unsigned retain(const model::ShadowId& shadow, unsigned keep) = 0;
+
+  /// Empty writable layers over a point, named for a purpose ("epoch-4", "rehearsal"). Again: the same files as long as
+  /// they are over the same point.
+  virtual std::map<model::DiskName, std::string> raise_top(const model::ShadowId& shadow, model::PointNumber point,
+                                                           const std::string& purpose) = 0;
+  virtual void drop_top(const model::ShadowId& shadow, const std::string& purpose) = 0;
+  virtual void adopt(const AdoptRequest& request) = 0;
+  /// Removes a file that Umbra made beside a disk: its name must contain ".umbra-". Nothing where it is absent.
+  virtual void remove_made(const std::string& path) = 0;
+  /// The files of `path`'s chain, nearest first, `path` itself included.
+  virtual std::vector<std::string> chain(const std::string& path) = 0;
+  virtual model::ByteCount free_space() = 0;
+};
+
+}  // namespace umbra::ports

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The state that survives a run. Losing it loses history, never data.
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "model/domain.hpp"
+#include "model/metrics.hpp"
+#include "model/sections.hpp"
+
+namespace umbra::ports {
+
+struct SampleRow {
+  model::Uuid uuid;
+  model::VmName vm;
+  model::HostName host;
+  model::Sample sample;
+};
+
+/// Samples and the counters they came from. A host's own series has the uuid "host:NAME".
+class HistoryStore {
+ public:
+  virtual ~HistoryStore() = default;
+  virtual void append(std::span<const SampleRow> rows) = 0;
+  /// Oldest first; an unknown uuid gives an empty series.
+  virtual model::Series series(const model::Uuid& uuid, base::Instant since) = 0;
+  virtual std::vector<model::Counters> last_counters() = 0;
+  virtual void put_counters(std::span<const model::Counters> counters) = 0;
+  virtual void forget_before(base::Instant oldest) = 0;
+};
+
+struct ShadowRow {
+  model::Uuid vm_uuid;
+  model::VmName vm;
+  model::ShadowId id;
+  model::HostName primary_host;
+  model::HostName host;
+  model::ShadowLevel level = model::ShadowLevel::defined;
+  bool from_pool = false;
+  std::optional<model::Replica> replica;     ///< of the newest pass
+  std::optional<model::StateSection> state;  ///< of the newest sync
+};
+
+class ShadowRegistry {
+ public:
+  virtual ~ShadowRegistry() = default;
+  virtual void put(const ShadowRow& row) = 0;  ///< inserts or replaces by vm_uuid
+  virtual std::optional<ShadowRow> find(const model::VmName& vm) = 0;
+  virtual std::vector<ShadowRow> all() = 0;
+  virtual void remove(const model::Uuid& vm_uuid) = 0;
+};
+
+struct PoolRow {
+  model::ShadowId id;
+  std::string flavour;
+  model::HostName host;
+};
+
+class PoolRegistry {
+ public:
+  virtual ~PoolRegistry() = default;
+  virtual void put(const PoolRow& row) = 0;
+  virtual std::vector<PoolRow> all() = 0;
+  /// True for exactly one caller: the row is gone then.
+  virtual bool take(const model::ShadowId& id) = 0;
+};
+
+/// Decisions and outcomes, newest last, as the JSON of their record sections.
+class Ledger {
+ public:
+  virtual ~Ledger() = default;
+  virtual void add_section(const model::Uuid& vm, std::string_view section, const std::string& json, base::Instant at) = 0;
+  virtual std::optional<std::string> last_section(const model::Uuid& vm, std::string_view section) = 0;
+  virtual std::vector<std::string> sections(const model::Uuid& vm, std::string_view section, unsigned most) = 0;
+};
+
+enum class StepPhase { intent, done, undone };
+
+/// One line of a walk's journal. `data` is JSON that the step needs to be asked, finished or undone.
+struct JournalEntry {
+  std::string step;
+  StepPhase phase = StepPhase::intent;
+  std::string data;
+  base::Instant at;
+};
+
+struct Walk {
+  std::int64_t id = 0;
+  std::string kind;  ///< "switchover", "rollback"
+  model::VmName vm;
+  model::Uuid uuid;
+  model::HostName from;
+  model::HostName to;
+  model::Epoch epoch;  ///< the one that the walk proposes
+  std::string plan;    ///< JSON
+  std::string state;   ///< "open", "done", "undone"
+  base::Instant started;
+};
+
+/// The journal of switchovers. Every call is on disk, synced, when it returns.
+class Journal {
+ public:
+  virtual ~Journal() = default;
+  virtual std::int64_t open_walk(const Walk& walk) = 0;
+  virtual void append(std::int64_t walk, const JournalEntry& entry) = 0;
+  virtual std::vector<JournalEntry> entries(std::int64_t walk) = 0;
+  virtual void close_walk(std::int64_t walk, const std::string& state) = 0;
+  virtual std::vector<Walk> open_walks() = 0;
+  /// Newest first.
+  virtual std::vector<Walk> walks(const model::Uuid& vm) = 0;
+  /// The newest epoch known for the VM; 0 where it was never activated.
+  virtual model::Epoch epoch(const model::Uuid& vm) = 0;
+  /// Kind::refused where it would not grow.
+  virtual void raise_epoch(const model::Uuid& vm, model::Epoch epoch) = 0;
+};
+
+/// Held as long as it lives; the kernel frees it when the process dies.
+class Lease {
+ public:
+  virtual ~Lease() = default;
+};
+
+class Leases {
+ public:
+  virtual ~Leases() = default;
+  /// The exclusive lease on a VM; Kind::busy where another run holds it after `wait`.
+  virtual std::unique_ptr<Lease> acquire(const model::VmName& vm, base::Millis wait) = 0;
+};
+
+}  // namespace umbra::ports

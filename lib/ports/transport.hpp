@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// How a run reaches blocks: the far end on a host, a backup job's export, a file on a host.
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "model/ids.hpp"
+#include "ports/block_source.hpp"
+#include "ports/hypervisor.hpp"
+#include "ports/point_store.hpp"
+
+namespace umbra::ports {
+
+/// A file on a host, read as a disk. With a qcow2 the whole chain below is read too.
+struct FileExport {
+  std::string path;
+  std::string format = "qcow2";
+  std::optional<std::string> bitmap;  ///< persistent bitmap of that file: `changed` follows it
+  std::optional<std::string> above;   ///< a file of the chain: `changed` is what lies above it
+};
+
+class Transport {
+ public:
+  virtual ~Transport() = default;
+  /// The far end on `host`, started by its configured command. Kind::unreachable where it can't be.
+  virtual std::unique_ptr<PointStore> connect(const model::HostName& host) = 0;
+  virtual std::unique_ptr<BlockSource> open(const NbdExport& nbd) = 0;
+  virtual std::unique_ptr<BlockSource> open(const model::HostName& host, const FileExport& file) = 0;
+};
+
+}  // namespace umbra::ports
