@@ -109,7 +109,8 @@ Forecast forecast_from(const Json& json) {
   f.within_s = required<double>(json, "within_s");
   f.trigger = required<bool>(json, "trigger");
   if (maybe<std::string>(json, "binding")) f.binding = required_name(json, "binding", resource_from_string);
-  for (const auto& [name, value] : required<Json>(json, "resources").items()) {
+  const Json resources = required<Json>(json, "resources");
+  for (const auto& [name, value] : resources.items()) {
     const auto resource = resource_from_string(name);
     if (!resource) throw base::Error(base::Kind::invalid, fmt::format("\"resources\" names an unknown resource: {}", name));
     f.resources[*resource] = resource_from(value);
@@ -136,9 +137,10 @@ Placement placement_from(const Json& json) {
   p.score = optional_or(json, "score", 0.0);
   p.terms = optional_or(json, "terms", std::map<std::string, double>{});
   p.migration_s = optional_or(json, "migration_s", 0.0);
-  for (const auto& [host, reason] : optional_or(json, "rejected", std::map<std::string, std::string>{}))
-    p.rejected[HostName(host)] = reason;
-  for (const auto& host : optional_or(json, "alternatives", std::vector<std::string>{})) p.alternatives.emplace_back(host);
+  const auto rejected = optional_or(json, "rejected", std::map<std::string, std::string>{});
+  for (const auto& [host, reason] : rejected) p.rejected[HostName(host)] = reason;
+  const auto alternatives = optional_or(json, "alternatives", std::vector<std::string>{});
+  for (const auto& host : alternatives) p.alternatives.emplace_back(host);
   return p;
 }
 
@@ -234,7 +236,8 @@ Outcome outcome_from(const Json& json) {
   o.result = required<std::string>(json, "result");
   o.blackout_ms = maybe<double>(json, "blackout_ms");
   o.blackout_estimate_ms = maybe<double>(json, "blackout_estimate_ms");
-  for (const Json& phase : optional_or(json, "phases", Json::array()))
+  const Json phases = optional_or(json, "phases", Json::array());
+  for (const Json& phase : phases)
     o.phases.push_back({required<std::string>(phase, "name"), required<double>(phase, "ms")});
   o.primary = optional_or<std::string>(json, "primary", "");
   o.epoch = {bytes(json, "epoch")};
@@ -252,7 +255,8 @@ Json to_json(const GuestActivity& a) {
 
 GuestActivity activity_from(const Json& json) {
   GuestActivity a;
-  for (const Json& p : optional_or(json, "processes", Json::array()))
+  const Json processes = optional_or(json, "processes", Json::array());
+  for (const Json& p : processes)
     a.processes.push_back({required<std::int64_t>(p, "pid"), optional_or<std::string>(p, "name", ""),
                            optional_or<std::int64_t>(p, "started_ticks", 0)});
   a.open_files = bytes(json, "open_files");
