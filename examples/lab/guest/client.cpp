@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: Apache-2.0
 // What a client of the guest notices: one long TCP session, and writes that were acknowledged to it.
 #include "guestd.hpp"
 #include "net.hpp"

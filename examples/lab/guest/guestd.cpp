@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: Apache-2.0
 // guestd: the one program of a lab guest, and the clients that measure it from outside. See usage below.
 #include "guestd.hpp"
 #include "ring.hpp"

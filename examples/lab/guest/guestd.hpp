@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: Apache-2.0
 // The verbs of guestd: one function each, given the words after the verb, giving the exit status.
 #pragma once
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: Apache-2.0
 // The load that a lab guest puts on its host: pages dirtied at a set rate, processors busy for a set share of the time.
 #pragma once
 

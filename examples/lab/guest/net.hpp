@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: Apache-2.0
 // Small owners and helpers for the lab's guest program: file descriptors, TCP, clocks. Linux only, no dependencies.
 #pragma once
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: Apache-2.0
 // The numbered records that a guest writes to its first disk, so that a lost, reordered or torn write can be proved.
 //
 // From 1 MiB on, up to half of the disk, lie slots of 4096 bytes. Number n (from 1) has the one place (n-1) mod slots,

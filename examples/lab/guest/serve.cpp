@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: Apache-2.0
 // What runs inside the guest. Ports: 7 echo (TCP and UDP); 9 numbered writes, one per line received, answered by the number once it
 // is synced; 10 the newest synced number; 11 one line of JSON about the guest; 12 commands, one per line.
 #include "guestd.hpp"
