@@ -11,6 +11,26 @@ namespace umbra::model {
 
 std::string_view to_string(After after) { return after == After::hibernate ? "hibernate" : "decommission"; }
 
+void VmOverrides::apply_to(VmPolicy& policy) const {
+  const auto set = [](auto& to, const auto& from) {
+    if (from) to = *from;
+  };
+  set(policy.priority, priority);
+  set(policy.window, window);
+  set(policy.rpo, rpo);
+  for (const auto& [resource, threshold] : saturation) policy.saturation[resource] = threshold;
+  set(policy.redirect, redirect);
+  set(policy.probe, probe);
+  set(policy.probe_deadline, probe_deadline);
+  set(policy.roll_back_on_failed_probe, roll_back_on_failed_probe);
+  set(policy.after, after);
+  set(policy.rollback_window, rollback_window);
+  set(policy.retain, retain);
+  set(policy.downtime_limit, downtime_limit);
+  set(policy.bandwidth, bandwidth);
+  set(policy.candidates, candidates);
+}
+
 const HostConfig& Config::host(const HostName& name) const {
   std::vector<std::string> known;
   for (const HostConfig& host : hosts) {
@@ -25,7 +45,7 @@ const HostConfig& Config::host(const HostName& name) const {
 VmPolicy Config::policy(const VmName& vm) const {
   VmPolicy policy;
   for (const VmPattern& pattern : vms) {
-    if (fnmatch(pattern.pattern.c_str(), vm.get().c_str(), 0) == 0) policy = pattern.policy;
+    if (fnmatch(pattern.pattern.c_str(), vm.get().c_str(), 0) == 0) pattern.overrides.apply_to(policy);
   }
   return policy;
 }

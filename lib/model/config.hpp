@@ -46,9 +46,28 @@ struct VmPolicy {
   std::vector<HostName> candidates;         ///< empty: every host
 };
 
+/// What one [vms."pattern"] sets; absent where it leaves what earlier patterns gave.
+struct VmOverrides {
+  std::optional<Priority> priority;
+  std::optional<base::Seconds> window;
+  std::optional<base::Seconds> rpo;
+  std::map<Resource, Fraction> saturation;  ///< resource by resource
+  std::optional<std::vector<std::string>> redirect;
+  std::optional<base::Argv> probe;
+  std::optional<base::Seconds> probe_deadline;
+  std::optional<bool> roll_back_on_failed_probe;
+  std::optional<After> after;
+  std::optional<base::Seconds> rollback_window;
+  std::optional<unsigned> retain;
+  std::optional<base::Millis> downtime_limit;
+  std::optional<ByteRate> bandwidth;
+  std::optional<std::vector<HostName>> candidates;
+  void apply_to(VmPolicy& policy) const;
+};
+
 struct VmPattern {
   std::string pattern;  ///< a shell pattern over VM names
-  VmPolicy policy;
+  VmOverrides overrides;
 };
 
 /// A kind of ready-made shadow.
@@ -84,7 +103,7 @@ struct Origin {
 struct Config {
   std::string state_dir;
   std::vector<HostConfig> hosts;
-  std::vector<VmPattern> vms;  ///< in the order of the file; later ones win
+  std::vector<VmPattern> vms;  ///< in the order of the file; a later one that matches wins, key by key
   std::vector<Flavour> pool;
   MetricsConfig metrics;
   PlaceConfig place;
@@ -93,7 +112,7 @@ struct Config {
 
   /// The host of that name; Kind::not_found with the known names.
   const HostConfig& host(const HostName& name) const;
-  /// The policy after every pattern that matches.
+  /// The defaults, then what each matching pattern sets, in their order.
   VmPolicy policy(const VmName& vm) const;
 };
 

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Words as people type them: the known word that a wrong one was probably meant to be.
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace umbra::base {
+
+/// Letters to insert, remove, replace or swap with their neighbour to make `a` into `b`; upper and lower case are alike.
+std::size_t edit_distance(std::string_view a, std::string_view b);
+
+/// The candidate nearest to `word`, the first of several; nothing where none is near enough to be a slip of the hand
+/// (more than a third of its letters wrong).
+std::optional<std::string> nearest(std::string_view word, const std::vector<std::string>& candidates);
+
+/// `; did you mean "x"?` or nothing: the end of a message about an unknown `word`.
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
+
+}  // namespace umbra::base
