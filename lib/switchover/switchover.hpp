@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The live walk that moves a running guest onto its shadow, and the same walk back. Written against ports alone; the
+// final delta comes from replicate. The steps, in order, are in walk.cpp; what is written down and why it is enough
+// after a crash is in JOURNAL.md. Invariants: never two running; before the move has happened everything is taken
+// back, after it everything is finished; a state that cannot be proved is refused, with the journal left open.
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/cancel.hpp"
+#include "base/clock.hpp"
+#include "model/config.hpp"
+#include "model/ids.hpp"
+#include "model/sections.hpp"
+#include "ports/hypervisor.hpp"
+#include "ports/store.hpp"
+#include "ports/switching.hpp"
+#include "ports/transport.hpp"
+
+namespace umbra::switchover {
+
+/// Where the walk's side effects happen. All must outlive the call.
+struct Ports {
+  ports::Hypervisors& hypervisors;
+  ports::Transport& transport;
+  ports::Journal& journal;
+  ports::ShadowRegistry& registry;
+  ports::Leases& leases;
+  base::Clock& clock;
+  base::CancelToken& cancel;
+  std::vector<ports::Redirector*> redirectors;  ///< those of the VM, in the order in which they are called
+  ports::Probe* probe = nullptr;                ///< none: the move alone counts as success
+};
+
+/// One end of a walk.
+struct Side {
+  model::HostName host;
+  std::string peer_uri;                         ///< its libvirt, as the other side's host reaches it
+  std::map<std::string, std::string> networks;  ///< the others' network -> this host's; others keep their name
+};
+
+/// What holds of a host's configuration for a walk.
+Side side_of(const model::HostConfig& host);
+
+struct Request {
+  model::VmName vm;
+  Side from;  ///< where it runs now
+  Side to;    ///< where its shadow stands
+  model::ShadowId shadow;
+  model::VmPolicy policy;
+  std::string record;  ///< the JSON line that hooks and the probe get on standard input
+};
+
+/// What a walk would do and about what it would cost; nothing was changed to learn it.
+struct Plan {
+  model::Epoch epoch;
+  model::PointNumber newest;         ///< of the shadow, before the final delta
+  model::ByteCount bytes;            ///< about what is to be sent: delta and memory
+  double seconds = 0;                ///< about, from start to running on the shadow
+  double blackout_ms = 0;
+  std::vector<std::string> notes;    ///< what the estimates stand on
+  /// As it would be recorded: result "planned", the steps as phases of 0 ms.
+  model::Outcome as_outcome(const model::HostName& running_on) const;
+};
+
+/// Makes every check of switch_over() and estimates; throws where the walk would be refused.
+Plan plan(const Ports& ports, const Request& request);
+
+/// Moves the VM onto its shadow. Outcome "switched", or "rolled_back" where the probe failed and the policy says so.
+/// Throws Kind::refused, busy, not_found, unsupported or interrupted where nothing was changed; any other kind where the
+/// walk failed and was taken back; Kind::interrupted too where only recover() can go on.
+model::Outcome switch_over(const Ports& ports, const Request& request);
+
+/// The same walk the other way: `request.to` is where the VM ran before the last walk. Redirectors are called to undo.
+/// Kind::refused where there was no such walk or its reverse shadow is gone. Outcome "rolled_back".
+model::Outcome roll_back(const Ports& ports, const Request& request);
+
+/// One interrupted walk and what became of it.
+struct Recovered {
+  model::VmName vm;
+  std::string found;  ///< the step that was under way, and whether it had happened
+  std::string did;    ///< what was finished or taken back
+  model::Outcome outcome;
+};
+
+/// Finishes or takes back every open walk, or that of one VM alone. Asks both hosts; Kind::refused where the truth cannot
+/// be proved (the walk stays open), Kind::busy where another run is on it. Again: nothing is left to do, nothing is said.
+/// Redirectors and probe are called for each walk: where VMs have their own, call once per VM of open_walks().
+std::vector<Recovered> recover(const Ports& ports, const std::optional<model::VmName>& only = std::nullopt);
+
+struct DecommissionRequest {
+  model::VmName vm;
+  model::HostName host;  ///< where the old primary is
+  model::ShadowId shadow;
+  base::Seconds rollback_window{3600};
+  bool force = false;    ///< also within the rollback window
+};
+
+/// Removes the old primary's definition and storage: no roll-back after that. Kind::refused within the rollback window,
+/// while a walk is open, or where anything runs there. Again: nothing is left to do. The outcome's `primary` is
+/// "decommissioned".
+model::Outcome decommission(const Ports& ports, const DecommissionRequest& request);
+
+}  // namespace umbra::switchover

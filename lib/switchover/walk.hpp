@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What all steps of a walk share: the step as a value, the facts read back from the journal, and the two ways through
+// the list. The state is nothing but the fold over the journal's entries, so a walk that recovers knows exactly what
+// the walk that died had written.
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/domain.hpp"
+#include "model/points.hpp"
+#include "model/record_json.hpp"
+#include "switchover/switchover.hpp"
+
+namespace umbra::switchover {
+
+using model::Json;
+using DiskPaths = std::map<model::DiskName, std::string>;
+
+/// What the journal's entries say, step by step.
+struct Facts {
+  // lease
+  DiskPaths frozen;  ///< the disks' files before the walk; from freeze on they never change again
+  model::Role source_role = model::Role::none;
+  // freeze
+  DiskPaths overlays;
+  base::Instant taken_at;
+  bool quiesced = false;
+  // finish
+  model::PointNumber parent;  ///< newest point when the walk began
+  model::PointNumber point;   ///< holds what the frozen files hold; 0 until it is committed
+  base::Digest root;
+  model::ByteCount sent;
+  // prepare
+  std::string purpose;  ///< names the top layer in the point store
+  DiskPaths top;
+  // move
+  bool moved = false;
+  std::optional<double> blackout_ms;
+  // redirect
+  std::optional<bool> healthy;  ///< absent where there is no probe
+  std::vector<std::string> notes;
+
+  void learn(const ports::JournalEntry& entry);
+};
+
+/// One walk under way: its row in the journal, its facts, and the ports.
+class Walk {
+ public:
+  /// Nothing is written: `row` is the journal's, `entries` what it holds of the walk so far.
+  Walk(const Ports& ports, ports::Walk row, Request request, std::vector<ports::JournalEntry> entries);
+
+  const Ports& ports() const { return m_ports; }
+  const ports::Walk& row() const { return m_row; }
+  const Request& request() const { return m_request; }
+  const Facts& facts() const { return m_facts; }
+  bool going_back() const { return m_row.kind == "rollback"; }
+  ports::Hypervisor& source() const { return m_ports.hypervisors.at(m_row.from); }
+  ports::Hypervisor& target() const { return m_ports.hypervisors.at(m_row.to); }
+
+  /// Appends to the journal, synced, and learns it.
+  void write(std::string_view step, ports::StepPhase phase, const Json& data);
+  /// The newest phase written of a step; nothing where it was not begun.
+  std::optional<ports::StepPhase> phase_of(std::string_view step) const;
+  void close(const std::string& state);
+
+  /// Milliseconds from each step's intent to its result.
+  std::vector<model::Phase> phases() const;
+  model::Outcome outcome(const std::string& result) const;
+
+ private:
+  const Ports& m_ports;
+  ports::Walk m_row;
+  Request m_request;
+  std::vector<ports::JournalEntry> m_entries;
+  Facts m_facts;
+};
+
+/// One step of the walk. All but `act` may be called any number of times, by any run.
+struct Step {
+  std::string_view name;
+  /// What the act is about to touch: enough to undo it when nothing else was written.
+  std::function<Json(Walk&)> intend;
+  /// Does it, whole; gives what the later steps need. After the move it may be called again.
+  std::function<Json(Walk&)> act;
+  /// Asks hosts and stores whether it happened.
+  std::function<bool(Walk&)> happened;
+  /// Takes it back, as far as it happened; empty for steps that follow the move.
+  std::function<void(Walk&)> undo;
+};
+
+/// The steps on either side of the irreversible point.
+struct Steps {
+  std::vector<Step> before;  ///< taken back where the walk fails; the last of them is the move
+  std::vector<Step> after;   ///< from here on the guest runs on the shadow: only ever finished
+};
+
+/// freeze finish prepare move | redirect retire reverse. The lease is what the walk itself holds.
+Steps live_steps();
+
+/// The whole walk, with the lease taken and every check made. `kind` is "switchover" or "rollback".
+model::Outcome walk_through(const Ports& ports, const Request& request, const std::string& kind, const Steps& steps);
+/// Finishes or takes back one open walk of the journal; the lease is taken.
+Recovered recover_walk(const Ports& ports, const ports::Walk& row, const Steps& steps);
+
+/// Runs what is left of the steps that follow the move, and closes the walk.
+void finish_forward(Walk& walk, const Steps& steps);
+/// Undoes the steps that were begun, last first, and closes the walk.
+void take_back(Walk& walk, const Steps& steps);
+
+}  // namespace umbra::switchover
