@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The points of shadows in a folder of this host, as qcow2 layers. The folder of one shadow:
+//   shadow.json            the VM it belongs to
+//   empty/DISK.qcow2       what the domain is defined with before the first point
+//   point-000017/          DISK.qcow2 over ../point-000016/DISK.qcow2, memory, PART.digests, point.json
+//   incoming-000018/       a point being written; becomes a point by one rename
+//   top-PURPOSE/DISK.qcow2 writable layers over a point
+// A folder point-N without point.json is no point: it holds files on which newer points stand.
+// One writer at a time: a lock on the shadow's folder; readers take none. Touches only <images>/umbra, and adopted files.
+
+#include <filesystem>
+
+#include "ports/point_store.hpp"
+
+namespace umbra::nbd {
+
+class LocalPoints final : public ports::PointStore {
+ public:
+  /// `images` is the host's folder for disks; "umbra" is made in it when first needed.
+  explicit LocalPoints(std::filesystem::path images);
+
+  std::map<model::DiskName, std::string> create(const model::ShadowId& shadow, const model::VmName& vm,
+                                                const std::vector<model::Part>& disks) override;
+  std::map<model::DiskName, std::string> claim(const model::ShadowId& from, const model::ShadowId& to,
+                                               const model::VmName& vm, const std::vector<model::Part>& disks) override;
+  void drop(const model::ShadowId& shadow) override;
+  std::vector<model::ShadowId> shadows() override;
+
+  std::vector<model::PointInfo> points(const model::ShadowId& shadow) override;
+  model::Manifest manifest(const model::ShadowId& shadow, model::PointNumber point) override;
+  std::string activity(const model::ShadowId& shadow, model::PointNumber point) override;
+  std::unique_ptr<ports::BlockSink> begin(const model::PointHeader& header) override;
+  model::VerifyReport verify(const model::ShadowId& shadow, model::PointNumber point, bool own_layers_only) override;
+  unsigned retain(const model::ShadowId& shadow, unsigned keep) override;
+
+  std::map<model::DiskName, std::string> raise_top(const model::ShadowId& shadow, model::PointNumber point,
+                                                   const std::string& purpose) override;
+  void drop_top(const model::ShadowId& shadow, const std::string& purpose) override;
+  void adopt(const ports::AdoptRequest& request) override;
+  void remove_made(const std::string& path) override;
+  std::vector<std::string> chain(const std::string& path) override;
+  model::ByteCount free_space() override;
+
+ private:
+  std::filesystem::path m_root;  ///< <images>/umbra
+};
+
+}  // namespace umbra::nbd

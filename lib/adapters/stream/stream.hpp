@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Points carried over a pair of pipes: a session with a far end, and a one-way stream. FORMAT.md beside this file gives
+// the bytes. Touches descriptors and one child process; what is stored, and how, is the PointStore's on the far end.
+
+#include <memory>
+
+#include "base/process.hpp"
+#include "ports/point_store.hpp"
+
+namespace umbra::stream {
+
+/// Starts `far_end` and speaks a session with it. Errors of the far end arrive as they were thrown there; one that dies
+/// gives Kind::unreachable with its exit status and the command. Not for several threads at a time, and at most one
+/// point is open at a time.
+std::unique_ptr<ports::PointStore> connect(const base::Argv& far_end);
+
+/// The far end of a session: answers requests until `in_fd` ends. A bad request is answered by an error; a violation of
+/// the protocol ends the session by an exception. The caller ignores SIGPIPE.
+void serve(ports::PointStore& store, int in_fd, int out_fd);
+
+/// Writes one point to `fd`, which it does not own. commit() ends the stream; it can't know what the receiver makes of it,
+/// so its PointInfo has neither root nor layers.
+std::unique_ptr<ports::BlockSink> send_one_way(int fd, const model::PointHeader& header);
+
+/// Reads one point from `fd` into `store`; the shadow is made where it is absent. Nothing stays of a stream that is
+/// torn, damaged, or of an unknown version.
+model::PointInfo receive_one_way(ports::PointStore& store, int fd);
+
+}  // namespace umbra::stream
