@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// xgb: gradient-boosted trees over XGBoost's C interface. Knows no VM and no file: matrices and model bytes in and out.
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace umbra::xgb {
+
+/// Row-major values that the caller keeps alive; NaN is a missing value.
+struct Matrix {
+  std::span<const float> values;
+  std::size_t rows = 0;
+  std::size_t columns = 0;
+};
+
+struct TrainOptions {
+  std::map<std::string, std::string> params;  ///< as XGBoost names them: "max_depth", "objective"
+  unsigned rounds = 100;
+  std::uint32_t seed = 1;
+  unsigned threads = 1;  ///< one thread gives the same model each time
+};
+
+/// A trained model. Move-only. Errors: Kind::invalid for shapes that do not fit or parameters that XGBoost refuses.
+class Booster {
+ public:
+  static Booster train(const Matrix& features, std::span<const float> labels, const TrainOptions& options);
+  /// Kind::corrupt where `model` is no whole model.
+  static Booster load(std::span<const std::byte> model);
+
+  Booster(Booster&&) noexcept;
+  Booster& operator=(Booster&&) noexcept;
+  ~Booster();
+
+  /// One value per row. Kind::invalid where the number of columns is not the model's.
+  std::vector<float> predict(const Matrix& features) const;
+  std::vector<std::byte> save() const;
+  std::size_t columns() const;
+
+ private:
+  struct Handle;
+  explicit Booster(std::unique_ptr<Handle> handle);
+  std::unique_ptr<Handle> m_handle;
+};
+
+/// "1.7.4"
+std::string version();
+
+}  // namespace umbra::xgb

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// place: which host a VM should go to. Pure: what the VM needs and what each host offers come in as values. A host
+// passes every hard check or is rejected with the exact reason; those left are scored by terms that are all shown.
+
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "model/config.hpp"
+#include "model/domain.hpp"
+#include "model/sections.hpp"
+
+namespace umbra::place {
+
+struct Need {
+  model::VmName vm;
+  model::HostName host;  ///< where it runs now
+  model::ByteCount memory;
+  unsigned vcpus = 1;
+  model::Fraction cpu_peak{1.0};  ///< expected peak (p90) as a part of its vCPUs
+  std::vector<std::string> networks;  ///< as its own host names them
+  std::vector<std::string> gpus;      ///< models, one entry per device
+  model::ByteCount disk;              ///< space that the shadow will still take; 0 where it is already there
+  std::optional<model::ByteRate> dirty_rate;  ///< of its memory
+};
+
+/// The need of `domain` on `host`; the peak is the forecast's p90 where there is one. `shadow_disk` as in Need::disk.
+Need need_of(const model::Domain& domain, const model::HostName& host, const std::optional<model::Forecast>& forecast,
+             model::ByteCount shadow_disk);
+
+struct Candidate {
+  model::HostName host;
+  std::optional<std::string> unreachable;  ///< why it could not be asked; the facts are empty then
+  model::HostFacts facts;
+  model::CpuVerdict cpu;
+  std::map<std::string, std::string> networks;  ///< the others' network -> this host's; others keep their name
+  std::optional<model::Fraction> cpu_expected;  ///< forecast of the host's own use; where absent, facts.cpu_used
+  std::optional<model::ByteRate> link;          ///< between the two hosts; 1 Gb/s where not known
+};
+
+/// The best host; ties go to the first by name. Kind::not_found, with every host's reason, where none is left.
+/// Terms: cpu_headroom, memory_headroom, cpu_match, network, gpu, migration, each 0..1; score is their weighted mean.
+model::Placement place(const Need& need, std::span<const Candidate> candidates, const model::PlaceConfig& config);
+
+/// Why `candidate` can't take the VM; nothing where it can.
+std::optional<std::string> objection(const Need& need, const Candidate& candidate, const model::PlaceConfig& config);
+
+/// How long a live migration would take: memory / (link - dirty rate), the sum of the geometric series of pre-copy
+/// rounds; at least one pass, at most 30.
+base::Seconds migration_time(const Need& need, const Candidate& candidate);
+
+struct Staying {
+  bool better_to_move = false;
+  std::string why;
+};
+/// Whether the placed host leaves the VM more room than where it is. `here` is its own host.
+Staying compare_with_staying(const Need& need, const Candidate& here, const Candidate& there);
+
+}  // namespace umbra::place

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// predict: whether, when and in what a VM will run out of room. Pure: values in, values out; the history comes from the
+// caller and the model of one resource stands behind the Forecaster port.
+
+#include <map>
+#include <string>
+
+#include "model/config.hpp"
+#include "model/metrics.hpp"
+#include "model/sections.hpp"
+#include "ports/forecaster.hpp"
+
+namespace umbra::predict {
+
+struct Threshold {
+  model::Fraction value;
+  std::string source;  ///< "configured", "default"
+};
+using Thresholds = std::map<model::Resource, Threshold>;
+
+/// Every resource's threshold: the policy's where it names one, else cpu 0.90, memory 0.92, gpu 0.90, gpu_memory 0.92,
+/// net 0.85, disk 0.90.
+Thresholds thresholds_of(const model::VmPolicy& policy);
+
+struct Question {
+  base::Instant origin;  ///< the present, or an instant of the past in a backtest
+  base::Seconds within{1800};
+  model::Priority priority = model::Priority::normal;
+  std::string source;  ///< where the history came from, for the record
+};
+
+/// The probability from which a VM of that priority triggers. Acting pays where p x cost of a saturation > cost of a
+/// false alarm; a saturation is taken to cost 5 (critical), 3 (high), 2 (normal) and 1.4 (low) false alarms.
+double trigger_probability(model::Priority priority);
+
+/// All resources that have readings. The binding one is, of those whose probability reaches the trigger's, the one
+/// that saturates first. Kind::invalid where no resource has enough recent history.
+model::Forecast forecast(const model::Series& series, const Thresholds& thresholds, const ports::Forecaster& forecaster,
+                         const Question& question);
+
+}  // namespace umbra::predict

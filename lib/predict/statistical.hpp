@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// A forecast from one series alone: level, trend and spread of its recent past.
+
+#include "ports/forecaster.hpp"
+
+namespace umbra::predict {
+
+struct StatisticalOptions {
+  std::size_t min_readings = 12;
+  base::Seconds sustain{30};       ///< saturation is a mean over this long, never one reading
+  base::Seconds persistence{3600}; ///< a trend fades as exp(-ahead/persistence)
+  double lookback_windows = 3;     ///< how far back to look, in windows
+};
+
+/// A straight line by the median of slopes (Theil 1950, Sen 1968) through the longest recent span that a line still
+/// explains. The slope counts in full where it is 4 standard errors from zero and not at all below 2.5; the standard
+/// error allows for autocorrelation by the effective number of readings, n (1-r)/(1+r) (Bayley & Hammersley 1946).
+/// Ahead of the origin the trend is damped (Gardner & McKenzie 1985, in continuous time). Means over `sustain` scatter
+/// about that path as independent Gaussians once the error of the path itself, common to all of them, is given; the
+/// distribution of their maximum and of the first passage over the threshold is the product over the steps, averaged
+/// over that common error. Irregular steps and gaps are taken as they are.
+///
+/// `now` is the newest reading. The times to saturation are quantiles given that it happens within the window; absent
+/// where p_saturation < 0.05. Nothing with fewer than min_readings, or where the newest reading is older than the window.
+class StatisticalForecaster final : public ports::Forecaster {
+ public:
+  explicit StatisticalForecaster(StatisticalOptions options = {}) : m_options(options) {}
+  std::string name() const override { return "statistical/1"; }
+  std::optional<model::ResourceForecast> forecast(const ports::ForecastQuery& query) const override;
+
+ private:
+  StatisticalOptions m_options;
+};
+
+}  // namespace umbra::predict
