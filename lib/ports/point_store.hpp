@@ -65,6 +65,8 @@ class PointStore {
                                                        const std::vector<model::Part>& disks) = 0;
   /// Removes everything of the shadow; files that it adopted stay. Nothing where it is absent.
   virtual void drop(const model::ShadowId& shadow) = 0;
+  /// The same, with the files that it adopted: the disks of a decommissioned primary. Nothing where it is absent.
+  virtual void drop_with_adopted(const model::ShadowId& shadow) = 0;
   virtual std::vector<model::ShadowId> shadows() = 0;
 
   /// Committed points, oldest first; empty where the shadow is absent.
@@ -84,6 +86,8 @@ class PointStore {
   virtual std::map<model::DiskName, std::string> raise_top(const model::ShadowId& shadow, model::PointNumber point,
                                                            const std::string& purpose) = 0;
   virtual void drop_top(const model::ShadowId& shadow, const std::string& purpose) = 0;
+  /// Again with the same number and contents: nothing is done. The shadow's folder is made where there is none, and
+  /// the number may leave a gap to the newest point.
   virtual void adopt(const AdoptRequest& request) = 0;
   /// Removes a file that Umbra made beside a disk: its name must contain ".umbra-". Nothing where it is absent.
   virtual void remove_made(const std::string& path) = 0;
