@@ -250,7 +250,9 @@ Json to_json(const GuestActivity& a) {
   Json processes = Json::array();
   for (const GuestProcess& p : a.processes)
     processes.push_back({{"pid", p.pid}, {"name", p.name}, {"started_ticks", p.started_ticks}});
-  return {{"processes", std::move(processes)}, {"open_files", a.open_files}};
+  Json json = {{"processes", std::move(processes)}, {"open_files", a.open_files}};
+  if (a.uptime_s) json["uptime_s"] = *a.uptime_s;
+  return json;
 }
 
 GuestActivity activity_from(const Json& json) {
@@ -260,6 +262,7 @@ GuestActivity activity_from(const Json& json) {
     a.processes.push_back({required<std::int64_t>(p, "pid"), optional_or<std::string>(p, "name", ""),
                            optional_or<std::int64_t>(p, "started_ticks", 0)});
   a.open_files = bytes(json, "open_files");
+  a.uptime_s = maybe<double>(json, "uptime_s");
   return a;
 }
 

@@ -100,6 +100,7 @@ struct GuestProcess {
 struct GuestActivity {
   std::vector<GuestProcess> processes;
   std::uint64_t open_files = 0;
+  std::optional<double> uptime_s{};  ///< since the guest's boot; absent where the agent can't tell
 };
 
 struct StateSection {

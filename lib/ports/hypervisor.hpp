@@ -117,8 +117,9 @@ class Hypervisor {
   // Change tracking.
   virtual std::vector<model::CheckpointName> checkpoints(const model::VmName& vm) = 0;  ///< oldest first
   virtual void delete_checkpoint(const model::VmName& vm, const model::CheckpointName& name) = 0;
+  /// Kind::corrupt where the bitmap of `since` is gone or inconsistent: the disk must then be read whole.
   virtual std::unique_ptr<BackupJob> begin_backup(const model::VmName& vm, const BackupRequest& request) = 0;
-  /// Ends a backup job that another run left behind; true where there was one.
+  /// Ends a backup job that another run of Umbra left behind; true where there was one, false where a job under way is none.
   virtual bool end_stale_backup(const model::VmName& vm) = 0;
 
   // Layers of a running guest.

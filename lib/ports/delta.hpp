@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The sender's rule, in one place: what must be read so that the shadow's newest point becomes the next one, and the
+// sending of it. Used by replicate (a running guest's backup job), by finish and by sync (frozen files).
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/domain.hpp"
+#include "ports/copy.hpp"
+
+namespace umbra::ports {
+
+/// `umbra-<number>`: its bitmap holds the writes since a moment not later than that point's instant.
+model::CheckpointName checkpoint_of(model::PointNumber point);
+/// The number of one of Umbra's own checkpoints; nothing for another's.
+std::optional<model::PointNumber> point_of(const model::CheckpointName& checkpoint);
+
+enum class Method {
+  full,    ///< everything, there is no point yet
+  bitmap,  ///< what a checkpoint's bitmap tells
+  above,   ///< what lies above the layer that is the newest point
+  digest,  ///< everything is read, what differs from the parent's manifest is sent
+};
+std::string_view to_string(Method method);
+
+struct Choice {
+  Method method = Method::full;
+  std::optional<model::CheckpointName> since;  ///< for bitmap
+  std::string why;  ///< empty where the method is the cheapest
+};
+
+/// `points` are the shadow's, asked from the far end, oldest first; `checkpoints` the primary's; `disks` what is to be
+/// sent (a size of 0 is not known, and taken as unchanged). Any umbra-K with K <= N will do for the newest point N: it
+/// is older than the point, so that its bitmap is a superset.
+Choice choose_method(const std::vector<model::PointInfo>& points, const std::vector<model::CheckpointName>& checkpoints,
+                     const std::vector<model::Disk>& disks);
+
+/// Files of a host that don't change any more while they are read, and the point that they shall become.
+struct FrozenPoint {
+  model::VmName vm;
+  model::HostName host;    ///< where the files lie
+  model::ShadowId shadow;  ///< whose next point it is
+  std::vector<model::Disk> disks;               ///< `path` is the frozen file; `chain` the files below it
+  std::optional<std::string> memory_file;       ///< raw, becomes the part "memory"
+  std::vector<model::CheckpointName> checkpoints;  ///< of the VM: their bitmaps may lie in the frozen files
+  /// Per disk a file of its chain that equals the newest point; empty where the chains stand on no such file.
+  std::map<model::DiskName, std::string> stands_on;
+  base::Instant taken_at;
+  std::string activity;
+};
+
+/// The same rule for frozen files, where "above" is one more way.
+Choice choose_frozen(const std::vector<model::PointInfo>& points, const FrozenPoint& frozen);
+
+/// The layers of `own` (points that the VM's own host holds) that equal `newest` and that every disk's chain stands on;
+/// empty where there are none.
+std::map<model::DiskName, std::string> layers_below(const std::vector<model::PointInfo>& own,
+                                                    const model::PointInfo& newest,
+                                                    const std::vector<model::Disk>& disks);
+
+/// A part that is ready to be read.
+struct PartSource {
+  model::DiskName name;
+  std::unique_ptr<BlockSource> source;
+  Look look = Look::all;
+};
+
+struct SendOptions {
+  Method method = Method::full;
+  std::optional<model::ByteRate> bandwidth;
+};
+
+struct SentPoint {
+  model::PointInfo info;
+  CopyCounts counts;
+  model::ByteCount sent;
+  Choice choice;
+};
+
+/// Sends `parts` as the point after `points.back()` and commits it; nothing stays where anything throws. `header` needs
+/// shadow, vm, taken_at and activity; the rest is filled in. `before_commit` runs when all is read, before the point
+/// becomes visible; where it throws there is no point.
+SentPoint send_point(const Context& context, PointStore& far, const std::vector<model::PointInfo>& points,
+                     model::PointHeader header, std::vector<PartSource> parts, const SendOptions& options,
+                     const std::function<void()>& before_commit = {});
+
+/// Chooses, opens the frozen files and sends them. A bitmap that turns out to be unusable makes it a digest pass.
+SentPoint send_frozen(const Context& context, PointStore& far, const std::vector<model::PointInfo>& points,
+                      const FrozenPoint& frozen, std::optional<model::ByteRate> bandwidth);
+
+/// Ends a backup job that an earlier run left behind; Kind::busy where another's job is under way.
+void clear_stale_job(Hypervisor& hypervisor, const model::Domain& domain);
+/// A failure after which the same blocks can still be found without the bitmap.
+bool bitmap_unusable(const base::Error& error);
+/// "point 17 of 2026-11-24T10:00:05Z stays restorable", or that there is none yet.
+std::string what_is_safe(const std::vector<model::PointInfo>& points);
+
+}  // namespace umbra::ports

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Replication: makes the shadow's next restore point out of what the primary wrote since the last one. Written against
+// the ports alone. A pass either ends with a committed point or leaves nothing: no backup job, no fresh checkpoint, no
+// half point; the last point stays restorable all along.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/config.hpp"
+#include "ports/context.hpp"
+#include "ports/delta.hpp"
+
+namespace umbra::replicate {
+
+using ports::Context;
+
+struct PassRequest {
+  model::VmName vm;
+  model::HostName primary;
+  model::HostName shadow_host;
+  model::ShadowId shadow;
+  base::Seconds rpo{300};
+  unsigned retain = 3;
+  std::optional<model::ByteRate> bandwidth;
+  std::string nbd_listen;   ///< TCP address of the primary's export; empty: a local socket
+  std::string scratch_dir;  ///< on the primary's host
+  std::optional<model::Replica> last;  ///< of the pass before, where known: for estimates
+};
+
+/// What a pass would do, for --dry-run.
+struct PassPlan {
+  model::PointNumber point;  ///< that it would make
+  ports::Method method = ports::Method::full;
+  std::string why;
+  std::optional<model::ByteCount> bytes;  ///< to be looked at; absent where nothing tells
+  std::optional<base::Seconds> duration;  ///< absent where no rate is known
+};
+
+struct PassResult {
+  model::Replica replica;
+  std::vector<std::string> notes;  ///< what went less well without harm to the point
+};
+
+/// The request for a VM under its policy and its host's configuration.
+PassRequest pass_request(const model::VmName& vm, const model::VmPolicy& policy, const model::HostConfig& primary,
+                         const model::HostName& shadow_host, const model::ShadowId& shadow);
+
+/// Changes nothing.
+PassPlan plan_pass(const Context& context, const PassRequest& request);
+
+/// One pass: a running guest through a backup job and its checkpoint, one that is off through its files.
+/// Kind::refused where the domain is no primary, Kind::unsupported for a running guest on a raw disk, Kind::busy where
+/// another job is under way.
+PassResult run_pass(const Context& context, const PassRequest& request);
+
+}  // namespace umbra::replicate
