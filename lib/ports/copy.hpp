@@ -35,12 +35,13 @@ enum class Look { changed, all };
 /// Keeps what is sent under a rate by pausing; without a rate it does nothing.
 class Pace {
  public:
-  Pace(base::Clock& clock, std::optional<model::ByteRate> limit);
-  /// `sent` is what left in all since this object was made.
+  Pace(base::Clock& clock, const base::CancelToken& cancel, std::optional<model::ByteRate> limit);
+  /// `sent` is what left in all since this object was made. Throws Kind::cancelled.
   void keep(model::ByteCount sent);
 
  private:
   base::Clock& m_clock;
+  const base::CancelToken& m_cancel;
   std::optional<model::ByteRate> m_limit;
   base::Millis m_start;
 };
@@ -59,8 +60,10 @@ struct CopyJob {
 };
 
 /// Tells `sink` every looked-at block that is not known to be the parent's, in rising order, and feeds `changes` alike.
-/// Blocks that hold zeroes alone are told as zero ranges. Throws Kind::cancelled between two reads.
+/// Blocks that hold zeroes alone are told as zero ranges. `progress` (may be empty) gets bytes done and in all. Throws
+/// Kind::cancelled between two reads.
 CopyCounts send_part(BlockSource& source, BlockSink& sink, ChangeDigest& changes, const CopyJob& job, Pace& pace,
-                     const base::CancelToken& cancel, const std::function<void(model::ByteCount, model::ByteCount)>& progress);
+                     const base::CancelToken& cancel,
+                     const std::function<void(model::ByteCount, model::ByteCount)>& progress);
 
 }  // namespace umbra::ports

@@ -69,7 +69,6 @@ struct PartSource {
 };
 
 struct SendOptions {
-  Method method = Method::full;
   std::optional<model::ByteRate> bandwidth;
 };
 
@@ -81,8 +80,9 @@ struct SentPoint {
 };
 
 /// Sends `parts` as the point after `points.back()` and commits it; nothing stays where anything throws. `header` needs
-/// shadow, vm, taken_at and activity; the rest is filled in. `before_commit` runs when all is read, before the point
-/// becomes visible; where it throws there is no point.
+/// shadow, vm, taken_at and activity; the rest is filled in. A part whose changes are not told is compared with the
+/// parent's digests. `before_commit` runs when all is read, before the point becomes visible; where it throws there is
+/// no point. The result's `choice` is the caller's to set.
 SentPoint send_point(const Context& context, PointStore& far, const std::vector<model::PointInfo>& points,
                      model::PointHeader header, std::vector<PartSource> parts, const SendOptions& options,
                      const std::function<void()>& before_commit = {});

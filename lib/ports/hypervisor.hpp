@@ -109,6 +109,9 @@ class Hypervisor {
   /// Processes and open files by the guest agent; nothing where no agent answers.
   virtual std::optional<model::GuestActivity> guest_activity(const model::VmName& vm) = 0;
 
+  /// How fast the guest dirties memory, measured by page sampling over about a second; nothing where that can't be had.
+  virtual std::optional<model::ByteRate> dirty_rate(const model::VmName& vm) = 0;
+
   // Definitions. A shadow is defined off, autostart off.
   virtual void define_shadow(const model::Domain& primary, const ShadowDefinition& definition) = 0;
   virtual void undefine(const model::VmName& vm) = 0;  ///< with its checkpoints' metadata; nothing where it is absent
@@ -119,7 +122,7 @@ class Hypervisor {
   virtual void delete_checkpoint(const model::VmName& vm, const model::CheckpointName& name) = 0;
   /// Kind::corrupt where the bitmap of `since` is gone or inconsistent: the disk must then be read whole.
   virtual std::unique_ptr<BackupJob> begin_backup(const model::VmName& vm, const BackupRequest& request) = 0;
-  /// Ends a backup job that another run of Umbra left behind; true where there was one, false where a job under way is none.
+  /// Ends a backup job that another run of Umbra left behind. True where there was one; a job of another kind goes on.
   virtual bool end_stale_backup(const model::VmName& vm) = 0;
 
   // Layers of a running guest.

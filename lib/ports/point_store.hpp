@@ -14,8 +14,8 @@
 
 namespace umbra::ports {
 
-/// A point being written. Blocks that are not told are the parent's; a part that the parent lacks is zero there, and so is
-/// what lies past the end of a part that was smaller there. Without commit() nothing of it stays.
+/// A point being written. Blocks that are not told are the parent's; a part that the parent lacks is zero there, and so
+/// is what lies past the end of a part that was smaller there. Without commit() nothing of it stays.
 class BlockSink {
  public:
   virtual ~BlockSink() = default;

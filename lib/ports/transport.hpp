@@ -27,7 +27,7 @@ class Transport {
   /// The far end on `host`, started by its configured command. Kind::unreachable where it can't be.
   virtual std::unique_ptr<PointStore> connect(const model::HostName& host) = 0;
   virtual std::unique_ptr<BlockSource> open(const NbdExport& nbd) = 0;
-  /// Kind::corrupt or Kind::not_found where the bitmap is gone or inconsistent.
+  /// Kind::not_found where the file has no such bitmap, Kind::corrupt where the bitmap is inconsistent.
   virtual std::unique_ptr<BlockSource> open(const model::HostName& host, const FileExport& file) = 0;
 };
 

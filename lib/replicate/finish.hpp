@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The last delta before a switchover: what the frozen files hold beyond the shadow's newest point becomes its next point,
-// while the guest runs on above them; then the far end reads it back and compares.
+// The last delta before a switchover: what the frozen files hold beyond the shadow's newest point becomes its next
+// point, while the guest runs on above them; then the far end reads it back and compares.
 
 #include "replicate/replicate.hpp"
 
@@ -12,7 +12,7 @@ struct FinishRequest {
   model::HostName primary;
   model::HostName shadow_host;
   model::ShadowId shadow;
-  /// As they were when frozen: `path` is the frozen file, not the overlay above it. `chain` may be empty: it is asked for.
+  /// As they were when frozen: `path` is the frozen file, not the overlay above it. An empty `chain` is asked for.
   std::vector<model::Disk> frozen;
   std::vector<model::CheckpointName> checkpoints;  ///< of the VM, as known at the freeze
   /// The shadow folder on the primary's own host, where the VM was once a shadow there and may stand on its layers.

@@ -34,8 +34,8 @@ struct Rehearsal {
   bool passed() const;
 };
 
-/// Kind::refused where no point has memory, or the shadow is not off. Whatever happens, the stand-in and its layer are gone
-/// at the end; where that fails, the error says so.
+/// Kind::refused where no point has memory, or the shadow is not off. Whatever happens, the stand-in and its layer are
+/// gone at the end; where that fails, the error says so.
 Rehearsal rehearse(const ports::Context& context, const RehearseRequest& request);
 
 }  // namespace umbra::shadow

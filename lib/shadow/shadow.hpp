@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The shadow's life: made (or taken from the pool), found again, dropped. A shadow is a defined domain that is off and a
-// folder of points on its host. Written against the ports alone; what a failed call made is taken back in reverse order.
+// The shadow's life: made (or taken from the pool), found again, dropped. A shadow is a defined domain that is off and
+// a folder of points on its host. Written against the ports alone; what a failed call made is taken back, last first.
 
 #include <map>
 #include <optional>

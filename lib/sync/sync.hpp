@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The warm level: memory and disks of one instant become the shadow's next point, from which the guest can be resumed with
-// the same processes and open files. Written against the ports alone. The guest runs on at every moment; what a sync puts
-// beside its disks is folded back and removed, also where it fails.
+// The warm level: memory and disks of one instant become the shadow's next point, from which the guest can be resumed
+// with the same processes and open files. Written against the ports alone. The guest runs on at every moment; what a
+// sync puts beside its disks is folded back and removed, also where it fails.
 
 #include <map>
 #include <optional>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// A host's restore points held in memory: real manifests, digests and roots, whole-point commit, and a failure on demand
-// before (or after) any call.
+// A host's restore points held in memory: real manifests, digests and roots, whole-point commit, and a failure on
+// demand before any call.
 
 #include <functional>
 #include <map>
@@ -53,6 +53,7 @@ class MemoryPoints : public ports::PointStore {
   std::map<model::DiskName, std::string> claim(const model::ShadowId& from, const model::ShadowId& to,
                                                const model::VmName&, const std::vector<model::Part>&) override;
   void drop(const model::ShadowId&) override;
+  void drop_with_adopted(const model::ShadowId&) override;
   std::vector<model::ShadowId> shadows() override;
   std::vector<model::PointInfo> points(const model::ShadowId&) override;
   model::Manifest manifest(const model::ShadowId&, model::PointNumber) override;

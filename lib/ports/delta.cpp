@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ports/delta.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/log.hpp"
+
+namespace umbra::ports {
+namespace {
+
+constexpr std::string_view checkpoint_prefix = "umbra-";
+
+using base::Error;
+using base::Kind;
+
+const model::Part* find_part(const std::vector<model::Part>& parts, const model::DiskName& name) {
+  const auto it = std::ranges::find(parts, name, &model::Part::name);
+  return it == parts.end() ? nullptr : &*it;
+}
+
+/// How the disks differ in number or size from the point's; empty where they don't.
+std::string what_changed(const model::PointInfo& newest, const std::vector<model::Disk>& disks) {
+  for (const model::Disk& disk : disks) {
+    const model::Part* part = find_part(newest.parts, disk.name);
+    if (part == nullptr) return fmt::format("disk {} was added after point {}", disk.name.get(), newest.number.value);
+    if (disk.size.value != 0 && disk.size != part->size)
+      return fmt::format("disk {} was resized from {} to {} bytes after point {}", disk.name.get(), part->size.value,
+                         disk.size.value, newest.number.value);
+  }
+  for (const model::Part& part : newest.parts) {
+    if (!part.is_memory() && std::ranges::find(disks, part.name, &model::Disk::name) == disks.end())
+      return fmt::format("disk {} was removed after point {}", part.name.get(), newest.number.value);
+  }
+  return {};
+}
+
+/// The newest of Umbra's checkpoints that is not newer than the point.
+std::optional<model::PointNumber> covering(const std::vector<model::CheckpointName>& checkpoints,
+                                           model::PointNumber point) {
+  std::optional<model::PointNumber> best;
+  for (const model::CheckpointName& checkpoint : checkpoints) {
+    const auto number = point_of(checkpoint);
+    if (number && *number <= point && (!best || *number > *best)) best = number;
+  }
+  return best;
+}
+
+/// Whether the file's bitmap is known to tell all. A layer that was put on top after the checkpoint got a bitmap of the
+/// same name, which only knows the writes since then: the file below has the rest.
+bool bitmap_is_whole(Transport& transport, const FrozenPoint& frozen, const model::Disk& disk,
+                     const model::CheckpointName& checkpoint) {
+  if (disk.chain.empty()) return true;
+  FileExport below;
+  below.path = disk.chain.front();
+  below.bitmap = checkpoint.get();
+  try {
+    transport.open(frozen.host, below);
+    return false;
+  } catch (const Error& e) {
+    if (e.kind() == Kind::cancelled) throw;
+    return e.kind() == Kind::not_found;
+  }
+}
+
+std::vector<PartSource> open_disks(Transport& transport, const FrozenPoint& frozen, const Choice& choice) {
+  std::vector<PartSource> parts;
+  for (const model::Disk& disk : frozen.disks) {
+    FileExport file{.path = disk.path, .format = disk.format, .bitmap = std::nullopt, .above = std::nullopt};
+    if (choice.method == Method::bitmap) {
+      if (!bitmap_is_whole(transport, frozen, disk, *choice.since))
+        throw Error(Kind::corrupt, fmt::format("the bitmap {} of disk {} is spread over its chain", choice.since->get(),
+                                               disk.name.get()));
+      file.bitmap = choice.since->get();
+    }
+    if (choice.method == Method::above) file.above = frozen.stands_on.at(disk.name);
+    const bool tracked = file.bitmap || file.above;
+    parts.push_back({disk.name, transport.open(frozen.host, file), tracked ? Look::changed : Look::all});
+  }
+  return parts;
+}
+
+/// The parent's digests, checked against its root.
+model::Manifest checked_manifest(PointStore& far, const model::ShadowId& shadow, const model::PointInfo& parent) {
+  model::Manifest manifest = far.manifest(shadow, parent.number);
+  if (model::root_of(manifest) != parent.root)
+    throw Error(Kind::corrupt, fmt::format("the digests of point {} don't match its root", parent.number.value),
+                "drop the shadow and make it anew: umbra shadow --drop VM");
+  return manifest;
+}
+
+/// What is known of a part's blocks in the parent.
+ParentBlocks parent_of(const std::optional<model::PointInfo>& parent, const std::optional<model::Manifest>& manifest,
+                       const model::DiskName& name) {
+  if (!parent || find_part(parent->parts, name) == nullptr) return ParentBlocks::zero();
+  if (!manifest) return ParentBlocks::unknown();
+  for (const model::PartManifest& part : manifest->parts) {
+    if (part.part.name == name) return ParentBlocks::known(part);
+  }
+  throw Error(Kind::corrupt, fmt::format("point {} has no digests of {}", parent->number.value, name.get()));
+}
+
+}  // namespace
+
+model::CheckpointName checkpoint_of(model::PointNumber point) {
+  return model::CheckpointName(fmt::format("{}{}", checkpoint_prefix, point.value));
+}
+
+std::optional<model::PointNumber> point_of(const model::CheckpointName& checkpoint) {
+  const std::string& name = checkpoint.get();
+  if (!name.starts_with(checkpoint_prefix)) return std::nullopt;
+  const char* const first = name.data() + checkpoint_prefix.size();
+  const char* const last = name.data() + name.size();
+  model::PointNumber point;
+  const auto [end, error] = std::from_chars(first, last, point.value);
+  if (error != std::errc() || end != last || checkpoint_of(point) != checkpoint) return std::nullopt;
+  return point;
+}
+
+std::string_view to_string(Method method) {
+  switch (method) {
+    case Method::full: return "full";
+    case Method::bitmap: return "bitmap";
+    case Method::above: return "above";
+    case Method::digest: return "digest";
+  }
+  return "full";
+}
+
+Choice choose_method(const std::vector<model::PointInfo>& points, const std::vector<model::CheckpointName>& checkpoints,
+                     const std::vector<model::Disk>& disks) {
+  if (points.empty()) return {Method::full, std::nullopt, "the shadow has no point yet"};
+  const model::PointInfo& newest = points.back();
+  if (std::string change = what_changed(newest, disks); !change.empty())
+    return {Method::digest, std::nullopt, std::move(change)};
+  if (const auto covers = covering(checkpoints, newest.number)) return {Method::bitmap, checkpoint_of(*covers), ""};
+  return {Method::digest, std::nullopt,
+          fmt::format("the primary has no checkpoint of point {} or before", newest.number.value)};
+}
+
+Choice choose_frozen(const std::vector<model::PointInfo>& points, const FrozenPoint& frozen) {
+  Choice choice = choose_method(points, frozen.checkpoints, frozen.disks);
+  if (choice.method == Method::full) return choice;
+  const bool exact = choice.since == checkpoint_of(points.back().number);
+  const bool stands = !frozen.disks.empty() && std::ranges::all_of(frozen.disks, [&](const model::Disk& disk) {
+    return frozen.stands_on.contains(disk.name) && find_part(points.back().parts, disk.name) != nullptr;
+  });
+  if (stands && !exact) return {Method::above, std::nullopt, ""};
+  return choice;
+}
+
+std::map<model::DiskName, std::string> layers_below(const std::vector<model::PointInfo>& own,
+                                                    const model::PointInfo& newest,
+                                                    const std::vector<model::Disk>& disks) {
+  const auto same = std::ranges::find_if(own, [&](const model::PointInfo& point) { return point.root == newest.root; });
+  if (same == own.end()) return {};
+  std::map<model::DiskName, std::string> layers;
+  for (const model::Disk& disk : disks) {
+    const model::Part* part = find_part(same->parts, disk.name);
+    if (part == nullptr) return {};
+    const std::string& layer = same->layers.at(static_cast<std::size_t>(part - same->parts.data()));
+    if (std::ranges::find(disk.chain, layer) == disk.chain.end()) return {};
+    layers[disk.name] = layer;
+  }
+  return layers;
+}
+
+SentPoint send_point(const Context& context, PointStore& far, const std::vector<model::PointInfo>& points,
+                     model::PointHeader header, std::vector<PartSource> parts, const SendOptions& options,
+                     const std::function<void()>& before_commit) {
+  std::optional<model::PointInfo> parent;
+  if (!points.empty()) parent = points.back();
+  header.number = parent ? parent->number.next() : model::PointNumber{1};
+  header.parent = parent ? parent->number : model::PointNumber{};
+  header.parent_root = parent ? parent->root : base::Digest{};
+
+  // Where the changes of a part are not told, the parent's digests tell what differs.
+  bool ask_digests = false;
+  header.parts.clear();
+  for (PartSource& part : parts) {
+    const model::Part now{part.name, part.source->size()};
+    const model::Part* before = parent ? find_part(parent->parts, part.name) : nullptr;
+    if (!part.source->tracks_changes() || before == nullptr || before->size != now.size) part.look = Look::all;
+    ask_digests = ask_digests || (before != nullptr && part.look == Look::all);
+    header.parts.push_back(now);
+  }
+  std::optional<model::Manifest> manifest;
+  if (ask_digests) manifest = checked_manifest(far, header.shadow, *parent);
+
+  SentPoint result;
+  const std::unique_ptr<BlockSink> sink = far.begin(header);
+  ChangeDigest changes;
+  Pace pace(context.clock, context.cancel, options.bandwidth);
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const CopyJob job{i, parent_of(parent, manifest, parts[i].name), parts[i].look};
+    result.counts += base::with_context(fmt::format("sending {}", parts[i].name.get()), [&] {
+      return send_part(*parts[i].source, *sink, changes, job, pace, context.cancel, [&](auto done, auto total) {
+        if (context.progress) context.progress({header.vm, parts[i].name, done, total});
+      });
+    });
+  }
+  parts.clear();  // closes the connections, so that a job under them can end
+  if (before_commit) before_commit();
+  result.info = sink->commit(changes.finish());
+  result.sent = sink->sent();
+  return result;
+}
+
+SentPoint send_frozen(const Context& context, PointStore& far, const std::vector<model::PointInfo>& points,
+                      const FrozenPoint& frozen, std::optional<model::ByteRate> bandwidth) {
+  Choice choice = choose_frozen(points, frozen);
+  std::vector<PartSource> parts;
+  try {
+    parts = open_disks(context.transport, frozen, choice);
+  } catch (const Error& e) {
+    if (choice.method != Method::bitmap || !bitmap_unusable(e)) throw;
+    const std::string why = fmt::format("the bitmap {} can't be used: {}", choice.since->get(), e.message());
+    choice = {Method::digest, std::nullopt, why};
+    parts = open_disks(context.transport, frozen, choice);
+  }
+  if (frozen.memory_file) {
+    FileExport memory;
+    memory.path = *frozen.memory_file;
+    memory.format = "raw";
+    parts.push_back({model::memory_part, context.transport.open(frozen.host, memory), Look::all});
+  }
+  model::PointHeader header;
+  header.shadow = frozen.shadow;
+  header.vm = frozen.vm;
+  header.taken_at = frozen.taken_at;
+  header.activity = frozen.activity;
+  SentPoint result = send_point(context, far, points, std::move(header), std::move(parts), {bandwidth});
+  result.choice = std::move(choice);
+  return result;
+}
+
+void clear_stale_job(Hypervisor& hypervisor, const model::Domain& domain) {
+  if (!domain.job) return;
+  if (!hypervisor.end_stale_backup(domain.name))
+    throw Error(Kind::busy,
+                fmt::format("another job is under way on {} on {}", domain.name.get(), hypervisor.host().get()),
+                fmt::format("wait for it, or look at it: virsh domjobinfo {}", domain.name.get()));
+  base::log(base::Level::info,
+            fmt::format("{}: ended a backup job that an earlier run left behind", domain.name.get()));
+}
+
+bool bitmap_unusable(const Error& error) {
+  switch (error.kind()) {
+    case Kind::corrupt:
+    case Kind::not_found:
+    case Kind::unsupported:
+    case Kind::invalid:
+    case Kind::io: return true;
+    default: return false;
+  }
+}
+
+std::string what_is_safe(const std::vector<model::PointInfo>& points) {
+  if (points.empty()) return "there is no restorable point yet";
+  return fmt::format("point {} of {} stays restorable", points.back().number.value,
+                     base::to_rfc3339(points.back().taken_at));
+}
+
+}  // namespace umbra::ports
