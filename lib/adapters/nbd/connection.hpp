@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// One NBD connection through libnbd: its only owner, with errors as base::Error.
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/fd.hpp"
+#include "model/ids.hpp"
+
+struct nbd_handle;
+
+namespace umbra::nbd {
+
+/// Where an asynchronous request leaves its end. It and the request's buffer must stay in place until `done`, or until the
+/// connection is closed.
+struct Completion {
+  bool done = false;
+  int error = 0;  ///< errno
+};
+
+class Connection {
+ public:
+  Connection();
+  Connection(Connection&&) noexcept;
+  Connection& operator=(Connection&&) noexcept;
+  ~Connection();
+
+  // Before connecting.
+  void want_context(const std::string& name);
+  void want_description();
+
+  void connect_uri(const std::string& uri);
+  void connect_socket(base::UniqueFd socket);
+
+  model::ByteCount size() const;
+  bool has_context(const std::string& name) const;
+  std::string description() const;
+
+  /// Per context: its name, then pairs {length, flags} from `offset` on.
+  using Extents = std::function<void(const std::string& context, std::span<const std::uint32_t> pairs)>;
+  void block_status(std::uint64_t offset, std::uint64_t length, const Extents& each) const;
+
+  void read(std::uint64_t offset, std::span<std::byte> buffer);
+  void start_read(std::uint64_t offset, std::span<std::byte> buffer, Completion& completion);
+  void start_write(std::uint64_t offset, std::span<const std::byte> buffer, Completion& completion);
+  void start_zero(std::uint64_t offset, std::uint64_t length, Completion& completion);
+  /// Lets requests move on; returns when something happened.
+  void poll();
+  /// What was written is on stable storage of the server.
+  void flush();
+  /// Takes leave of the server.
+  void shut_down();
+  /// Drops the connection with whatever is in flight: buffers and completions are free then.
+  void close() noexcept;
+
+ private:
+  nbd_handle* handle() const;
+  struct Closer {
+    void operator()(nbd_handle* handle) const noexcept;
+  };
+  std::unique_ptr<nbd_handle, Closer> m_handle;
+};
+
+}  // namespace umbra::nbd

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The BlockSource over any NBD connection; shared by source.cpp and by verification.
+
+#include <any>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "adapters/nbd/connection.hpp"
+#include "adapters/nbd/process.hpp"
+#include "ports/block_source.hpp"
+
+namespace umbra::nbd {
+
+/// Asks for the contexts that NbdSource needs. Before connecting.
+void prepare(Connection& connection, const std::string& dirty_context);
+
+/// The export's description by which the far end tells the depth (1 is the file itself) above which a layer's data are
+/// changes; see source.hpp.
+std::string depth_description(std::uint32_t depth);
+std::optional<std::uint32_t> depth_of_description(std::string_view text);
+
+class NbdSource final : public ports::BlockSource {
+ public:
+  /// `server` is what must live as long as the connection does.
+  NbdSource(Connection connection, const std::string& dirty_context, std::any server);
+
+  model::ByteCount size() const override { return m_size; }
+  bool tracks_changes() const override { return !m_dirty_context.empty(); }
+  void each_extent(const std::function<void(const ports::Extent&)>& each) override;
+  /// After an exception the source can't be read any more.
+  void read(std::span<const ports::Range> ranges,
+            const std::function<void(const ports::Range&, std::span<const std::byte>)>& each) override;
+
+ private:
+  bool is_changed(std::uint32_t flags) const;
+  void read_ahead(std::span<const ports::Range> ranges,
+                  const std::function<void(const ports::Range&, std::span<const std::byte>)>& each);
+  std::any m_server;  // outlives the connection
+  Connection m_connection;
+  std::string m_dirty_context;
+  model::ByteCount m_size;
+  bool m_tells_zeroes = false;
+  std::uint32_t m_depth = 0;
+};
+
+}  // namespace umbra::nbd

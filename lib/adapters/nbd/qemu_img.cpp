@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "adapters/nbd/qemu_img.hpp"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <sys/statvfs.h>
+
+#include <cerrno>
+#include <nlohmann/json.hpp>
+
+#include "adapters/nbd/process.hpp"
+#include "base/error.hpp"
+
+namespace umbra::nbd::qemu_img {
+namespace {
+
+namespace fs = std::filesystem;
+using base::Error;
+using base::Kind;
+using nlohmann::json;
+
+constexpr std::uint64_t full_below = 1u << 20;  // qemu-img gives no errno: a file system this full is taken as the cause
+
+bool is_full(const fs::path& path) {
+  struct statvfs room {};
+  return ::statvfs(path.parent_path().c_str(), &room) == 0 && room.f_bavail * room.f_frsize < full_below;
+}
+
+/// qemu-img prefixes its own name and repeats the file's.
+std::string first_line(std::string_view text) {
+  constexpr std::string_view prefix = "qemu-img: ";
+  if (text.starts_with(prefix)) text.remove_prefix(prefix.size());
+  return std::string(text.substr(0, text.find('\n')));
+}
+
+std::string run(const base::Argv& argv, std::string_view act, const fs::path& path) {
+  ToolResult result = run_tool(argv);
+  if (result.status == 0) return std::move(result.out);
+  const std::string message = fmt::format("{} {}: {}", act, path.string(), first_line(result.err));
+  if (!fs::exists(path) && act != "create") throw Error(Kind::not_found, message);
+  if (is_full(path)) throw Error(Kind::no_space, message, "free space on that file system, then run the command again");
+  if (in_use(path)) throw Error(Kind::busy, message, fmt::format("another process uses the file: fuser -v {}", path.string()));
+  throw Error(Kind::io, message, fmt::format("run by hand: {}", base::to_shell(argv)));
+}
+
+Info parse_info(const json& node) {
+  Info info;
+  info.file = fs::absolute(node.at("filename").get<std::string>()).lexically_normal();
+  info.format = node.at("format").get<std::string>();
+  info.size = {node.at("virtual-size").get<std::uint64_t>()};
+  if (node.contains("backing-filename")) {
+    const auto as_written = node["backing-filename"].get<std::string>();
+    const auto full = node.value("full-backing-filename", as_written);
+    info.backing = fs::absolute(full).lexically_normal();
+  }
+  const json bitmaps = node.value("/format-specific/data/bitmaps"_json_pointer, json::array());
+  for (const json& bitmap : bitmaps) {
+    Bitmap b{bitmap.at("name").get<std::string>()};
+    for (const json& flag : bitmap.value("flags", json::array())) b.in_use = b.in_use || flag == "in-use";
+    info.bitmaps.push_back(std::move(b));
+  }
+  return info;
+}
+
+json info_json(const fs::path& path, bool whole_chain) {
+  base::Argv argv{"qemu-img", "info", "--output=json", "-U"};
+  if (whole_chain) argv.emplace_back("--backing-chain");
+  argv.push_back(path.string());
+  const std::string out = run(argv, "look at", path);
+  json parsed = json::parse(out, nullptr, false);
+  if (parsed.is_discarded()) throw Error(Kind::io, fmt::format("look at {}: qemu-img gave no JSON", path.string()));
+  return parsed;
+}
+
+}  // namespace
+
+Info info(const fs::path& path) { return parse_info(info_json(path, false)); }
+
+std::vector<Info> chain(const fs::path& path) {
+  std::vector<Info> files;
+  for (const json& node : info_json(path, true)) files.push_back(parse_info(node));
+  return files;
+}
+
+void create(const fs::path& path, model::ByteCount size, const std::optional<std::string>& backing,
+            const std::string& backing_format) {
+  base::Argv argv{"qemu-img", "create", "-q", "-f", "qcow2", "-o", "compat=1.1,lazy_refcounts=off"};
+  if (backing) argv.insert(argv.end(), {"-b", *backing, "-F", backing_format});
+  argv.insert(argv.end(), {path.string(), std::to_string(size.value)});
+  run(argv, "create", path);
+}
+
+void commit(const fs::path& top, const fs::path& base) {
+  // With a base given, qemu-img leaves the top layer as it is (-d is implied): a repeated commit finds it whole.
+  run({"qemu-img", "commit", "-q", "-f", "qcow2", "-d", "-b", base.string(), top.string()}, "merge", top);
+}
+
+void rebase(const fs::path& path, const std::string& backing, const std::string& backing_format) {
+  run({"qemu-img", "rebase", "-q", "-u", "-f", "qcow2", "-b", backing, "-F", backing_format, path.string()}, "re-base", path);
+}
+
+void remove_bitmap(const fs::path& path, const std::string& name) {
+  run({"qemu-img", "bitmap", "--remove", path.string(), name}, "remove a bitmap from", path);
+}
+
+bool in_use(const fs::path& path) {
+  // QEMU tells its permissions by open-file-description locks on single bytes from 100 (held) and 200 (not shared) on:
+  // block/file-posix.c, RAW_LOCK_PERM_BASE and RAW_LOCK_SHARED_BASE.
+  const base::UniqueFd fd = base::open_file(path, O_RDONLY);
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = 100;
+  lock.l_len = 200;
+  if (::fcntl(fd.get(), F_OFD_GETLK, &lock) != 0) throw base::from_errno(errno, fmt::format("query the lock of {}", path.string()));
+  return lock.l_type != F_UNLCK;
+}
+
+}  // namespace umbra::nbd::qemu_img

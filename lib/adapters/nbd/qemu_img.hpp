@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// qemu-img's acts on layers, each with its failure told in qemu-img's own words.
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/ids.hpp"
+
+namespace umbra::nbd::qemu_img {
+
+struct Bitmap {
+  std::string name;
+  bool in_use = false;  ///< inconsistent, or in the hands of a running QEMU
+};
+
+struct Info {
+  std::string file;     ///< absolute
+  std::string format;
+  model::ByteCount size;
+  std::string backing;  ///< absolute; empty where it stands alone
+  std::vector<Bitmap> bitmaps;
+};
+
+/// Reads the header without taking QEMU's lock: a running guest may hold the file.
+Info info(const std::filesystem::path& path);
+/// The files of the chain, nearest first.
+std::vector<Info> chain(const std::filesystem::path& path);
+
+/// A new, empty layer. `backing` as it shall stand in the header: absolute, or relative to the layer's folder.
+void create(const std::filesystem::path& path, model::ByteCount size, const std::optional<std::string>& backing,
+            const std::string& backing_format = "qcow2");
+/// Writes everything that lies above `base` in `top`'s chain into `base`. Can be repeated.
+void commit(const std::filesystem::path& top, const std::filesystem::path& base);
+/// Changes the header's backing file; contents must be equal already.
+void rebase(const std::filesystem::path& path, const std::string& backing, const std::string& backing_format);
+void remove_bitmap(const std::filesystem::path& path, const std::string& name);
+
+/// Whether a running QEMU (or one of its tools) holds the file open.
+bool in_use(const std::filesystem::path& path);
+
+}  // namespace umbra::nbd::qemu_img

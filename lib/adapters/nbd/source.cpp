@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "adapters/nbd/source.hpp"
+
+#include <fmt/core.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <deque>
+#include <optional>
+
+#include "adapters/nbd/nbd_source.hpp"
+#include "base/error.hpp"
+
+namespace umbra::nbd {
+namespace {
+
+using base::Error;
+using base::Kind;
+using ports::Extent;
+using ports::Range;
+
+constexpr std::string_view base_allocation = "base:allocation";
+constexpr std::string_view allocation_depth = "qemu:allocation-depth";
+constexpr std::uint32_t state_zero = 2;       // LIBNBD_STATE_ZERO
+constexpr std::uint64_t status_step = 1u << 30;  // a reply's lengths are 32-bit
+constexpr std::size_t most_requests = 64;
+constexpr std::uint64_t most_bytes = 16u << 20;  // read ahead; one request of any size is always allowed
+
+/// The flags of one context from an offset on, eaten from the front.
+class Flags {
+ public:
+  void add(std::span<const std::uint32_t> pairs) {
+    for (std::size_t i = 0; i + 1 < pairs.size(); i += 2) m_runs.push_back({pairs[i], pairs[i + 1]});
+  }
+  bool empty() const { return m_runs.empty(); }
+  std::uint64_t length() const { return m_runs.front().length; }
+  std::uint32_t flags() const { return m_runs.front().flags; }
+  void eat(std::uint64_t length) {
+    m_runs.front().length -= length;
+    if (m_runs.front().length == 0) m_runs.pop_front();
+  }
+
+ private:
+  struct Run {
+    std::uint64_t length;
+    std::uint32_t flags;
+  };
+  std::deque<Run> m_runs;
+};
+
+/// Joins neighbours that say the same.
+class Joiner {
+ public:
+  explicit Joiner(const std::function<void(const Extent&)>& each) : m_each(each) {}
+  void add(const Extent& e) {
+    if (m_last && m_last->zero == e.zero && m_last->changed == e.changed) {
+      m_last->length += e.length;
+      return;
+    }
+    finish();
+    m_last = e;
+  }
+  void finish() {
+    if (m_last) m_each(*m_last);
+    m_last.reset();
+  }
+
+ private:
+  const std::function<void(const Extent&)>& m_each;
+  std::optional<Extent> m_last;
+};
+
+}  // namespace
+
+std::string depth_description(std::uint32_t depth) { return fmt::format("umbra: changed above depth {}", depth); }
+
+std::optional<std::uint32_t> depth_of_description(std::string_view text) {
+  constexpr std::string_view prefix = "umbra: changed above depth ";
+  std::uint32_t depth = 0;
+  if (!text.starts_with(prefix)) return std::nullopt;
+  text.remove_prefix(prefix.size());
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), depth);
+  if (error != std::errc{} || end != text.data() + text.size() || depth == 0) return std::nullopt;
+  return depth;
+}
+
+void prepare(Connection& connection, const std::string& dirty_context) {
+  connection.want_context(std::string(base_allocation));
+  if (!dirty_context.empty()) connection.want_context(dirty_context);
+  if (dirty_context == allocation_depth) connection.want_description();
+}
+
+NbdSource::NbdSource(Connection connection, const std::string& dirty_context, std::any server)
+    : m_server(std::move(server)), m_connection(std::move(connection)), m_dirty_context(dirty_context) {
+  m_size = m_connection.size();
+  m_tells_zeroes = m_connection.has_context(std::string(base_allocation));
+  if (dirty_context.empty()) return;
+  if (!m_connection.has_context(dirty_context))
+    throw Error(Kind::unsupported, fmt::format("the NBD export does not offer {}", dirty_context));
+  if (dirty_context != allocation_depth) return;
+  const auto depth = depth_of_description(m_connection.description());
+  if (!depth) throw Error(Kind::unsupported, "the NBD export does not tell above which layer changes are asked for");
+  m_depth = *depth;
+}
+
+bool NbdSource::is_changed(std::uint32_t flags) const {
+  if (m_dirty_context == allocation_depth) return flags != 0 && flags < m_depth;  // 0: allocated in no layer
+  return (flags & 1) != 0;
+}
+
+void NbdSource::each_extent(const std::function<void(const Extent&)>& each) {
+  if (!m_tells_zeroes && m_dirty_context.empty()) {
+    if (m_size.value > 0) each({0, m_size.value, false, true});
+    return;
+  }
+  Joiner joined(each);
+  for (std::uint64_t offset = 0; offset < m_size.value;) {
+    Flags zeroes;
+    Flags changes;
+    const std::uint64_t asked = std::min(status_step, m_size.value - offset);
+    m_connection.block_status(offset, asked, [&](const std::string& context, std::span<const std::uint32_t> pairs) {
+      (context == base_allocation ? zeroes : changes).add(pairs);
+    });
+    // A server may answer for less than was asked, and for each context as far as it likes.
+    const std::uint64_t before = offset;
+    const bool tracks = tracks_changes();
+    while (offset < m_size.value && !(m_tells_zeroes && zeroes.empty()) && !(tracks && changes.empty())) {
+      std::uint64_t length = m_size.value - offset;
+      if (m_tells_zeroes) length = std::min(length, zeroes.length());
+      if (tracks) length = std::min(length, changes.length());
+      const bool zero = m_tells_zeroes && (zeroes.flags() & state_zero) != 0;
+      joined.add({offset, length, zero, !tracks || is_changed(changes.flags())});
+      if (m_tells_zeroes) zeroes.eat(length);
+      if (tracks) changes.eat(length);
+      offset += length;
+    }
+    if (offset == before) throw Error(Kind::io, fmt::format("the NBD server tells no extents at offset {}", offset));
+  }
+  joined.finish();
+}
+
+void NbdSource::read(std::span<const Range> ranges, const std::function<void(const Range&, std::span<const std::byte>)>& each) {
+  try {
+    read_ahead(ranges, each);
+  } catch (...) {
+    m_connection.close();  // requests in flight must not write into buffers that are gone
+    throw;
+  }
+}
+
+void NbdSource::read_ahead(std::span<const Range> ranges,
+                           const std::function<void(const Range&, std::span<const std::byte>)>& each) {
+  struct Slot {
+    Range range;
+    std::vector<std::byte> buffer;
+    Completion completion;
+  };
+  std::deque<Slot> window;  // its elements stay in place while ends are added and removed
+  std::vector<std::vector<std::byte>> spare;
+  std::uint64_t bytes = 0;
+  std::size_t next = 0;
+  const auto fill = [&] {
+    while (next < ranges.size() && window.size() < most_requests &&
+           (window.empty() || bytes + ranges[next].length <= most_bytes)) {
+      Slot& slot = window.emplace_back();
+      slot.range = ranges[next++];
+      if (!spare.empty()) {
+        slot.buffer = std::move(spare.back());
+        spare.pop_back();
+      }
+      slot.buffer.resize(slot.range.length);
+      bytes += slot.range.length;
+      m_connection.start_read(slot.range.offset, slot.buffer, slot.completion);
+    }
+  };
+  for (fill(); !window.empty(); fill()) {
+    Slot& slot = window.front();
+    while (!slot.completion.done) m_connection.poll();
+    if (slot.completion.error != 0)
+      throw base::from_errno(slot.completion.error, fmt::format("read at offset {}", slot.range.offset));
+    each(slot.range, slot.buffer);
+    bytes -= slot.range.length;
+    spare.push_back(std::move(slot.buffer));
+    window.pop_front();
+  }
+}
+
+std::unique_ptr<ports::BlockSource> open_uri(const std::string& uri, const std::string& dirty_context) {
+  return base::with_context(fmt::format("reading {}", uri), [&]() -> std::unique_ptr<ports::BlockSource> {
+    Connection connection;
+    prepare(connection, dirty_context);
+    connection.connect_uri(uri);
+    return std::make_unique<NbdSource>(std::move(connection), dirty_context, std::any{});
+  });
+}
+
+std::unique_ptr<ports::BlockSource> open_command(const base::Argv& argv, const std::string& dirty_context) {
+  std::array<int, 2> ends{};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) throw base::from_errno(errno, "make a socket");
+  base::UniqueFd ours(ends[0]);
+  base::UniqueFd theirs(ends[1]);
+  auto process = std::make_shared<Process>(argv, ChildFds{.in = theirs.get(), .out = theirs.get()});
+  theirs.reset();
+  return base::with_context(fmt::format("reading by `{}`", base::to_shell(argv)), [&]() -> std::unique_ptr<ports::BlockSource> {
+    Connection connection;
+    prepare(connection, dirty_context);
+    try {
+      connection.connect_socket(std::move(ours));
+    } catch (Error& e) {
+      const int status = process->wait_for(base::Millis{2000});
+      if (status < 0) throw;
+      throw Error(Kind::unreachable, fmt::format("the far end ended with status {} before it served anything", status),
+                  fmt::format("try it by hand: {} </dev/null", base::to_shell(argv)));
+    }
+    return std::make_unique<NbdSource>(std::move(connection), dirty_context, std::any(std::move(process)));
+  });
+}
+
+std::string dirty_context_of(const ports::FileExport& file) {
+  if (file.bitmap) return "qemu:dirty-bitmap:" + *file.bitmap;
+  if (file.above) return std::string(allocation_depth);
+  return {};
+}
+
+}  // namespace umbra::nbd
