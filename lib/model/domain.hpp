@@ -31,7 +31,8 @@ struct Disk {
   DiskName name;
   std::string path;    ///< on its host; empty for a source that is no file
   std::string format;  ///< "qcow2", "raw", …
-  ByteCount size;      ///< virtual; 0 where not known
+  ByteCount size;       ///< virtual; 0 where not known
+  ByteCount allocated;  ///< that its file occupies; 0 where not known
   bool read_only = false;
   /// Files below `path`, nearest first, as libvirt or the image headers tell them. Empty where not asked for.
   std::vector<std::string> chain;
@@ -57,6 +58,7 @@ struct Domain {
   bool snapshots = false;  ///< libvirt knows snapshots: migration would be refused
   bool job = false;        ///< a backup, block or migration job is under way
   std::string xml;         ///< the inactive definition, as libvirt gave it
+  std::string cpu_xml;     ///< the CPU that the guest sees, as a <cpu> element; the host's own where it is passed through
 };
 
 struct HostFacts {

@@ -44,6 +44,8 @@ class Record {
   void set(const Decision&);
   void set(const Outcome&);
   void set(const RecordError&);
+  /// Replaces a section that has no type of its own: a plan, what a rehearsal saw.
+  void set_extra(const std::string& name, const Json& section) { m_json[name] = section; }
 
  private:
   explicit Record(Json json) : m_json(std::move(json)) {}

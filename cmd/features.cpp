@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cmd/features.hpp"
+
+#include <fmt/core.h>
+
+#include "base/log.hpp"
+
+namespace umbra::cmd {
+
+ports::Context context_of(Session& session) {
+  return {session.hypervisors(), session.transport(), session.clock(), session.cancel(), [&session](const ports::Progress& p) {
+            const std::string what = fmt::format("{}: {}", p.vm.get(), p.part.get());
+            session.progress().update(what, p.done.value, p.total.value);
+            if (p.done >= p.total) session.progress().finish(what);
+          }};
+}
+
+void say_notes(const std::string& verb, const model::VmName& vm, const std::vector<std::string>& notes) {
+  for (const std::string& note : notes) base::log(base::Level::warning, fmt::format("{}: {}: {}", verb, vm.get(), note));
+}
+
+void update_row(Session& session, const model::VmName& vm, const std::function<void(ports::ShadowRow&)>& change) {
+  if (session.common().dry_run) return;
+  if (auto row = session.shadows().find(vm)) {
+    change(*row);
+    session.shadows().put(*row);
+  }
+}
+
+}  // namespace umbra::cmd

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// From a run's session to what features ask for.
+
+#include <string>
+#include <vector>
+
+#include "cmd/session.hpp"
+#include "ports/context.hpp"
+
+namespace umbra::cmd {
+
+/// The ports of this run; progress goes where the user asked for it.
+ports::Context context_of(Session& session);
+
+/// What went less well without harm, one message each.
+void say_notes(const std::string& verb, const model::VmName& vm, const std::vector<std::string>& notes);
+
+/// Brings the registry's row of a VM up to date after a pass or a sync. Nothing in a dry run.
+void update_row(Session& session, const model::VmName& vm, const std::function<void(ports::ShadowRow&)>& change);
+
+}  // namespace umbra::cmd

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// umbra observe: counters of every host, made into samples and kept in the history.
+#include <fmt/core.h>
+
+#include <future>
+
+#include "base/log.hpp"
+#include "cmd/exit_status.hpp"
+#include "cmd/records.hpp"
+#include "cmd/session.hpp"
+#include "cmd/verb.hpp"
+#include "predict/usage.hpp"
+
+namespace umbra::cmd {
+namespace {
+
+struct ObserveOptions {
+  std::optional<base::Seconds> interval;
+  std::optional<base::Seconds> duration;
+};
+
+/// The key under which counters and samples of a VM, or of a host itself, are kept.
+model::Uuid key_of(const model::Counters& c) {
+  return c.uuid.get().empty() ? model::Uuid("host:" + c.host.get()) : c.uuid;
+}
+
+/// All hosts at the same time; a host that fails is reported and left out.
+std::vector<model::Counters> sample(std::vector<std::unique_ptr<ports::MetricSource>>& sources,
+                                    std::vector<base::Error>& errors) {
+  std::vector<std::future<std::vector<model::Counters>>> running;
+  for (auto& source : sources)
+    running.push_back(std::async(std::launch::async, [&source] { return source->counters(); }));
+  std::vector<model::Counters> all;
+  for (auto& one : running) {
+    try {
+      const std::vector<model::Counters> counters = one.get();
+      all.insert(all.end(), counters.begin(), counters.end());
+    } catch (const base::Error& error) {
+      errors.push_back(error);
+    }
+  }
+  return all;
+}
+
+class Observer {
+ public:
+  explicit Observer(Session& session) : m_session(session), m_sources(session.metric_sources()) {
+    for (model::Counters& c : session.history().last_counters()) m_before[key_of(c)] = std::move(c);
+  }
+
+  /// One look at every host; the samples that came of it.
+  std::vector<ports::SampleRow> look() {
+    errors.clear();
+    const std::vector<model::Counters> now = sample(m_sources, errors);
+    std::vector<ports::SampleRow> rows;
+    for (const model::Counters& c : now) {
+      const model::Uuid key = key_of(c);
+      const auto before = m_before.find(key);
+      const auto used = predict::usage(before == m_before.end() ? std::nullopt : std::optional(before->second), c,
+                                       m_session.config().metrics.capacities);
+      if (used) rows.push_back({key, c.vm, c.host, *used});
+      m_before[key] = c;
+    }
+    if (!m_session.common().dry_run) {
+      m_session.history().append(rows);
+      m_session.history().put_counters(now);
+    }
+    return rows;
+  }
+
+  std::vector<base::Error> errors;
+
+ private:
+  Session& m_session;
+  std::vector<std::unique_ptr<ports::MetricSource>> m_sources;
+  std::map<model::Uuid, model::Counters> m_before;
+};
+
+model::Json sample_json(const model::Sample& sample) {
+  model::Json json = {{"at", base::to_rfc3339(sample.at)}};
+  for (const model::Resource r : model::all_resources) {
+    if (sample[r]) json[std::string(model::to_string(r))] = *sample[r];
+  }
+  return json;
+}
+
+Cell used(const std::optional<double>& value) {
+  if (!value) return "-";
+  return Cell(percent(*value), *value >= 0.9 ? Tone::bad : *value >= 0.7 ? Tone::warn : Tone::plain);
+}
+
+void show(Session& session, const std::vector<ports::SampleRow>& rows) {
+  Table table({"VM", "HOST", "CPU", "MEMORY", "NET", "DISK", "AT"});
+  for (const ports::SampleRow& row : rows) {
+    const bool is_host = row.vm.get().empty();
+    if (session.out().json()) {
+      if (is_host) continue;
+      const auto priority = model::to_string(session.config().policy(row.vm).priority);
+      session.out().json_line({{"schema", "umbra/1"},
+                               {"vm", {{"name", row.vm.get()}, {"uuid", row.uuid.get()}, {"host", row.host.get()}, {"priority", priority}}},
+                               {"sample", sample_json(row.sample)}});
+      continue;
+    }
+    table.add({is_host ? "(host)" : row.vm.get(), row.host.get(), used(row.sample[model::Resource::cpu]),
+               used(row.sample[model::Resource::memory]), used(row.sample[model::Resource::net]),
+               used(row.sample[model::Resource::disk]), base::to_rfc3339(row.sample.at)});
+  }
+  if (!table.empty()) session.out().text(table.render(session.out().colour()));
+}
+
+int run_observe(Session& session, const ObserveOptions& options) {
+  if (options.duration && !options.interval) throw base::Error(base::Kind::usage, "--for needs --interval", "add --interval 5s");
+  if (options.interval && *options.interval < base::Seconds{0.1})
+    throw base::Error(base::Kind::usage, "--interval must be at least 100ms");
+  Observer observer(session);
+  base::Clock& clock = session.clock();
+  const base::Millis start = clock.steady();
+  std::vector<ports::SampleRow> rows;
+  std::uint64_t samples = 0;
+  for (unsigned round = 1;; ++round) {
+    rows = observer.look();
+    samples += rows.size();
+    for (const base::Error& error : observer.errors) print_error(error, "observe", "");
+    if (!options.interval) break;
+    const base::Seconds next = *options.interval * round;
+    if (options.duration && next > *options.duration) break;
+    // Rounds follow a fixed grid, so that a slow host does not stretch the step.
+    const base::Millis due = start + std::chrono::ceil<base::Millis>(next);
+    base::wait_until(clock, due - clock.steady(), base::Millis{100}, [&] { return session.cancel().requested(); });
+    session.cancel().check();
+  }
+  if (!session.common().dry_run) session.history().forget_before(clock.now() - std::chrono::ceil<base::Millis>(session.config().metrics.keep));
+  show(session, rows);
+  base::log(base::Level::info, fmt::format("observe: {} samples kept", samples));
+  std::vector<base::Kind> failures;
+  for (const base::Error& error : observer.errors) failures.push_back(error.kind());
+  return status_of(failures, rows.size());
+}
+
+}  // namespace
+
+Verb observe_verb() {
+  auto options = std::make_shared<ObserveOptions>();
+  Verb verb;
+  verb.name = "observe";
+  verb.summary = "Sample the use of every VM and host into the history";
+  verb.text =
+      "One bulk call per host reads CPU, memory, network and disk of every running domain and of the host itself; hosts are\n"
+      "asked at the same time. Rates need two looks: the first after a start of a VM gives memory alone. Without\n"
+      "--interval one look is made, for cron and timers.";
+  verb.operands = Operands::none;
+  verb.changes = true;
+  verb.options = {
+      {"--interval", "DURATION", "look again after this long, until --for or a signal ends it", "", set_duration("--interval", options->interval)},
+      {"--for", "DURATION", "with --interval: how long", "", set_duration("--for", options->duration)},
+  };
+  verb.examples = {"umbra observe", "umbra observe --interval 1s --for 60s"};
+  verb.run = [options](Session& session) { return run_observe(session, *options); };
+  return verb;
+}
+
+}  // namespace umbra::cmd

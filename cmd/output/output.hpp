@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Where results go: JSON lines at once in a pipe, a table at the end on a terminal.
+
+#include <cstdio>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "cmd/output/table.hpp"
+#include "model/record.hpp"
+
+namespace umbra::cmd {
+
+/// How a verb shows records as a table.
+struct RecordTable {
+  std::vector<std::string> titles;
+  std::function<std::vector<Cell>(const model::Record&)> row;
+};
+
+class Output {
+ public:
+  /// `format` is auto, table or jsonl; `show` prints the table on standard error too.
+  Output(const std::string& format, bool show, std::FILE* out, std::FILE* err);
+
+  bool json() const { return m_json; }
+  /// One result. JSON goes out at once, whole line, flushed; a failed write throws Kind::io.
+  void record(const model::Record& record);
+  /// One result that is no record.
+  void json_line(const model::Json& json);
+  void text(const std::string& text);
+  /// Prints what was gathered for a table.
+  void finish(const RecordTable& table);
+  bool colour() const { return m_colour; }
+
+ private:
+  void write(std::FILE* to, const std::string& text);
+  std::FILE* m_out;
+  std::FILE* m_err;
+  bool m_json;
+  bool m_show;
+  bool m_colour;
+  bool m_err_colour;
+  std::mutex m_mutex;
+  std::vector<model::Record> m_records;
+};
+
+}  // namespace umbra::cmd

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cmd/output/progress.hpp"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/fd.hpp"
+#include "cmd/output/table.hpp"
+
+namespace umbra::cmd {
+
+Progress::Progress(int fd, bool quiet, base::Clock& clock)
+    : m_clock(clock), m_fd(fd), m_terminal(!quiet && fd < 0 && ::isatty(STDERR_FILENO) == 1) {}
+
+void Progress::update(const std::string& what, std::uint64_t done, std::uint64_t total) {
+  if (m_fd < 0 && !m_terminal) return;
+  const std::scoped_lock lock(m_mutex);
+  const base::Millis now = m_clock.steady();
+  if (what != m_current) {
+    m_current = what;
+    m_started = now;
+  } else if (now - m_last < base::Millis{100} && (total == 0 || done < total)) {
+    return;
+  }
+  m_last = now;
+  draw(what, done, total);
+}
+
+void Progress::draw(const std::string& what, std::uint64_t done, std::uint64_t total) {
+  const double elapsed = std::max(0.001, base::Seconds(m_clock.steady() - m_started).count());
+  const double rate = static_cast<double>(done) / elapsed;
+  if (m_fd >= 0) {
+    nlohmann::ordered_json line = {{"what", what}, {"done_bytes", done}, {"total_bytes", total},
+                                   {"bytes_per_s", rate}, {"elapsed_s", elapsed}};
+    base::write_all(m_fd, line.dump() + "\n", "the progress descriptor");
+    return;
+  }
+  const double part = total == 0 ? 0 : std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
+  const int filled = static_cast<int>(part * 20);
+  const std::string left = rate > 0 && total > done ? base::to_human(base::Seconds(static_cast<double>(total - done) / rate)) : "";
+  base::write_all(STDERR_FILENO,
+                  fmt::format("\r\033[K{} [{:=<{}}{: <{}}] {} of {}, {}/s {}", what, "", filled, "", 20 - filled,
+                              human_bytes(done), human_bytes(total),
+                              human_bytes(static_cast<unsigned long long>(rate)), left),
+                  "standard error");
+}
+
+void Progress::finish(const std::string& what) {
+  const std::scoped_lock lock(m_mutex);
+  if (m_terminal && m_current == what) base::write_all(STDERR_FILENO, "\r\033[K", "standard error");
+  m_current.clear();
+}
+
+}  // namespace umbra::cmd

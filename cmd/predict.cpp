@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// umbra predict: which VM will saturate what, when, and how sure that is.
+#include "predict/forecast.hpp"
+
+#include <fmt/core.h>
+
+#include "adapters/metrics/trace.hpp"
+#include "cmd/exit_status.hpp"
+#include "cmd/records.hpp"
+#include "cmd/session.hpp"
+#include "cmd/verb.hpp"
+#include "predict/statistical.hpp"
+
+namespace umbra::cmd {
+namespace {
+
+struct PredictOptions {
+  std::optional<base::Seconds> within;
+  std::string trace;
+  std::string at;
+};
+
+const RecordTable& predict_table() {
+  static const RecordTable table{
+      {"VM", "HOST", "BINDING", "NOW", "THRESHOLD", "P(SATURATION)", "IN (P50)", "PEAK (P90)", "TRIGGER"},
+      [](const model::Record& record) -> std::vector<Cell> {
+        const model::Vm vm = record.vm();
+        const auto forecast = record.forecast();
+        if (!forecast || forecast->resources.empty()) return {vm.name.get(), vm.host.get(), "-", "-", "-", "-", "-", "-", "-"};
+        // The binding resource, or else the likeliest to saturate.
+        auto shown = forecast->resources.begin();
+        for (auto it = shown; it != forecast->resources.end(); ++it) {
+          if (it->second.p_saturation > shown->second.p_saturation) shown = it;
+        }
+        if (forecast->binding) shown = forecast->resources.find(*forecast->binding);
+        const model::ResourceForecast& f = shown->second;
+        return {vm.name.get(),
+                vm.host.get(),
+                std::string(model::to_string(shown->first)),
+                percent(f.now),
+                percent(f.threshold),
+                fmt::format("{:.2f}", f.p_saturation),
+                f.saturates_in_s ? base::to_human(base::Seconds(f.saturates_in_s->p50)) : "-",
+                percent(f.peak.p90),
+                forecast->trigger ? Cell("yes", Tone::bad) : Cell("no", Tone::good)};
+      }};
+  return table;
+}
+
+base::Instant instant_of(const std::string& text) {
+  if (const auto time = base::parse_rfc3339(text)) return *time;
+  std::optional<double> seconds;
+  set_number("--at", seconds, 0, 1e12)(text);
+  return base::Instant(std::chrono::round<base::Millis>(base::Seconds(*seconds)));
+}
+
+model::Forecast forecast_of(Session& session, const PredictOptions& options, const model::Vm& vm,
+                            const model::Series& series, base::Instant origin, const std::string& source) {
+  const model::VmPolicy policy = session.config().policy(vm.name);
+  const predict::Question question{origin, options.within.value_or(policy.window), vm.priority, source};
+  return predict::forecast(series, predict::thresholds_of(policy), predict::StatisticalForecaster{}, question);
+}
+
+/// Forecasts for the VMs of a trace file, which need no host.
+int predict_trace(Session& session, const PredictOptions& options) {
+  const metrics::Trace trace = metrics::read_trace(options.trace);
+  for (const std::string& note : trace.notes) base::log(base::Level::info, note);
+  std::vector<base::Kind> failures;
+  std::size_t done = 0;
+  for (const model::Series& series : trace.series) {
+    const auto& names = session.common().operands;
+    if (!session.common().all && std::find(names.begin(), names.end(), series.vm.get()) == names.end()) continue;
+    model::Vm vm;
+    vm.name = series.vm;
+    vm.priority = session.config().policy(vm.name).priority;
+    model::Record record(vm);
+    try {
+      const base::Instant origin = options.at.empty() ? series.samples.back().at : instant_of(options.at);
+      record.set(forecast_of(session, options, vm, series, origin, "trace"));
+      ++done;
+    } catch (const base::Error& error) {
+      record.set(model::RecordError{error.kind(), "predict", error.what(), error.hint()});
+      print_error(error, "predict", vm.name.get());
+      failures.push_back(error.kind());
+    }
+    session.out().record(record);
+  }
+  if (failures.empty() && done == 0)
+    throw base::Error(base::Kind::not_found, fmt::format("{} holds none of the VMs named", options.trace), "type --all for every VM of the trace");
+  session.out().finish(predict_table());
+  return status_of(failures, done);
+}
+
+int run_predict(Session& session, const PredictOptions& options) {
+  if (options.within && (*options.within < base::Seconds{60} || *options.within > base::Seconds{6 * 3600.0}))
+    throw base::Error(base::Kind::usage, "--within takes 1m to 6h");
+  if (!options.at.empty() && options.trace.empty()) throw base::Error(base::Kind::usage, "--at goes with --trace");
+  if (!options.trace.empty()) return predict_trace(session, options);
+  const base::Instant now = session.clock().now();
+  return for_each_vm(session, "predict", predict_table(), [&](model::Record& record) {
+    const model::Vm vm = record.vm();
+    const base::Seconds window = options.within.value_or(session.config().policy(vm.name).window);
+    const auto since = now - std::chrono::ceil<base::Millis>(std::max(base::Seconds{6 * 3600.0}, window * 4));
+    const model::Series series = session.history().series(vm.uuid, since);
+    record.set(forecast_of(session, options, vm, series, session.clock().now(), session.config().metrics.source));
+    remember(session, record, "forecast");
+  }, true);
+}
+
+}  // namespace
+
+Verb predict_verb() {
+  auto options = std::make_shared<PredictOptions>();
+  Verb verb;
+  verb.name = "predict";
+  verb.summary = "Forecast which VM will saturate CPU, memory, GPU, network or disk";
+  verb.text =
+      "From the history that `umbra observe` keeps: the probability that the use of a resource reaches its threshold within the\n"
+      "window, when, and how high the peak will be. `trigger` says that acting is worth it at the VM's priority; later verbs\n"
+      "of a pipeline pass a VM without a trigger by.";
+  verb.options = {
+      {"-w,--within", "DURATION", "the window ahead, 1m to 6h", "the VM's window", set_duration("--within", options->within)},
+      {"--trace", "FILE|DIR", "forecast the VMs of a trace instead", "", set_text(options->trace)},
+      {"--at", "TIME", "with --trace: use rows up to then only", "the last row", set_text(options->at)},
+  };
+  verb.examples = {"umbra predict --all --within 30m", "umbra predict web1 -o table", "umbra predict --trace week.csv --all --within 1h"};
+  verb.run = [options](Session& session) { return run_predict(session, *options); };
+  return verb;
+}
+
+}  // namespace umbra::cmd

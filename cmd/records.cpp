@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cmd/records.hpp"
+
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <iostream>
+
+#include "base/log.hpp"
+#include "base/text.hpp"
+#include "cmd/exit_status.hpp"
+#include "cmd/session.hpp"
+
+namespace umbra::cmd {
+namespace {
+
+using base::Error;
+using base::Kind;
+using model::Record;
+
+/// One run over VMs: what failed, how many were done.
+class Run {
+ public:
+  Run(Session& session, const std::string& verb, const Act& act, bool act_on_untriggered)
+      : m_session(session), m_verb(verb), m_act(act), m_act_on_untriggered(act_on_untriggered) {}
+
+  void pass(Record record, bool from_pipe) {
+    if (const auto earlier = record.error()) {
+      m_failures.push_back(earlier->kind);
+    } else if (from_pipe && !m_act_on_untriggered && is_untriggered(record)) {
+      ++m_done;
+    } else {
+      act_on(record);
+    }
+    m_session.out().record(record);
+  }
+
+  /// A VM of which no record could be made.
+  void fail(const Error& error, const std::string& subject) {
+    print_error(error, m_verb, subject);
+    m_failures.push_back(error.kind());
+  }
+
+  void fail(Record record, const Error& error) {
+    set_error(record, error);
+    m_session.out().record(record);
+  }
+
+  int status() const { return status_of(m_failures, m_done); }
+
+ private:
+  static bool is_untriggered(const Record& record) {
+    const auto forecast = record.forecast();
+    return forecast && !forecast->trigger;
+  }
+
+  void act_on(Record& record) {
+    m_session.cancel().check();
+    try {
+      m_act(record);
+      ++m_done;
+    } catch (const Error& error) {
+      if (error.kind() == Kind::cancelled && m_session.cancel().requested()) throw;
+      set_error(record, error);
+    }
+  }
+
+  void set_error(Record& record, const Error& error) {
+    record.set(model::RecordError{error.kind(), m_verb, error.what(), error.hint()});
+    print_error(error, m_verb, record.vm().name.get());
+    m_failures.push_back(error.kind());
+  }
+
+  Session& m_session;
+  const std::string& m_verb;
+  const Act& m_act;
+  bool m_act_on_untriggered;
+  std::vector<Kind> m_failures;
+  std::size_t m_done = 0;
+};
+
+void pass_standard_input(Session& session, Run& run) {
+  std::size_t number = 0;
+  for (std::string line; std::getline(std::cin, line);) {
+    ++number;
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    try {
+      run.pass(Record::parse(line), true);
+    } catch (const Error& error) {
+      if (error.kind() == Kind::cancelled || error.kind() == Kind::io) throw;
+      run.fail(error, fmt::format("line {} of standard input", number));
+    }
+    session.cancel().check();
+  }
+}
+
+void pass_named(Session& session, Run& run, const std::string& name) {
+  const model::VmName vm(name);
+  std::optional<Record> record;
+  try {
+    record = record_of(session, locate(session, vm));
+  } catch (const Error& error) {
+    model::Vm unknown;
+    unknown.name = vm;
+    run.fail(Record(unknown), error);
+    return;
+  }
+  run.pass(std::move(*record), false);
+}
+
+void pass_all(Session& session, Run& run) {
+  std::vector<Error> unreachable;
+  const std::vector<Located> running = running_vms(session, unreachable);
+  for (const Error& error : unreachable) run.fail(error, "a host");
+  for (const Located& located : running) run.pass(record_of(session, located), false);
+}
+
+void check_operands(const Common& common, const std::string& verb) {
+  const bool piped = common.operands == std::vector<std::string>{"-"};
+  const bool dash = std::find(common.operands.begin(), common.operands.end(), "-") != common.operands.end();
+  if (common.operands.empty() && !common.all) {
+    throw Error(Kind::usage, fmt::format("umbra {} needs to know which VMs", verb),
+                "name them, or type --all, or - for records on standard input");
+  }
+  if ((common.all && !common.operands.empty()) || (dash && !piped))
+    throw Error(Kind::usage, "VM names, --all and - exclude each other", "use one of them");
+}
+
+/// The newest copy of a section in the store, parsed.
+template <class Read>
+auto from_ledger(Session& session, const Record& record, const char* section, Read read)
+    -> std::optional<decltype(read(model::Json{}))> {
+  const auto text = session.ledger().last_section(record.vm().uuid, section);
+  if (!text) return std::nullopt;
+  return base::with_context(fmt::format("the stored section \"{}\" of {}", section, record.vm().name.get()),
+                            [&] { return read(model::Json::parse(*text)); });
+}
+
+template <class Section>
+Section need(std::optional<Section> found, const Record& record, const char* what, const char* verb) {
+  if (found) return *found;
+  const std::string vm = record.vm().name.get();
+  throw Error(Kind::not_found, fmt::format("there is no {} for {}, neither in the record nor in the store", what, vm),
+              fmt::format("run `umbra {} {}` first, or pipe its output in", verb, vm));
+}
+
+}  // namespace
+
+void print_error(const Error& error, const std::string& verb, const std::string& subject) {
+  std::string text = verb.empty() ? "" : verb + ": ";
+  if (!subject.empty()) text += subject + ": ";
+  text += error.what();
+  if (!error.hint().empty()) text += "\n  hint: " + error.hint();
+  base::log(base::Level::error, text);
+}
+
+int for_each_vm(Session& session, const std::string& verb, const RecordTable& table, const Act& act,
+                bool act_on_untriggered) {
+  const Common& common = session.common();
+  check_operands(common, verb);
+  Run run(session, verb, act, act_on_untriggered);
+  if (common.all) {
+    pass_all(session, run);
+  } else if (common.operands.front() == "-") {
+    pass_standard_input(session, run);
+  } else {
+    for (const std::string& name : common.operands) pass_named(session, run, name);
+  }
+  session.out().finish(table);
+  return run.status();
+}
+
+std::vector<Located> running_vms(Session& session, std::vector<Error>& unreachable) {
+  std::vector<Located> running;
+  for (const model::HostName& host : session.hypervisors().names()) {
+    try {
+      for (model::Domain& domain : session.hypervisors().at(host).domains()) {
+        if (domain.state == model::DomainState::running) running.push_back({std::move(domain), host});
+      }
+    } catch (const Error& error) {
+      if (error.kind() != Kind::unreachable) throw;
+      unreachable.push_back(error);
+    }
+  }
+  return running;
+}
+
+Located locate(Session& session, const model::VmName& vm) {
+  std::vector<Located> live;
+  std::vector<Located> off;
+  std::vector<std::string> known;
+  std::optional<Error> unreachable;
+  for (const model::HostName& host : session.hypervisors().names()) {
+    try {
+      for (model::Domain& domain : session.hypervisors().at(host).domains()) {
+        known.push_back(domain.name.get());
+        if (domain.name != vm) continue;
+        (domain.state == model::DomainState::off ? off : live).push_back({std::move(domain), host});
+      }
+    } catch (const Error& error) {
+      if (error.kind() != Kind::unreachable) throw;
+      unreachable = error;
+    }
+  }
+  if (live.size() > 1) {
+    throw Error(Kind::refused,
+                fmt::format("{} is up on {} and on {} at once", vm.get(), live[0].host.get(), live[1].host.get()),
+                "find out which one serves, shut the other down, then run `umbra status`");
+  }
+  if (live.size() == 1) return std::move(live.front());
+  std::erase_if(off, [](const Located& l) {
+    return l.domain.tag.role == model::Role::shadow || l.domain.tag.role == model::Role::hibernated;
+  });
+  if (!off.empty()) return std::move(off.front());
+  if (unreachable) {
+    Error error = *unreachable;
+    error.add_context(fmt::format("{} was not found on the hosts that answer", vm.get()));
+    throw error;
+  }
+  const auto nearest = base::nearest(vm.get(), known);
+  throw Error(Kind::not_found, fmt::format("no VM is named \"{}\" on any configured host", vm.get()),
+              nearest ? fmt::format("did you mean {}?", *nearest) : "`umbra status` lists the VMs that Umbra sees");
+}
+
+Record record_of(Session& session, const Located& located) {
+  return Record(model::Vm{located.domain.name, located.domain.uuid, located.host,
+                          session.config().policy(located.domain.name).priority});
+}
+
+std::optional<model::Forecast> find_forecast(Session& session, const Record& record) {
+  if (auto forecast = record.forecast()) return forecast;
+  return from_ledger(session, record, "forecast", model::forecast_from);
+}
+
+std::optional<model::Placement> find_placement(Session& session, const Record& record) {
+  if (auto placement = record.placement()) return placement;
+  return from_ledger(session, record, "placement", model::placement_from);
+}
+
+std::optional<model::Decision> find_decision(Session& session, const Record& record) {
+  if (auto decision = record.decision()) return decision;
+  return from_ledger(session, record, "decision", model::decision_from);
+}
+
+std::optional<model::Replica> find_replica(Session& session, const Record& record) {
+  if (auto replica = record.replica()) return replica;
+  const auto row = session.shadows().find(record.vm().name);
+  return row ? row->replica : std::nullopt;
+}
+
+std::optional<model::StateSection> find_state(Session& session, const Record& record) {
+  if (auto state = record.state()) return state;
+  const auto row = session.shadows().find(record.vm().name);
+  return row ? row->state : std::nullopt;
+}
+
+model::Forecast need_forecast(Session& session, const Record& record) {
+  return need(find_forecast(session, record), record, "forecast", "predict");
+}
+
+model::Placement need_placement(Session& session, const Record& record) {
+  return need(find_placement(session, record), record, "placement", "place");
+}
+
+model::ShadowSection need_shadow(Session& session, const Record& record) {
+  auto shadow = record.shadow();
+  if (!shadow) {
+    if (const auto row = session.shadows().find(record.vm().name))
+      shadow = model::ShadowSection{row->id, row->host, row->level, row->from_pool};
+  }
+  return need(std::move(shadow), record, "shadow", "shadow");
+}
+
+void remember(Session& session, const Record& record, const char* section) {
+  if (session.common().dry_run) return;
+  session.ledger().add_section(record.vm().uuid, section, record.json().at(section).dump(), session.clock().now());
+}
+
+}  // namespace umbra::cmd

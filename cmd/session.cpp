@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cmd/session.hpp"
+
+#include <fmt/core.h>
+
+#include <filesystem>
+#include <map>
+#include <optional>
+
+#include "adapters/config/config.hpp"
+#include "adapters/hooks/hooks.hpp"
+#include "adapters/metrics/prometheus.hpp"
+#include "adapters/nbd/source.hpp"
+#include "adapters/store/leases.hpp"
+#include "adapters/store/store.hpp"
+#include "adapters/stream/stream.hpp"
+#include "adapters/virt/virt.hpp"
+#include "base/error.hpp"
+
+namespace umbra::cmd {
+namespace {
+
+/// argv that makes a far end serve `file` by NBD on its standard input and output.
+base::Argv export_argv(base::Argv argv, const ports::FileExport& file) {
+  argv.insert(argv.end(), {"--export", file.path, "--format", file.format});
+  if (file.bitmap) argv.insert(argv.end(), {"--bitmap", *file.bitmap});
+  if (file.above) argv.insert(argv.end(), {"--above", *file.above});
+  return argv;
+}
+
+/// Connects when first asked for, and keeps the answer.
+class ConfiguredHypervisors final : public ports::Hypervisors {
+ public:
+  explicit ConfiguredHypervisors(const model::Config& config) : m_config(config) {}
+
+  ports::Hypervisor& at(const model::HostName& host) override {
+    auto& connection = m_connections[host];
+    if (!connection) connection = virt::connect(m_config.host(host));
+    return *connection;
+  }
+
+  std::vector<model::HostName> names() const override {
+    std::vector<model::HostName> names;
+    for (const model::HostConfig& host : m_config.hosts) names.push_back(host.name);
+    return names;
+  }
+
+ private:
+  const model::Config& m_config;
+  std::map<model::HostName, std::unique_ptr<ports::Hypervisor>> m_connections;
+};
+
+class ConfiguredTransport final : public ports::Transport {
+ public:
+  explicit ConfiguredTransport(const model::Config& config) : m_config(config) {}
+
+  std::unique_ptr<ports::PointStore> connect(const model::HostName& host) override {
+    const model::HostConfig& config = m_config.host(host);
+    base::Argv argv = far_end(config);
+    for (const char* word : {"--session", "--images"}) argv.emplace_back(word);
+    argv.push_back(config.images);
+    return base::with_context(fmt::format("the far end on {}", host.get()), [&] { return stream::connect(argv); });
+  }
+
+  std::unique_ptr<ports::BlockSource> open(const ports::NbdExport& nbd) override {
+    return nbd::open_uri(nbd.uri, nbd.dirty_context);
+  }
+
+  std::unique_ptr<ports::BlockSource> open(const model::HostName& host, const ports::FileExport& file) override {
+    return base::with_context(fmt::format("{} on {}", file.path, host.get()),
+                              [&] { return nbd::open_command(export_argv(far_end(m_config.host(host)), file), nbd::dirty_context_of(file)); });
+  }
+
+ private:
+  const model::Config& m_config;
+};
+
+}  // namespace
+
+base::Argv far_end(const model::HostConfig& host) {
+  if (!host.receive.empty()) return host.receive;
+  return {std::filesystem::read_symlink("/proc/self/exe").string(), "receive"};
+}
+
+struct Session::Parts {
+  std::optional<model::Config> config;
+  std::optional<store::SqliteStore> store;
+  std::optional<store::FileLeases> leases;
+  std::optional<ConfiguredHypervisors> hypervisors;
+  std::optional<ConfiguredTransport> transport;
+};
+
+Session::Session(Common common, base::CancelToken& cancel)
+    : m_common(std::move(common)),
+      m_cancel(cancel),
+      m_out(m_common.output, m_common.show, stdout, stderr),
+      m_progress(m_common.progress_fd, m_common.quiet, base::system_clock()),
+      m_parts(std::make_unique<Parts>()) {}
+
+Session::~Session() = default;
+
+const model::Config& Session::config() {
+  if (!m_parts->config) {
+    m_parts->config = config::load({m_common.config, m_common.state, m_common.connect}, config::process_environment());
+  }
+  return *m_parts->config;
+}
+
+namespace {
+
+store::SqliteStore& opened(std::optional<store::SqliteStore>& store, const std::string& dir, bool dry_run) {
+  if (!store) store.emplace(dir, dry_run ? store::Access::read_only : store::Access::read_write);
+  return *store;
+}
+
+}  // namespace
+
+ports::HistoryStore& Session::history() {
+  return opened(m_parts->store, config().state_dir, m_common.dry_run).history();
+}
+ports::ShadowRegistry& Session::shadows() {
+  return opened(m_parts->store, config().state_dir, m_common.dry_run).shadows();
+}
+ports::PoolRegistry& Session::pool() { return opened(m_parts->store, config().state_dir, m_common.dry_run).pool(); }
+ports::Ledger& Session::ledger() { return opened(m_parts->store, config().state_dir, m_common.dry_run).ledger(); }
+ports::Journal& Session::journal() { return opened(m_parts->store, config().state_dir, m_common.dry_run).journal(); }
+
+ports::Leases& Session::leases() {
+  if (!m_parts->leases) m_parts->leases.emplace(config().state_dir);
+  return *m_parts->leases;
+}
+
+ports::Hypervisors& Session::hypervisors() {
+  if (!m_parts->hypervisors) m_parts->hypervisors.emplace(config());
+  return *m_parts->hypervisors;
+}
+
+ports::Transport& Session::transport() {
+  if (!m_parts->transport) m_parts->transport.emplace(config());
+  return *m_parts->transport;
+}
+
+std::vector<std::unique_ptr<ports::MetricSource>> Session::metric_sources() {
+  std::vector<std::unique_ptr<ports::MetricSource>> sources;
+  if (config().metrics.source == "prometheus") {
+    metrics::PrometheusOptions options;
+    options.url = config().metrics.url;
+    sources.push_back(metrics::prometheus(std::move(options)));
+  } else {
+    for (const model::HostConfig& host : config().hosts) sources.push_back(virt::metric_source(host));
+  }
+  return sources;
+}
+
+std::unique_ptr<ports::Redirector> Session::hook_redirector(const std::string& executable) {
+  return hooks::redirector(executable, base::Millis{10000});
+}
+
+std::unique_ptr<ports::Probe> Session::command_probe(const base::Argv& argv, base::Millis deadline) {
+  return hooks::probe(argv, deadline, clock());
+}
+
+}  // namespace umbra::cmd

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Joins adapters to ports for one run: configuration, store, connections, output. The only file of cmd/ besides doctor and
+// receive that knows adapters. Everything is made when first asked for, so that a verb pays for what it uses alone.
+
+#include <memory>
+#include <vector>
+
+#include "base/cancel.hpp"
+#include "base/clock.hpp"
+#include "cmd/output/output.hpp"
+#include "cmd/output/progress.hpp"
+#include "cmd/verb.hpp"
+#include "model/config.hpp"
+#include "ports/hypervisor.hpp"
+#include "ports/metric_source.hpp"
+#include "ports/store.hpp"
+#include "ports/switching.hpp"
+#include "ports/transport.hpp"
+
+namespace umbra::cmd {
+
+class Session {
+ public:
+  Session(Common common, base::CancelToken& cancel);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  const Common& common() const { return m_common; }
+  base::CancelToken& cancel() { return m_cancel; }
+  base::Clock& clock() { return base::system_clock(); }
+  Output& out() { return m_out; }
+  Progress& progress() { return m_progress; }
+
+  const model::Config& config();
+  ports::HistoryStore& history();
+  ports::ShadowRegistry& shadows();
+  ports::PoolRegistry& pool();
+  ports::Ledger& ledger();
+  ports::Journal& journal();
+  ports::Leases& leases();
+  ports::Hypervisors& hypervisors();
+  ports::Transport& transport();
+
+  /// Where counters come from as the configuration says: one source per host, or one for all.
+  std::vector<std::unique_ptr<ports::MetricSource>> metric_sources();
+  std::unique_ptr<ports::Redirector> hook_redirector(const std::string& executable);
+  std::unique_ptr<ports::Probe> command_probe(const base::Argv& argv, base::Millis deadline);
+
+ private:
+  struct Parts;
+  Common m_common;
+  base::CancelToken& m_cancel;
+  Output m_out;
+  Progress m_progress;
+  std::unique_ptr<Parts> m_parts;
+};
+
+/// argv that starts the far end of `host`; this very program where none is configured.
+base::Argv far_end(const model::HostConfig& host);
+
+}  // namespace umbra::cmd

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// umbra shadow: makes, finds, lists, rehearses and drops shadows.
+#include "shadow/shadow.hpp"
+
+#include <fmt/core.h>
+
+#include "base/log.hpp"
+#include "cmd/exit_status.hpp"
+#include "cmd/features.hpp"
+#include "cmd/records.hpp"
+#include "cmd/session.hpp"
+#include "cmd/verb.hpp"
+#include "pool/pool.hpp"
+#include "shadow/rehearse.hpp"
+
+namespace umbra::cmd {
+namespace {
+
+struct ShadowOptions {
+  std::string on;
+  bool drop = false;
+  bool rehearse = false;
+  std::optional<base::Seconds> watch;
+};
+
+const RecordTable& shadow_table() {
+  static const RecordTable table{{"VM", "HOST", "SHADOW ON", "LEVEL", "FROM POOL", "ID"},
+                                 [](const model::Record& record) -> std::vector<Cell> {
+                                   const model::Vm vm = record.vm();
+                                   const auto shadow = record.shadow();
+                                   if (!shadow) return {vm.name.get(), vm.host.get(), Cell("-", Tone::faint), "-", "-", "-"};
+                                   return {vm.name.get(), vm.host.get(), Cell(shadow->host.get(), Tone::good),
+                                           std::string(model::to_string(shadow->level)), shadow->from_pool ? "yes" : "no",
+                                           shadow->id.get()};
+                                 }};
+  return table;
+}
+
+shadow::Registries registries(Session& session) { return {session.shadows(), session.pool()}; }
+
+/// The ready-made shadow on `target` that fits the VM; nothing where the pool has none.
+std::optional<ports::PoolRow> pooled_for(Session& session, const model::Vm& vm, const model::HostName& target) {
+  const auto domain = session.hypervisors().at(vm.host).find(vm.name);
+  if (!domain) return std::nullopt;
+  pool::Claim claim{vm.name, target, domain->memory, domain->vcpus, {}, vm.priority};
+  for (const model::Disk& disk : domain->disks) claim.disks.push_back(disk.size);
+  return pool::choose(session.config().pool, session.pool().all(), claim);
+}
+
+model::HostName target_of(Session& session, const ShadowOptions& options, const model::Record& record) {
+  if (!options.on.empty()) return session.config().host(model::HostName(options.on)).name;
+  if (!record.placement()) {
+    if (const auto row = session.shadows().find(record.vm().name)) return row->host;
+  }
+  return need_placement(session, record).host;
+}
+
+void ensure_one(Session& session, const ShadowOptions& options, model::Record& record) {
+  const model::Vm vm = record.vm();
+  const model::HostName target = target_of(session, options, record);
+  const shadow::EnsureRequest request{vm.name, vm.host, target, session.config().host(target).networks,
+                                      pooled_for(session, vm, target)};
+  const ports::Context context = context_of(session);
+  if (session.common().dry_run) {
+    const shadow::EnsurePlan plan = shadow::plan(context, registries(session), request);
+    record.set(model::ShadowSection{plan.id, plan.host, model::ShadowLevel::defined, plan.from_pool.has_value()});
+    base::log(base::Level::info, fmt::format("shadow: {}: would {} on {}", vm.name.get(), plan.exists ? "keep the shadow" : plan.from_pool ? "claim a pooled shadow" : "make a shadow", plan.host.get()));
+    return;
+  }
+  const auto lease = session.leases().acquire(vm.name, base::Millis{0});
+  const shadow::EnsureResult made = shadow::ensure(context, registries(session), request);
+  say_notes("shadow", vm.name, made.notes);
+  record.set(model::ShadowSection{made.row.id, made.row.host, made.row.level, made.row.from_pool});
+}
+
+void drop_one(Session& session, const model::VmName& vm) {
+  const auto row = session.shadows().find(vm);
+  if (session.common().dry_run) {
+    if (!row) throw base::Error(base::Kind::not_found, fmt::format("{} has no shadow", vm.get()), "`umbra shadow list` lists them");
+    base::log(base::Level::info, fmt::format("shadow: {}: would drop the shadow on {} with its points", vm.get(), row->host.get()));
+    return;
+  }
+  const auto lease = session.leases().acquire(vm, base::Millis{0});
+  say_notes("shadow", vm, shadow::drop(context_of(session), registries(session), vm).notes);
+}
+
+void rehearse_one(Session& session, const ShadowOptions& options, model::Record& record) {
+  const model::Vm vm = record.vm();
+  const model::ShadowSection section = need_shadow(session, record);
+  record.set(section);
+  if (session.common().dry_run) return;
+  const auto lease = session.leases().acquire(vm.name, base::Millis{0});
+  const shadow::Rehearsal seen = shadow::rehearse(
+      context_of(session), {vm.name, section.host, section.id, options.watch.value_or(base::Seconds{10})});
+  model::Json json = {{"point", seen.point.value}, {"taken_at", base::to_rfc3339(seen.taken_at)}, {"resumed_in_s", seen.resumed_in_s},
+                      {"watched_s", seen.watched_s}, {"looks", seen.looks}, {"looks_running", seen.looks_running},
+                      {"agent_answers", seen.agent_answers}, {"passed", seen.passed()}};
+  if (seen.uptime_first_s && seen.uptime_last_s)
+    json["uptime_s"] = {{"first", *seen.uptime_first_s}, {"last", *seen.uptime_last_s}};
+  if (seen.processes) json["processes"] = {{"kept", seen.processes->kept}, {"gone", seen.processes->gone.size()}, {"fresh", seen.processes->fresh.size()}};
+  record.set_extra("rehearsal", json);
+  remember(session, record, "rehearsal");
+  if (!seen.passed())
+    throw base::Error(base::Kind::io, fmt::format("the rehearsal of point {} failed: running at {} of {} looks", seen.point.value, seen.looks_running, seen.looks),
+                      "make a fresh point with `umbra sync`, then rehearse again");
+  base::log(base::Level::info, fmt::format("shadow: {}: point {} was resumed in {:.1f} s and ran {:.0f} s with its cables out", vm.name.get(), seen.point.value, seen.resumed_in_s, seen.watched_s));
+}
+
+int list_shadows(Session& session) {
+  Table table({"VM", "PRIMARY ON", "SHADOW ON", "LEVEL", "POINT", "TAKEN AT", "ID"});
+  for (const ports::ShadowRow& row : session.shadows().all()) {
+    if (session.out().json()) {
+      model::Record record(model::Vm{row.vm, row.vm_uuid, row.primary_host, session.config().policy(row.vm).priority});
+      record.set(model::ShadowSection{row.id, row.host, row.level, row.from_pool});
+      if (row.replica) record.set(*row.replica);
+      session.out().json_line(record.json());
+      continue;
+    }
+    table.add({row.vm.get(), row.primary_host.get(), row.host.get(), std::string(model::to_string(row.level)),
+               row.replica ? std::to_string(row.replica->point.value) : "-", row.replica ? base::to_rfc3339(row.replica->taken_at) : "-", row.id.get()});
+  }
+  if (!session.out().json()) session.out().text(table.render(session.out().colour()));
+  return exit_done;
+}
+
+int list_points(Session& session, const model::VmName& vm) {
+  const auto row = session.shadows().find(vm);
+  if (!row) throw base::Error(base::Kind::not_found, fmt::format("{} has no shadow", vm.get()), fmt::format("make one with `umbra shadow {}`", vm.get()));
+  Table table({"POINT", "TAKEN AT", "MEMORY", "BYTES", "ROOT"});
+  for (const model::PointInfo& point : session.transport().connect(row->host)->points(row->id)) {
+    if (session.out().json()) {
+      session.out().json_line({{"vm", vm.get()}, {"host", row->host.get()}, {"point", point.number.value}, {"taken_at", base::to_rfc3339(point.taken_at)},
+                               {"memory", point.has_memory()}, {"bytes", point.bytes.value}, {"root", point.root.to_string()}, {"layers", point.layers}});
+      continue;
+    }
+    table.add({std::to_string(point.number.value), base::to_rfc3339(point.taken_at), point.has_memory() ? "yes" : "no",
+               human_bytes(point.bytes.value), point.root.to_string().substr(0, 19)});
+  }
+  if (!session.out().json()) session.out().text(table.render(session.out().colour()));
+  return exit_done;
+}
+
+/// Shadows are dropped by name: their VM need not run, nor exist.
+int drop_named(Session& session) {
+  std::vector<base::Kind> failures;
+  std::size_t done = 0;
+  if (session.common().operands.empty()) throw base::Error(base::Kind::usage, "--drop needs the names of VMs");
+  for (const std::string& name : session.common().operands) {
+    try {
+      drop_one(session, model::VmName(name));
+      ++done;
+    } catch (const base::Error& error) {
+      print_error(error, "shadow", name);
+      failures.push_back(error.kind());
+    }
+  }
+  return status_of(failures, done);
+}
+
+int run_shadow(Session& session, const ShadowOptions& options) {
+  const auto& operands = session.common().operands;
+  if (operands.size() == 1 && operands[0] == "list") return list_shadows(session);
+  if (operands.size() == 2 && operands[0] == "points") return list_points(session, model::VmName(operands[1]));
+  if (options.drop) return drop_named(session);
+  return for_each_vm(session, "shadow", shadow_table(), [&](model::Record& record) {
+    options.rehearse ? rehearse_one(session, options, record) : ensure_one(session, options, record);
+  });
+}
+
+}  // namespace
+
+Verb shadow_verb() {
+  auto options = std::make_shared<ShadowOptions>();
+  Verb verb;
+  verb.name = "shadow";
+  verb.summary = "Set up, rehearse, list or drop the shadow of a VM";
+  verb.text =
+      "A shadow is a domain that is defined, off and not started by itself on another host, with a folder of restore points.\n"
+      "The host is the placement's, or --on. A fitting shadow of the pool is taken first. Run again, it changes nothing.\n"
+      "`umbra shadow list` lists the shadows, `umbra shadow points VM` the restore points of one.";
+  verb.actions = {"list", "points"};
+  verb.changes = true;
+  verb.options = {
+      {"--on", "HOST", "make it on this host", "the placement's", set_text(options->on)},
+      {"--rehearse", "", "resume the newest point that has memory, cables out, and throw it away", "", set_flag(options->rehearse)},
+      {"--watch", "DURATION", "with --rehearse: how long to watch", "10s", set_duration("--watch", options->watch)},
+      {"--drop", "", "take the shadow away, with its points", "", set_flag(options->drop)},
+  };
+  verb.examples = {"umbra place web1 | umbra shadow -", "umbra shadow web1 --on beta", "umbra shadow web1 --rehearse", "umbra shadow points web1"};
+  verb.run = [options](Session& session) { return run_shadow(session, *options); };
+  return verb;
+}
+
+}  // namespace umbra::cmd

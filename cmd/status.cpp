@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// umbra status: what stands where.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <set>
+
+#include "cmd/exit_status.hpp"
+#include "cmd/records.hpp"
+#include "cmd/session.hpp"
+#include "cmd/verb.hpp"
+
+namespace umbra::cmd {
+namespace {
+
+/// One VM with everything that is known of it.
+struct Standing {
+  Located located;
+  std::optional<ports::ShadowRow> shadow;
+  model::Epoch epoch;
+  bool open_walk = false;
+};
+
+bool is_stand_in(const model::Domain& domain) {
+  return domain.state == model::DomainState::off &&
+         (domain.tag.role == model::Role::shadow || domain.tag.role == model::Role::hibernated);
+}
+
+std::vector<Standing> standings(Session& session, const std::set<model::VmName>& walking, std::vector<base::Error>& unreachable) {
+  std::vector<Standing> all;
+  for (const model::HostName& host : session.hypervisors().names()) {
+    try {
+      for (model::Domain& domain : session.hypervisors().at(host).domains()) {
+        if (is_stand_in(domain)) continue;
+        Standing s;
+        s.shadow = session.shadows().find(domain.name);
+        s.epoch = session.journal().epoch(domain.uuid);
+        s.open_walk = walking.contains(domain.name);
+        s.located = {std::move(domain), host};
+        all.push_back(std::move(s));
+      }
+    } catch (const base::Error& error) {
+      if (error.kind() != base::Kind::unreachable) throw;
+      unreachable.push_back(error);
+    }
+  }
+  return all;
+}
+
+model::Json json_of(Session& session, const Standing& s) {
+  model::Record record = record_of(session, s.located);
+  if (s.shadow) {
+    record.set(model::ShadowSection{s.shadow->id, s.shadow->host, s.shadow->level, s.shadow->from_pool});
+    if (s.shadow->replica) {
+      model::Replica replica = *s.shadow->replica;
+      replica.lag_s = base::Seconds(session.clock().now() - replica.taken_at).count();
+      record.set(replica);
+    }
+    if (s.shadow->state) record.set(*s.shadow->state);
+  }
+  record.set_extra("status", {{"domain", model::to_string(s.located.domain.state)}, {"epoch", s.epoch.value}, {"open_walk", s.open_walk}});
+  return record.json();
+}
+
+std::vector<Cell> row_of(Session& session, const Standing& s) {
+  const model::Domain& domain = s.located.domain;
+  const model::VmPolicy policy = session.config().policy(domain.name);
+  const auto& replica = s.shadow ? s.shadow->replica : std::nullopt;
+  const base::Seconds lag = replica ? base::Seconds(session.clock().now() - replica->taken_at) : base::Seconds{0};
+  return {domain.name.get(),
+          s.located.host.get(),
+          Cell(std::string(model::to_string(domain.state)), domain.state == model::DomainState::running ? Tone::good : Tone::warn),
+          std::string(model::to_string(policy.priority)),
+          s.shadow ? s.shadow->host.get() : "-",
+          s.shadow ? std::string(model::to_string(s.shadow->level)) : "-",
+          replica ? std::to_string(replica->point.value) : "-",
+          replica ? Cell(base::to_human(lag), lag > policy.rpo ? Tone::bad : Tone::plain) : Cell("-"),
+          std::to_string(s.epoch.value)};
+}
+
+int run_status(Session& session) {
+  const auto& names = session.common().operands;
+  std::set<model::VmName> walking;
+  for (const ports::Walk& walk : session.journal().open_walks()) {
+    walking.insert(walk.vm);
+    base::Error error(base::Kind::interrupted, fmt::format("an interrupted {} from {} to {} is open since {}", walk.kind, walk.from.get(), walk.to.get(), base::to_rfc3339(walk.started)),
+                      fmt::format("umbra switchover --recover {}", walk.vm.get()));
+    print_error(error, "status", walk.vm.get());
+  }
+  std::vector<base::Error> unreachable;
+  Table table({"VM", "HOST", "STATE", "PRIORITY", "SHADOW ON", "LEVEL", "POINT", "LAG", "EPOCH"});
+  std::size_t shown = 0;
+  for (const Standing& s : standings(session, walking, unreachable)) {
+    if (!names.empty() && std::find(names.begin(), names.end(), s.located.domain.name.get()) == names.end()) continue;
+    ++shown;
+    if (session.out().json()) session.out().json_line(json_of(session, s));
+    else table.add(row_of(session, s));
+  }
+  if (!table.empty()) session.out().text(table.render(session.out().colour()));
+  for (const base::Error& error : unreachable) print_error(error, "status", "");
+  if (!names.empty() && shown == 0 && unreachable.empty()) locate(session, model::VmName(names.front()));
+  std::vector<base::Kind> failures(unreachable.size(), base::Kind::unreachable);
+  return status_of(failures, shown);
+}
+
+}  // namespace
+
+Verb status_verb() {
+  Verb verb;
+  verb.name = "status";
+  verb.summary = "Show what stands where: VMs, shadows, points, lag";
+  verb.text = "Interrupted switchovers come first, on standard error, with the command that recovers them.";
+  verb.operands = Operands::words;
+  verb.examples = {"umbra status", "umbra status web1 -o jsonl"};
+  verb.run = run_status;
+  return verb;
+}
+
+}  // namespace umbra::cmd

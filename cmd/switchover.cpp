@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+// umbra switchover: the live walk onto the shadow, back, and after a crash.
+#include "switchover/switchover.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/log.hpp"
+#include "cmd/exit_status.hpp"
+#include "cmd/features.hpp"
+#include "cmd/records.hpp"
+#include "cmd/session.hpp"
+#include "cmd/verb.hpp"
+
+namespace umbra::cmd {
+namespace {
+
+struct SwitchoverOptions {
+  bool rollback = false;
+  bool recover = false;
+  bool decommission = false;
+  bool force = false;
+};
+
+const RecordTable& switchover_table() {
+  static const RecordTable table{
+      {"VM", "RESULT", "RUNS ON", "BLACKOUT", "ESTIMATE", "EPOCH", "OLD PRIMARY", "PHASES"},
+      [](const model::Record& record) -> std::vector<Cell> {
+        const model::Vm vm = record.vm();
+        const auto o = record.outcome();
+        if (!o) return {vm.name.get(), Cell("-", Tone::faint), vm.host.get(), "-", "-", "-", "-", "no trigger"};
+        std::string phases;
+        for (const model::Phase& phase : o->phases) phases += fmt::format("{}{} {:.0f}", phases.empty() ? "" : ", ", phase.name, phase.ms);
+        const auto ms = [](const std::optional<double>& v) { return v ? fmt::format("{:.0f} ms", *v) : std::string("-"); };
+        return {vm.name.get(), Cell(o->result, o->result == "switched" ? Tone::good : Tone::plain), o->host.get(), ms(o->blackout_ms),
+                ms(o->blackout_estimate_ms), std::to_string(o->epoch.value), o->primary.empty() ? "-" : o->primary,
+                phases.empty() ? "-" : phases + " ms"};
+      }};
+  return table;
+}
+
+/// The hooks and the probe of one VM, alive as long as its walk.
+struct Hooks {
+  std::vector<std::unique_ptr<ports::Redirector>> redirectors;
+  std::unique_ptr<ports::Probe> probe;
+
+  Hooks(Session& session, const model::VmPolicy& policy) {
+    for (const std::string& hook : policy.redirect) redirectors.push_back(session.hook_redirector(hook));
+    if (!policy.probe.empty())
+      probe = session.command_probe(policy.probe, std::chrono::ceil<base::Millis>(policy.probe_deadline));
+  }
+
+  switchover::Ports ports(Session& session) const {
+    switchover::Ports ports{session.hypervisors(), session.transport(), session.journal(), session.shadows(),
+                            session.leases(), session.clock(), session.cancel(), {}, probe.get()};
+    for (const auto& redirector : redirectors) ports.redirectors.push_back(redirector.get());
+    return ports;
+  }
+};
+
+switchover::Request request_of(Session& session, const model::Record& record, const model::ShadowSection& shadow) {
+  const model::Vm vm = record.vm();
+  const model::Config& config = session.config();
+  return {vm.name, switchover::side_of(config.host(vm.host)), switchover::side_of(config.host(shadow.host)), shadow.id,
+          config.policy(vm.name), record.to_line()};
+}
+
+/// Sets the outcome and what follows from it in the other sections.
+void conclude(Session& session, model::Record& record, const model::Outcome& outcome) {
+  for (const std::string& note : outcome.notes)
+    base::log(base::Level::info, fmt::format("switchover: {}: {}", record.vm().name.get(), note));
+  record.set(outcome);
+  if (outcome.result == "planned") return;
+  remember(session, record, "outcome");
+  if (!outcome.host.get().empty()) {
+    model::Vm vm = record.vm();
+    vm.host = outcome.host;
+    record.set(vm);
+  }
+}
+
+/// A decision to stay that came down the pipe is obeyed; a VM named by hand is the operator's decision.
+bool told_to_stay(Session& session, const model::Record& record) {
+  const bool piped = session.common().operands == std::vector<std::string>{"-"};
+  const auto decision = record.decision();
+  if (piped && !decision)
+    throw base::Error(base::Kind::invalid, "the record has no decision", "pipe it through `umbra decide -` first, or name the VM to switch it over by hand");
+  return piped && !decision->migrate;
+}
+
+void switch_one(Session& session, const SwitchoverOptions& options, model::Record& record) {
+  const model::Vm vm = record.vm();
+  if (!options.rollback && told_to_stay(session, record)) {
+    model::Outcome stayed;
+    stayed.result = "stayed";
+    stayed.host = vm.host;
+    stayed.epoch = session.journal().epoch(vm.uuid);
+    record.set(stayed);
+    return;
+  }
+  const model::ShadowSection shadow = need_shadow(session, record);
+  const switchover::Request request = request_of(session, record, shadow);
+  const Hooks hooks(session, request.policy);
+  const switchover::Ports ports = hooks.ports(session);
+  if (session.common().dry_run) {
+    conclude(session, record, switchover::plan(ports, request).as_outcome(vm.host));
+    return;
+  }
+  conclude(session, record, options.rollback ? switchover::roll_back(ports, request) : switchover::switch_over(ports, request));
+  if (request.policy.after == model::After::decommission)
+    base::log(base::Level::info, fmt::format("switchover: {}: the old primary is kept for {}; then `umbra switchover {} --decommission` removes it",
+                                             vm.name.get(), base::to_human(request.policy.rollback_window), vm.name.get()));
+}
+
+void decommission_one(Session& session, const SwitchoverOptions& options, model::Record& record) {
+  const model::Vm vm = record.vm();
+  const model::ShadowSection shadow = need_shadow(session, record);
+  const model::VmPolicy policy = session.config().policy(vm.name);
+  const Hooks hooks(session, policy);
+  if (session.common().dry_run) {
+    base::log(base::Level::info, fmt::format("switchover: {}: would remove the old primary on {} with its disks", vm.name.get(), shadow.host.get()));
+    return;
+  }
+  conclude(session, record, switchover::decommission(hooks.ports(session), {vm.name, shadow.host, shadow.id, policy.rollback_window, options.force}));
+}
+
+/// Every open walk, or those of the VMs named; each with its own hooks.
+int recover_walks(Session& session) {
+  const auto& names = session.common().operands;
+  std::set<model::VmName> open;
+  for (const ports::Walk& walk : session.journal().open_walks()) {
+    if (names.empty() || std::find(names.begin(), names.end(), walk.vm.get()) != names.end()) open.insert(walk.vm);
+  }
+  std::vector<base::Kind> failures;
+  std::size_t done = 0;
+  for (const model::VmName& vm : open) {
+    if (session.common().dry_run) {
+      base::log(base::Level::info, fmt::format("switchover: {}: would ask both hosts and finish or take back its walk", vm.get()));
+      ++done;
+      continue;
+    }
+    try {
+      const Hooks hooks(session, session.config().policy(vm));
+      for (const switchover::Recovered& one : switchover::recover(hooks.ports(session), vm)) {
+        base::log(base::Level::info, fmt::format("switchover: {}: found {}; {}", one.vm.get(), one.found, one.did));
+        model::Record record = record_of(session, locate(session, one.vm));
+        conclude(session, record, one.outcome);
+        session.out().record(record);
+      }
+      ++done;
+    } catch (const base::Error& error) {
+      print_error(error, "switchover", vm.get());
+      failures.push_back(error.kind());
+    }
+  }
+  if (open.empty()) base::log(base::Level::info, "switchover: no walk is open, nothing to recover");
+  session.out().finish(switchover_table());
+  return status_of(failures, done);
+}
+
+int run_switchover(Session& session, const SwitchoverOptions& options) {
+  if (options.rollback + options.recover + options.decommission > 1)
+    throw base::Error(base::Kind::usage, "--rollback, --recover and --decommission exclude each other");
+  if (options.recover) return recover_walks(session);
+  return for_each_vm(session, "switchover", switchover_table(), [&](model::Record& record) {
+    options.decommission ? decommission_one(session, options, record) : switch_one(session, options, record);
+  });
+}
+
+}  // namespace
+
+Verb switchover_verb() {
+  auto options = std::make_shared<SwitchoverOptions>();
+  Verb verb;
+  verb.name = "switchover";
+  verb.summary = "Move a running VM onto its shadow, or back";
+  verb.text =
+      "The live walk: freeze the disks' layers, send the last delta, check it, move the running guest, redirect its clients, and turn\n"
+      "the old primary into the new shadow, so that the way back stays open. Every step is in a journal; after a crash of\n"
+      "anything, --recover finishes or takes back what was under way. From a pipe only VMs whose decision says so are moved;\n"
+      "a VM named by hand is moved without one.";
+  verb.changes = true;
+  verb.options = {
+      {"--rollback", "", "back to the host where the VM was before", "", set_flag(options->rollback)},
+      {"--recover", "", "finish or take back interrupted walks (all, or of the VMs named)", "", set_flag(options->recover)},
+      {"--decommission", "", "remove the old primary and its disks for good", "", set_flag(options->decommission)},
+      {"--force", "", "with --decommission: also within the rollback window", "", set_flag(options->force)},
+  };
+  verb.examples = {"umbra decide web1 | umbra switchover -", "umbra switchover web1 --dry-run", "umbra switchover web1 --rollback", "umbra switchover --recover"};
+  verb.run = [options](Session& session) { return run_switchover(session, *options); };
+  return verb;
+}
+
+}  // namespace umbra::cmd

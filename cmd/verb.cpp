@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cmd/verb.hpp"
+
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+
+namespace umbra::cmd {
+
+std::function<void(const std::string&)> set_flag(bool& target) {
+  return [&target](const std::string&) { target = true; };
+}
+
+std::function<void(const std::string&)> set_text(std::string& target) {
+  return [&target](const std::string& text) { target = text; };
+}
+
+std::function<void(const std::string&)> set_list(std::vector<std::string>& target) {
+  return [&target](const std::string& text) {
+    target.clear();
+    for (std::size_t at = 0; at <= text.size();) {
+      const std::size_t end = std::min(text.find(',', at), text.size());
+      if (end > at) target.push_back(text.substr(at, end - at));
+      at = end + 1;
+    }
+  };
+}
+
+std::function<void(const std::string&)> set_duration(std::string option, std::optional<base::Seconds>& target) {
+  return [option = std::move(option), &target](const std::string& text) {
+    target = base::parse_duration(text);
+    if (!target) {
+      throw base::Error(base::Kind::usage, fmt::format("{} takes a duration, not \"{}\"", option, text),
+                        "write it with its unit: 500ms, 30s, 15m, 2h, 1d");
+    }
+  };
+}
+
+std::function<void(const std::string&)> set_number(std::string option, std::optional<double>& target, double least,
+                                                   double most) {
+  return [option = std::move(option), &target, least, most](const std::string& text) {
+    double value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size() || !(value >= least && value <= most)) {
+      throw base::Error(base::Kind::usage,
+                        fmt::format("{} takes a number from {} to {}, not \"{}\"", option, least, most, text));
+    }
+    target = value;
+  };
+}
+
+std::function<void(const std::string&)> set_choice(std::string option, std::string& target,
+                                                   std::vector<std::string> choices) {
+  return [option = std::move(option), &target, choices = std::move(choices)](const std::string& text) {
+    if (std::find(choices.begin(), choices.end(), text) == choices.end()) {
+      throw base::Error(base::Kind::usage,
+                        fmt::format("{} takes one of {}, not \"{}\"", option, fmt::join(choices, ", "), text));
+    }
+    target = text;
+  };
+}
+
+std::vector<Verb> verbs() {
+  return {
+      predict_verb(),    place_verb(), shadow_verb(),  replicate_verb(), sync_verb(),   decide_verb(),
+      switchover_verb(), pool_verb(),  observe_verb(), status_verb(),    doctor_verb(), receive_verb(),
+  };
+}
+
+}  // namespace umbra::cmd

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "adapters/hooks/hooks.hpp"
+
+#include <fmt/core.h>
+
+#include "base/error.hpp"
+
+namespace umbra::hooks {
+namespace {
+
+using ports::HookResult;
+
+HookResult call(const base::Argv& argv, const std::string& input, base::Millis deadline) {
+  try {
+    base::Finished finished = base::run(argv, input, deadline);
+    while (!finished.out.empty() && finished.out.back() == '\n') finished.out.pop_back();
+    if (finished.timed_out)
+      return {false, fmt::format("{} did not end within {}", base::to_shell(argv), base::to_human(deadline))};
+    if (finished.status != 0)
+      return {false, fmt::format("{} exited with {}{}{}", base::to_shell(argv), finished.status,
+                                 finished.out.empty() ? "" : ": ", finished.out)};
+    return {true, finished.out};
+  } catch (const base::Error& error) {
+    return {false, error.what()};
+  }
+}
+
+class ExecutableRedirector final : public ports::Redirector {
+ public:
+  ExecutableRedirector(std::string executable, base::Millis deadline)
+      : m_executable(std::move(executable)), m_deadline(deadline) {}
+  std::string name() const override { return m_executable; }
+  HookResult redirect(const std::string& record, bool undo) override {
+    return call({m_executable, undo ? "undo" : "redirect"}, record + "\n", m_deadline);
+  }
+
+ private:
+  std::string m_executable;
+  base::Millis m_deadline;
+};
+
+class CommandProbe final : public ports::Probe {
+ public:
+  CommandProbe(base::Argv command, base::Millis deadline, base::Clock& clock)
+      : m_command(std::move(command)), m_deadline(deadline), m_clock(clock) {}
+  HookResult check(const std::string& record) override {
+    HookResult last;
+    const base::Millis end = m_clock.steady() + m_deadline;
+    base::wait_until(m_clock, m_deadline, base::Millis{200}, [&] {
+      const base::Millis left = std::max(end - m_clock.steady(), base::Millis{1});
+      last = call(m_command, record + "\n", left);
+      return last.ok;
+    });
+    return last;
+  }
+
+ private:
+  base::Argv m_command;
+  base::Millis m_deadline;
+  base::Clock& m_clock;
+};
+
+class CommandFence final : public ports::Fence {
+ public:
+  CommandFence(base::Argv command, base::Millis deadline) : m_command(std::move(command)), m_deadline(deadline) {}
+  HookResult fence(const model::HostName& host) override {
+    base::Argv argv = m_command;
+    for (std::string& word : argv) {
+      for (std::size_t at = 0; (at = word.find("{host}", at)) != std::string::npos; at += host.get().size())
+        word.replace(at, 6, host.get());
+    }
+    return call(argv, "", m_deadline);
+  }
+
+ private:
+  base::Argv m_command;
+  base::Millis m_deadline;
+};
+
+}  // namespace
+
+std::unique_ptr<ports::Redirector> redirector(std::string executable, base::Millis deadline) {
+  return std::make_unique<ExecutableRedirector>(std::move(executable), deadline);
+}
+
+std::unique_ptr<ports::Probe> probe(base::Argv command, base::Millis deadline, base::Clock& clock) {
+  return std::make_unique<CommandProbe>(std::move(command), deadline, clock);
+}
+
+std::unique_ptr<ports::Fence> fence(base::Argv command, base::Millis deadline) {
+  return std::make_unique<CommandFence>(std::move(command), deadline);
+}
+
+}  // namespace umbra::hooks
