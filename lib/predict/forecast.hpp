@@ -27,7 +27,7 @@ struct Question {
   base::Instant origin;  ///< the present, or an instant of the past in a backtest
   base::Seconds within{1800};
   model::Priority priority = model::Priority::normal;
-  std::string source;  ///< where the history came from, for the record
+  std::string source{};  ///< where the history came from, for the record
 };
 
 /// The probability from which a VM of that priority triggers. Acting pays where p x cost of a saturation > cost of a

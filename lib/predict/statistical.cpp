@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "predict/statistical.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "predict/trend.hpp"
+
+namespace umbra::predict {
+namespace {
+
+constexpr std::size_t most_steps = 240;  // of the window
+constexpr double improbable = 0.05;
+
+/// Nodes of the common error's Gaussian and their weights: the midpoints of 24 equal steps over -3..3 deviations.
+struct Node {
+  double u;
+  double weight;
+};
+
+std::vector<Node> gaussian_nodes() {
+  std::vector<Node> nodes;
+  double sum = 0;
+  for (int i = 0; i < 24; ++i) {
+    const double u = -3 + 0.25 * (i + 0.5);
+    nodes.push_back({u, std::exp(-u * u / 2)});
+    sum += nodes.back().weight;
+  }
+  for (Node& node : nodes) node.weight /= sum;
+  return nodes;
+}
+
+double gaussian_cdf(double z) { return 0.5 * std::erfc(-z / std::sqrt(2.0)); }
+
+/// One step ahead of the origin: where the path is expected, and the error of that which all steps share.
+struct Step {
+  double ahead_s = 0;
+  double mean = 0;
+  double error = 0;
+};
+
+/// The path over the window and the scatter about it.
+class Path {
+ public:
+  Path(std::vector<Step> steps, double scatter) : m_steps(std::move(steps)), m_scatter(scatter), m_nodes(gaussian_nodes()) {}
+
+  const std::vector<Step>& steps() const { return m_steps; }
+
+  /// The chance that the maximum over the first `count` steps stays below `x`.
+  double stays_below(double x, std::size_t count) const {
+    double chance = 0;
+    for (const Node& node : m_nodes) {
+      double product = 1;
+      for (std::size_t i = 0; i < count; ++i) {
+        product *= gaussian_cdf((x - m_steps[i].mean - node.u * m_steps[i].error) / m_scatter);
+      }
+      chance += node.weight * product;
+    }
+    return chance;
+  }
+
+  /// For each step, the chance that `x` was reached at or before it.
+  std::vector<double> reached_by(double x) const {
+    std::vector<double> reached(m_steps.size(), 0.0);
+    for (const Node& node : m_nodes) {
+      double product = 1;
+      for (std::size_t i = 0; i < m_steps.size(); ++i) {
+        product *= gaussian_cdf((x - m_steps[i].mean - node.u * m_steps[i].error) / m_scatter);
+        reached[i] += node.weight * (1 - product);
+      }
+    }
+    return reached;
+  }
+
+  /// The `q` quantile of the maximum, by halving.
+  double peak_quantile(double q) const {
+    double low = std::numeric_limits<double>::max();
+    double high = std::numeric_limits<double>::lowest();
+    for (const Step& step : m_steps) {
+      low = std::min(low, step.mean - 4 * step.error - 6 * m_scatter);
+      high = std::max(high, step.mean + 4 * step.error + 8 * m_scatter);
+    }
+    for (int i = 0; i < 40; ++i) {
+      const double middle = (low + high) / 2;
+      (stays_below(middle, m_steps.size()) < q ? low : high) = middle;
+    }
+    return (low + high) / 2;
+  }
+
+ private:
+  std::vector<Step> m_steps;
+  double m_scatter;
+  std::vector<Node> m_nodes;
+};
+
+/// When `reached` rises past `level`, between two steps by proportion.
+double passage_time(const std::vector<Step>& steps, const std::vector<double>& reached, double level) {
+  const auto it = std::lower_bound(reached.begin(), reached.end(), level);
+  if (it == reached.end()) return steps.back().ahead_s;
+  const auto i = static_cast<std::size_t>(it - reached.begin());
+  const double before = i == 0 ? 0.0 : reached[i - 1];
+  const double from = i == 0 ? 0.0 : steps[i - 1].ahead_s;
+  const double part = *it > before ? (level - before) / (*it - before) : 1.0;
+  return from + part * (steps[i].ahead_s - from);
+}
+
+Path path_of(const Trend& trend, double window_s, const StatisticalOptions& options) {
+  const double block = std::max(options.sustain.count(), trend.step);
+  const auto count = static_cast<std::size_t>(std::clamp(std::round(window_s / block), 1.0, double{most_steps}));
+  const double readings_per_block = std::max(1.0, block / trend.step);
+  const double scatter = trend.spread * std::sqrt(std::min(1.0, trend.inflation / readings_per_block));
+  const double fade = options.persistence.count();
+
+  std::vector<Step> steps;
+  for (std::size_t i = 1; i <= count; ++i) {
+    const double ahead = window_s * static_cast<double>(i) / static_cast<double>(count);
+    const double damped = fade * (1 - std::exp(-ahead / fade));
+    const double reach = damped - trend.centre_t;  // centre_t lies before the origin
+    const double slope_part = std::sqrt(trend.weight) * trend.slope_error * reach;
+    steps.push_back({ahead, trend.at(0) + trend.weight * trend.slope * damped, std::hypot(trend.level_error, slope_part)});
+  }
+  return Path(std::move(steps), scatter);
+}
+
+/// Readings to look at: those of the lookback, or the newest few where they lie further apart.
+std::vector<Dot> recent(const ports::ForecastQuery& query, const StatisticalOptions& options) {
+  const auto& all = query.history;
+  const auto end = std::find_if(all.rbegin(), all.rend(), [&](const ports::Reading& r) { return r.at <= query.origin; }).base();
+  const base::Seconds lookback = query.within * options.lookback_windows;
+  std::vector<Dot> dots;
+  for (auto it = end; it != all.begin();) {
+    --it;
+    const base::Seconds age = query.origin - it->at;
+    if (age > lookback && dots.size() >= 2 * options.min_readings) break;
+    if (std::isfinite(it->value)) dots.push_back({-age.count(), it->value});
+  }
+  std::reverse(dots.begin(), dots.end());
+  return dots;
+}
+
+/// The mean of the newest `sustain` seconds.
+double sustained_now(const std::vector<Dot>& dots, double sustain_s) {
+  double sum = 0;
+  double count = 0;
+  for (auto it = dots.rbegin(); it != dots.rend() && it->t > dots.back().t - sustain_s; ++it) {
+    sum += it->v;
+    ++count;
+  }
+  return sum / count;
+}
+
+}  // namespace
+
+std::optional<model::ResourceForecast> StatisticalForecaster::forecast(const ports::ForecastQuery& query) const {
+  const double window_s = query.within.count();
+  const std::vector<Dot> dots = recent(query, m_options);
+  if (!(window_s > 0) || dots.size() < std::max<std::size_t>(3, m_options.min_readings)) return std::nullopt;
+  if (-dots.back().t > window_s) return std::nullopt;
+
+  const Trend trend = fit_trend(dots);
+  const Path path = path_of(trend, window_s, m_options);
+  const double already = sustained_now(dots, m_options.sustain.count());
+  double ceiling = std::max(1.0, query.threshold);  // use can't be seen to pass the capacity
+  for (const Dot& dot : dots) ceiling = std::max(ceiling, dot.v);
+
+  model::ResourceForecast f;
+  f.now = dots.back().v;
+  f.threshold = query.threshold;
+  const auto peak = [&](double q) { return std::clamp(std::max(path.peak_quantile(q), already), 0.0, ceiling); };
+  f.peak = {peak(0.1), peak(0.5), peak(0.9)};
+  if (already >= query.threshold) {
+    f.p_saturation = 1;
+    f.saturates_in_s = model::Quantiles{};
+    return f;
+  }
+  const std::vector<double> reached = path.reached_by(query.threshold);
+  f.p_saturation = std::clamp(reached.back(), 0.0, 1.0);
+  if (f.p_saturation >= improbable) {
+    const auto when = [&](double q) { return passage_time(path.steps(), reached, q * f.p_saturation); };
+    f.saturates_in_s = model::Quantiles{when(0.1), when(0.5), when(0.9)};
+  }
+  return f;
+}
+
+}  // namespace umbra::predict
