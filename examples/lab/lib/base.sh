@@ -59,8 +59,14 @@ lock_lab() {
     done
 }
 
+# This machine cannot have a lab. Apart from other failures, so that tests can be skipped: 77 is what ctest takes for that.
+cannot() {
+    printf 'lab: %s\n' "$*" >&2
+    exit 77
+}
+
 check_prerequisites() {
-    [[ $EUID -eq 0 ]] || die "the lab makes network namespaces and runs libvirtd: run it as root (sudo)"
+    [[ $EUID -eq 0 ]] || cannot "the lab makes network namespaces and runs libvirtd: run it as root (sudo)"
     local tool package missing=()
     while read -r tool package; do
         command -v "$tool" >/dev/null || missing+=("$package")
@@ -80,17 +86,17 @@ mkfs.ext4 e2fsprogs
 LIST
     [[ -e /usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_qemu.so ]] ||
         missing+=(libvirt-daemon-driver-qemu)
-    [[ ${#missing[@]} -eq 0 ]] || die "packages are missing; type: apt-get install --no-install-recommends ${missing[*]}"
+    [[ ${#missing[@]} -eq 0 ]] || cannot "packages are missing; type: apt-get install --no-install-recommends ${missing[*]}"
     ldd "$(command -v busybox)" >/dev/null 2>&1 &&
-        die "busybox must be the static one; type: apt-get install --no-install-recommends busybox-static"
+        cannot "busybox must be the static one; type: apt-get install --no-install-recommends busybox-static"
     unshare --net --mount --uts true 2>/dev/null ||
-        die "this machine does not allow new network, mount and UTS namespaces (a container? run it privileged)"
-    unshare --net ip link add br0 type bridge 2>/dev/null || die "this kernel has no network bridges; type: modprobe bridge"
-    [[ -c /dev/net/tun ]] || die "/dev/net/tun is missing; type: modprobe tun"
+        cannot "this machine does not allow new network, mount and UTS namespaces (a container? run it privileged)"
+    unshare --net ip link add br0 type bridge 2>/dev/null || cannot "this kernel has no network bridges; type: modprobe bridge"
+    [[ -c /dev/net/tun ]] || cannot "/dev/net/tun is missing; type: modprobe tun"
     mkdir -p "$VAR_ROOT"
     local free_mib
     free_mib=$(df --output=avail -m "$VAR_ROOT" | tail -n 1)
-    ((free_mib >= 2048)) || die "$VAR_ROOT has $free_mib MiB free; a lab wants 2048"
+    ((free_mib >= 2048)) || cannot "$VAR_ROOT has $free_mib MiB free; a lab wants 2048"
 }
 
 accelerator() {

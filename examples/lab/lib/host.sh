@@ -31,9 +31,14 @@ lab_up() {
     write_hosts_file
     start_switch
     local host
-    for host in $(hosts); do start_host "$host"; done
+    for host in $(hosts); do
+        start_host "$host"
+        # The first libvirtd of a machine asks QEMU for its abilities, for some seconds; the others take over its answer.
+        [[ -d $CACHE/capabilities ]] || keep_capabilities "$host"
+    done
     for host in $(hosts); do finish_host "$host"; done
     lab_config >"$RUN/umbra.toml"
+    keep_capabilities alpha
     touch "$RUN/whole"
     cat >&2 <<TEXT
 lab: '$LAB' is up: $(hosts | tr '\n' ' ')and client. Accelerator: $(accelerator). Go on with:
@@ -114,6 +119,7 @@ start_host() {
     join_host "$host" guest0 br0
     ip -n "$netns" link set guest0 master br0
     write_libvirt_config "$host"
+    seed_capabilities "$host"
     start_libvirtd "$host"
 }
 
@@ -143,8 +149,9 @@ remember_owner = 0
 CONF
 }
 
+# Asked on the host itself, over TCP: so a cut link does not matter, and a listening port does.
 libvirtd_answers() {
-    in_host client virsh -q -c "qemu+tcp://$(management_address "$1")/system" version --daemon >/dev/null 2>&1
+    in_host "$1" virsh -q -c "qemu+tcp://$(management_address "$1")/system" version --daemon >/dev/null 2>&1
 }
 
 start_libvirtd() {
@@ -160,11 +167,29 @@ start_libvirtd() {
 
 finish_host() {
     local host=$1
-    wait_until 30 "libvirtd on $host answers (see $VAR/$host)" libvirtd_answers "$host"
+    wait_until 60 "libvirtd on $host answers (see $VAR/$host)" libvirtd_answers "$host"
     # A pool over the images' folder: with one, libvirt makes missing disks itself when a migration copies storage.
     virsh_on "$host" pool-define-as images dir --target /var/lib/libvirt/images >/dev/null
     virsh_on "$host" pool-autostart images >/dev/null
     virsh_on "$host" pool-start images >/dev/null
+}
+
+# What libvirt has learned about QEMU. It checks for itself whether that still holds (versions, file times, kernel, KVM).
+keep_capabilities() {
+    local new
+    wait_until 60 "libvirtd on $1 answers (see $VAR/$1)" libvirtd_answers "$1"
+    new=$(mktemp -d "$CACHE/new.XXXXXX")
+    cp -p "$(folder_of "$1" /var/cache/libvirt)"/qemu/capabilities/*.xml "$new/"
+    # Another lab may do the same now: whoever comes second has the same files.
+    rm -rf "$CACHE/capabilities"
+    mv -T "$new" "$CACHE/capabilities" 2>/dev/null || rm -rf "$new"
+}
+
+seed_capabilities() {
+    local into
+    into=$(folder_of "$1" /var/cache/libvirt)/qemu/capabilities
+    mkdir -p "$into"
+    cp -p "$CACHE"/capabilities/*.xml "$into/" 2>/dev/null || true # none yet: libvirt asks QEMU
 }
 
 lab_host() {

@@ -11,7 +11,7 @@ image_digest() {
 
 # Sets IMAGE to the folder with vmlinuz, initrd.img and guestd.
 ensure_image() {
-    IMAGE=$CACHE/$(image_digest)
+    IMAGE=$CACHE/image-$(image_digest)
     [[ -e $IMAGE/initrd.img ]] && return
     mkdir -p "$CACHE"
     # Two labs may come here at once: the second waits, and finds the work done.
@@ -28,7 +28,7 @@ ensure_image() {
         mv "$work/out" "$IMAGE"
         rm -rf "$work"
         # Images of older sources; running labs have their own copy.
-        find "$CACHE" -mindepth 1 -maxdepth 1 -type d ! -path "$IMAGE" -exec rm -rf {} +
+        find "$CACHE" -mindepth 1 -maxdepth 1 -name "image-*" ! -path "$IMAGE" -exec rm -rf {} +
     ) || exit
 }
 

@@ -14,7 +14,7 @@ lab_address() { need_guest "${1-}"; }
 lab_info() {
     local address
     address=$(need_guest "${1-}")
-    from_client ask "$address" 11
+    from_client ask "$address" 11 "${@:2}"
 }
 
 lab_load() {
