@@ -30,9 +30,10 @@ struct Due {
   bool rpo_met = true;  ///< expected to be
 };
 
-/// The pass must start so early that its point is committed before the newest one is older than the RPO: with w bytes
-/// written and b bytes sent per second and a fixed cost f, start + f + w*start/b <= rpo. Not before `finished` plus
-/// shortest_gap, not after `taken_at` plus the RPO.
+/// The next point must be committed before the newest one is older than the RPO. The last pass took d seconds (more
+/// where the bandwidth has been lowered since) for what was written in s seconds; one that starts after t seconds is
+/// expected to take d*t/s, and at least d. So t = min(rpo / (1 + d/s), rpo - d), but not before `finished` plus
+/// shortest_gap.
 Due next_due(const PassFacts& facts);
 
 }  // namespace umbra::replicate

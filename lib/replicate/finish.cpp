@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "replicate/finish.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "replicate/result.hpp"
+
+namespace umbra::replicate {
+namespace {
+
+using base::Error;
+using base::Kind;
+
+ports::FrozenPoint frozen_point(const Context& context, const FinishRequest& request,
+                                const std::vector<model::PointInfo>& points) {
+  ports::FrozenPoint frozen;
+  frozen.vm = request.vm;
+  frozen.host = request.primary;
+  frozen.shadow = request.shadow;
+  frozen.disks = request.frozen;
+  frozen.checkpoints = request.checkpoints;
+  frozen.taken_at = request.taken_at;
+
+  const auto own = context.transport.connect(request.primary);
+  for (model::Disk& disk : frozen.disks) {
+    if (!disk.chain.empty()) continue;
+    disk.chain = own->chain(disk.path);
+    std::erase(disk.chain, disk.path);
+  }
+  if (request.own && !points.empty())
+    frozen.stands_on = ports::layers_below(own->points(*request.own), points.back(), frozen.disks);
+  return frozen;
+}
+
+/// The far end reads back what it wrote.
+void verify(ports::PointStore& far, const FinishRequest& request, model::PointNumber point) {
+  const model::VerifyReport report = far.verify(request.shadow, point, !request.whole);
+  if (report.sound()) return;
+  const model::Mismatch& first = report.mismatches.front();
+  throw Error(Kind::corrupt,
+              fmt::format("point {} on {} differs from what was sent in {} places; the first: {} at byte {}: {}",
+                          point.value, request.shadow_host.get(), report.mismatches.size(), first.disk.get(),
+                          first.offset, first.what),
+              fmt::format("check that host's storage, then make the shadow anew: umbra shadow --drop {}",
+                          request.vm.get()));
+}
+
+}  // namespace
+
+PassResult finish(const Context& context, const FinishRequest& request) {
+  const base::Millis began = context.clock.steady();
+  const auto far = context.transport.connect(request.shadow_host);
+  const std::vector<model::PointInfo> points = far->points(request.shadow);
+  return base::with_context(
+      fmt::format("sending the last delta of {} from {} to {}; {}", request.vm.get(), request.primary.get(),
+                  request.shadow_host.get(), ports::what_is_safe(points)),
+      [&] {
+        ports::SentPoint sent;
+        if (!points.empty() && points.back().taken_at == request.taken_at) {
+          // An earlier call for the same freeze committed it.
+          sent.info = points.back();
+          sent.choice = {ports::Method::above, std::nullopt, "the point of this freeze is there already"};
+        } else {
+          sent = ports::send_frozen(context, *far, points, frozen_point(context, request, points), request.bandwidth);
+        }
+        verify(*far, request, sent.info.number);
+        return PassResult{replica_of(context, sent, began, true), {}};
+      });
+}
+
+}  // namespace umbra::replicate

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "replicate/replicate.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "base/log.hpp"
+#include "replicate/result.hpp"
+
+namespace umbra::replicate {
+namespace {
+
+using base::Error;
+using base::Kind;
+using model::DomainState;
+using ports::Choice;
+using ports::Method;
+
+/// What a pass finds before it changes anything.
+struct Start {
+  ports::Hypervisor& primary;
+  std::unique_ptr<ports::PointStore> far;
+  model::Domain domain;
+  std::vector<model::CheckpointName> checkpoints;
+  std::vector<model::PointInfo> points;
+  Choice choice;
+  bool live() const { return domain.state != DomainState::off; }
+};
+
+void check_primary(const model::Domain& domain, const PassRequest& request) {
+  const std::string where = fmt::format("{} on {}", domain.name.get(), request.primary.get());
+  if (domain.tag.role == model::Role::shadow || domain.tag.role == model::Role::hibernated)
+    throw Error(Kind::refused, fmt::format("{} is no primary but {}", where, model::to_string(domain.tag.role)),
+                "replicate from the host where the VM runs: umbra status shows which");
+  if (domain.disks.empty())
+    throw Error(Kind::unsupported, fmt::format("{} has no writable disk to replicate", where));
+  if (domain.state == DomainState::other)
+    throw Error(Kind::refused, fmt::format("{} is neither running, paused nor off", where),
+                fmt::format("bring it to one of these first: virsh domstate {}", domain.name.get()));
+  for (const model::Disk& disk : domain.disks) {
+    if (disk.path.empty())
+      throw Error(Kind::unsupported, fmt::format("disk {} of {} is no file", disk.name.get(), where));
+    if (domain.state != DomainState::off && disk.format != "qcow2")
+      throw Error(Kind::unsupported,
+                  fmt::format("disk {} of {} is {}: the changes of a running VM are tracked in qcow2 alone",
+                              disk.name.get(), where, disk.format.empty() ? "of an unknown format" : disk.format),
+                  fmt::format("convert it while the VM is off: qemu-img convert -O qcow2 {0} {0}.qcow2", disk.path));
+  }
+}
+
+Start look(const Context& context, const PassRequest& request) {
+  ports::Hypervisor& primary = context.hypervisors.at(request.primary);
+  auto domain = primary.find(request.vm);
+  if (!domain)
+    throw Error(Kind::not_found, fmt::format("no VM {} on {}", request.vm.get(), request.primary.get()),
+                "umbra status lists what is where");
+  check_primary(*domain, request);
+  Start start{primary, context.transport.connect(request.shadow_host), std::move(*domain), {}, {}, {}};
+  start.points = start.far->points(request.shadow);
+  if (start.points.empty() && !std::ranges::count(start.far->shadows(), request.shadow))
+    throw Error(Kind::not_found, fmt::format("{} has no shadow on {}", request.vm.get(), request.shadow_host.get()),
+                fmt::format("umbra shadow {}", request.vm.get()));
+  if (start.live()) start.checkpoints = primary.checkpoints(request.vm);
+  start.choice = ports::choose_method(start.points, start.checkpoints, start.domain.disks);
+  if (!start.live() && start.choice.method != Method::full)
+    start.choice = {Method::digest, std::nullopt, "the VM is off: its disks are read as files"};
+  return start;
+}
+
+/// A checkpoint of Umbra's that no rule will ever use: newer than the newest point, or none at all to go with.
+void delete_useless_checkpoints(Start& start) {
+  const model::PointNumber newest = start.points.empty() ? model::PointNumber{} : start.points.back().number;
+  std::erase_if(start.checkpoints, [&](const model::CheckpointName& name) {
+    const auto number = ports::point_of(name);
+    const bool useless = number && (start.points.empty() || *number > newest);
+    if (useless) start.primary.delete_checkpoint(start.domain.name, name);
+    return useless;
+  });
+}
+
+/// The backup job and the checkpoint that it made. Where the pass is not kept, both are gone with this object.
+class LivePass {
+ public:
+  LivePass(ports::Hypervisor& primary, model::VmName vm, ports::BackupRequest request)
+      : m_primary(primary), m_vm(std::move(vm)), m_fresh(*request.fresh), m_job(primary.begin_backup(m_vm, request)) {}
+  LivePass(const LivePass&) = delete;
+  LivePass& operator=(const LivePass&) = delete;
+
+  ~LivePass() {
+    m_job.reset();  // first: libvirt deletes no checkpoint under a job
+    if (m_kept) return;
+    try {
+      m_primary.delete_checkpoint(m_vm, m_fresh);
+    } catch (const std::exception& e) {
+      // Harmless: it is newer than the newest point, and the next pass deletes it.
+      base::log(base::Level::warning, fmt::format("{}: {} stays for now: {}", m_vm.get(), m_fresh.get(), e.what()));
+    }
+  }
+
+  const ports::BackupJob& job() const { return *m_job; }
+  void end_job() { m_job->end(); }
+  void keep() { m_kept = true; }
+
+ private:
+  ports::Hypervisor& m_primary;
+  model::VmName m_vm;
+  model::CheckpointName m_fresh;
+  std::unique_ptr<ports::BackupJob> m_job;
+  bool m_kept = false;
+};
+
+ports::BackupRequest backup_request(const Start& start, const PassRequest& request, model::PointNumber next) {
+  ports::BackupRequest backup;
+  for (const model::Disk& disk : start.domain.disks) backup.disks.push_back(disk.name);
+  backup.since = start.choice.since;
+  backup.fresh = ports::checkpoint_of(next);
+  backup.listen = request.nbd_listen;
+  backup.scratch_dir = request.scratch_dir;
+  return backup;
+}
+
+/// Begins the job as chosen. Where the bitmap turns out to be unusable (the guest died, the disk was put back), the
+/// disks are read whole.
+std::unique_ptr<LivePass> begin_live(Start& start, const PassRequest& request, model::PointNumber next) {
+  const model::VmName& vm = start.domain.name;
+  try {
+    return std::make_unique<LivePass>(start.primary, vm, backup_request(start, request, next));
+  } catch (const Error& e) {
+    if (start.choice.method != Method::bitmap || !ports::bitmap_unusable(e)) throw;
+    start.choice = {Method::digest, std::nullopt,
+                    fmt::format("the bitmap of {} can't be used: {}", start.choice.since->get(), e.message())};
+  }
+  return std::make_unique<LivePass>(start.primary, vm, backup_request(start, request, next));
+}
+
+/// After the commit a failure does no harm to the point: it becomes a note.
+template <class Act>
+void tidy(std::vector<std::string>& notes, const std::string& what, Act&& act) {
+  try {
+    std::forward<Act>(act)();
+  } catch (const Error& e) {
+    notes.push_back(fmt::format("{}: {}", what, e.what()));
+    base::log(base::Level::warning, notes.back());
+  }
+}
+
+model::PointHeader header_of(const PassRequest& request, base::Instant taken_at) {
+  model::PointHeader header;
+  header.shadow = request.shadow;
+  header.vm = request.vm;
+  header.taken_at = taken_at;
+  return header;
+}
+
+ports::SentPoint send_running(const Context& context, const PassRequest& request, Start& start) {
+  ports::clear_stale_job(start.primary, start.domain);
+  delete_useless_checkpoints(start);
+  const model::PointNumber next = start.points.empty() ? model::PointNumber{1} : start.points.back().number.next();
+  const std::unique_ptr<LivePass> pass = begin_live(start, request, next);
+  const ports::Look look = start.choice.method == Method::bitmap ? ports::Look::changed : ports::Look::all;
+  std::vector<ports::PartSource> parts;
+  for (const ports::NbdExport& nbd : pass->job().exports())
+    parts.push_back({nbd.disk, context.transport.open(nbd), look});
+  ports::SentPoint sent = ports::send_point(context, *start.far, start.points,
+                                            header_of(request, pass->job().taken_at()), std::move(parts),
+                                            {request.bandwidth}, [&] { pass->end_job(); });
+  pass->keep();  // from here on the point stands, and its checkpoint with it
+  return sent;
+}
+
+ports::SentPoint send_off(const Context& context, const PassRequest& request, Start& start) {
+  std::vector<ports::PartSource> parts;
+  for (const model::Disk& disk : start.domain.disks) {
+    ports::FileExport file;
+    file.path = disk.path;
+    file.format = disk.format;
+    parts.push_back({disk.name, context.transport.open(request.primary, file), ports::Look::all});
+  }
+  const auto still_off = [&] {
+    const auto now = start.primary.find(request.vm);
+    if (!now || now->state != DomainState::off)
+      throw Error(Kind::busy, fmt::format("{} was started while its disks were read", request.vm.get()),
+                  fmt::format("umbra replicate {}", request.vm.get()));
+  };
+  return ports::send_point(context, *start.far, start.points, header_of(request, context.clock.now()),
+                           std::move(parts), {request.bandwidth}, still_off);
+}
+
+void delete_older_checkpoints(const Start& start, model::PointNumber point) {
+  for (const model::CheckpointName& name : start.checkpoints) {
+    const auto number = ports::point_of(name);
+    if (number && *number < point) start.primary.delete_checkpoint(start.domain.name, name);
+  }
+}
+
+/// Names the VM, and what a failure of it leaves untouched.
+std::string context_of(const PassRequest& request, const std::vector<model::PointInfo>& points) {
+  return fmt::format("replicating {} from {} to {}; {}", request.vm.get(), request.primary.get(),
+                     request.shadow_host.get(), ports::what_is_safe(points));
+}
+
+}  // namespace
+
+PassRequest pass_request(const model::VmName& vm, const model::VmPolicy& policy, const model::HostConfig& primary,
+                         const model::HostName& shadow_host, const model::ShadowId& shadow) {
+  PassRequest request;
+  request.vm = vm;
+  request.primary = primary.name;
+  request.shadow_host = shadow_host;
+  request.shadow = shadow;
+  request.rpo = policy.rpo;
+  request.retain = policy.retain;
+  request.bandwidth = policy.bandwidth;
+  request.nbd_listen = primary.nbd_listen;
+  request.scratch_dir = primary.images;
+  return request;
+}
+
+PassPlan plan_pass(const Context& context, const PassRequest& request) {
+  const Start start = look(context, request);
+  PassPlan plan;
+  plan.point = start.points.empty() ? model::PointNumber{1} : start.points.back().number.next();
+  plan.method = start.choice.method;
+  plan.why = start.choice.why;
+
+  model::ByteCount whole;
+  for (const model::Disk& disk : start.domain.disks) whole += disk.size;
+  if (plan.method != Method::bitmap) plan.bytes = whole;
+  if (plan.method == Method::bitmap && request.last) plan.bytes = request.last->dirty;
+
+  // As fast as the last pass went; where there was none, as fast as is allowed.
+  double rate = request.bandwidth ? request.bandwidth->value : 0;
+  if (request.last && request.last->duration_s > 0 && request.last->dirty.value > 0)
+    rate = static_cast<double>(request.last->dirty.value) / request.last->duration_s;
+  if (plan.bytes && rate > 0) plan.duration = base::Seconds(static_cast<double>(plan.bytes->value) / rate);
+  return plan;
+}
+
+PassResult run_pass(const Context& context, const PassRequest& request) {
+  const base::Millis began = context.clock.steady();
+  Start start = look(context, request);
+  const ports::SentPoint sent = base::with_context(context_of(request, start.points), [&] {
+    ports::SentPoint done = start.live() ? send_running(context, request, start) : send_off(context, request, start);
+    done.choice = start.choice;
+    return done;
+  });
+
+  PassResult result;
+  if (start.live())
+    tidy(result.notes, "deleting older checkpoints", [&] { delete_older_checkpoints(start, sent.info.number); });
+  tidy(result.notes, "merging the oldest points", [&] { start.far->retain(request.shadow, request.retain); });
+  // Every digest was checked at the far end, and the digest over all changes before it committed.
+  result.replica = replica_of(context, sent, began, true);
+  schedule(context, request, start.points, sent, result.replica);
+  return result;
+}
+
+}  // namespace umbra::replicate
