@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is wrong with a configuration that no single key shows.
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "adapters/config/document.hpp"
+#include "base/text.hpp"
+
+namespace umbra::config {
+namespace {
+
+class Checks {
+ public:
+  explicit Checks(Document& document) : m_document(document) {
+    for (const model::HostConfig& host : document.config.hosts) m_hosts.push_back(host.name.get());
+  }
+
+  void hosts() {
+    for (const model::HostConfig& host : m_document.config.hosts) {
+      const std::string path = join_path("hosts", host.name.get());
+      require(path, "uri", "a libvirt URI, such as uri = \"qemu+ssh://root@beta/system\"");
+    }
+  }
+
+  void patterns() {
+    for (const model::VmPattern& vm : m_document.config.vms) {
+      if (!vm.overrides.candidates) continue;
+      for (const model::HostName& host : *vm.overrides.candidates)
+        must_be_host(join_path("vms", vm.pattern) + ".candidates", host);
+    }
+  }
+
+  void pool() {
+    for (const model::Flavour& flavour : m_document.config.pool) {
+      const std::string path = join_path("pool", flavour.name);
+      require(path, "host", "the host that keeps these shadows");
+      require(path, "memory", "a size, such as memory = \"2GiB\"");
+      require(path, "disks", "a list of sizes, such as disks = [\"20GiB\"]");
+      if (!flavour.host.get().empty()) must_be_host(path + ".host", flavour.host);
+    }
+  }
+
+  void metrics() {
+    const model::MetricsConfig& metrics = m_document.config.metrics;
+    if (metrics.source == "prometheus" && metrics.url.empty())
+      problem("metrics.source", "metrics.source is \"prometheus\", but metrics.url does not say where it is");
+    if (metrics.source == "trace" && metrics.trace.empty())
+      problem("metrics.source", "metrics.source is \"trace\", but metrics.trace names no file");
+  }
+
+ private:
+  void problem(const std::string& path, std::string text) { m_document.problems.push_back({m_document.places[path], std::move(text)}); }
+
+  /// A key that is there with a wrong value was reported already.
+  void require(const std::string& table, const std::string& key, const std::string& what) {
+    const std::string path = table + "." + key;
+    if (m_document.places.contains(path)) return;
+    for (const Problem& known : m_document.problems) {
+      if (known.text.starts_with(path + " must be")) return;
+    }
+    problem(table, fmt::format("[{}] has no {}: {}", table, key, what));
+  }
+
+  void must_be_host(const std::string& path, const model::HostName& host) {
+    if (std::find(m_hosts.begin(), m_hosts.end(), host.get()) != m_hosts.end()) return;
+    problem(path, fmt::format("{} names the host \"{}\", which has no [hosts.{}]{}", path, host.get(), host.get(),
+                              base::did_you_mean(host.get(), m_hosts)));
+  }
+
+  Document& m_document;
+  std::vector<std::string> m_hosts;
+};
+
+}  // namespace
+
+void Document::check() {
+  Checks checks(*this);
+  checks.hosts();
+  checks.patterns();
+  checks.pool();
+  checks.metrics();
+}
+
+}  // namespace umbra::config

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// What holds where nothing was said, told beside the rest: the values themselves are the model's.
+#include "adapters/config/defaults.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "adapters/config/document.hpp"
+#include "model/units.hpp"
+
+namespace umbra::config {
+namespace {
+
+void add_default(model::Config& config, const std::string& key, std::string value) {
+  const bool known = std::ranges::find(config.origins, key, &model::Origin::key) != config.origins.end();
+  if (!known) record_origin(config, key, std::move(value), "default");
+}
+
+/// As what a pattern that matches every VM and stands before all others would set.
+void add_policy_defaults(model::Config& config) {
+  const model::VmPolicy policy;
+  const std::string all = join_path("vms", "*") + ".";
+  add_default(config, all + "priority", std::string(model::to_string(policy.priority)));
+  add_default(config, all + "window", base::to_human(policy.window));
+  add_default(config, all + "rpo", base::to_human(policy.rpo));
+  add_default(config, all + "probe_deadline", base::to_human(policy.probe_deadline));
+  add_default(config, all + "on_failed_probe", policy.roll_back_on_failed_probe ? "rollback" : "keep");
+  add_default(config, all + "after", std::string(model::to_string(policy.after)));
+  add_default(config, all + "rollback_window", base::to_human(policy.rollback_window));
+  add_default(config, all + "retain", fmt::format("{}", policy.retain));
+  add_default(config, all + "downtime_limit", fmt::format("{}ms", policy.downtime_limit.count()));
+}
+
+}  // namespace
+
+void add_defaults(model::Config& config) {
+  add_default(config, "state.dir", config.state_dir);
+  for (model::HostConfig& host : config.hosts) {
+    const std::string own = join_path("hosts", host.name.get()) + ".";
+    if (host.peer_uri.empty()) host.peer_uri = host.uri;
+    add_default(config, own + "peer_uri", host.peer_uri);
+    add_default(config, own + "images", host.images);
+  }
+  add_policy_defaults(config);
+  add_default(config, "metrics.source", config.metrics.source);
+  add_default(config, "metrics.net_capacity", model::to_human(config.metrics.capacities.net));
+  add_default(config, "metrics.disk_capacity", model::to_human(config.metrics.capacities.disk));
+  add_default(config, "metrics.keep", base::to_human(config.metrics.keep));
+  add_default(config, "place.headroom", fmt::format("{}", config.place.headroom.value));
+}
+
+}  // namespace umbra::config

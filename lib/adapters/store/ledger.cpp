@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "adapters/store/parts.hpp"
+
+namespace umbra::store {
+namespace {
+
+constexpr unsigned most_kept = 1000;
+
+}  // namespace
+
+void SqliteLedger::add_section(const model::Uuid& vm, std::string_view section, const std::string& json, base::Instant at) {
+  const std::string name(section);
+  m_database.write([&](SQLite::Database& db) {
+    Query(db, "INSERT INTO sections (vm_uuid, section, at, json) VALUES (?, ?, ?, ?)").bind(vm, name, at, json).exec();
+    Query(db,
+          "DELETE FROM sections WHERE vm_uuid = ?1 AND section = ?2 AND id <= "
+          "(SELECT id FROM sections WHERE vm_uuid = ?1 AND section = ?2 ORDER BY id DESC LIMIT 1 OFFSET ?3)")
+        .bind(vm, name, most_kept)
+        .exec();
+  });
+}
+
+std::optional<std::string> SqliteLedger::last_section(const model::Uuid& vm, std::string_view section) {
+  const auto newest = sections(vm, section, 1);
+  if (newest.empty()) return std::nullopt;
+  return newest.front();
+}
+
+std::vector<std::string> SqliteLedger::sections(const model::Uuid& vm, std::string_view section, unsigned most) {
+  auto found = m_database.read([&](SQLite::Database& db) {
+    std::vector<std::string> newest_first;
+    Query row(db, "SELECT json FROM sections WHERE vm_uuid = ? AND section = ? ORDER BY id DESC LIMIT ?");
+    row.bind(vm, std::string(section), most);
+    while (row.next()) newest_first.push_back(row.text(0));
+    return newest_first;
+  });
+  std::reverse(found.begin(), found.end());
+  return found;
+}
+
+}  // namespace umbra::store

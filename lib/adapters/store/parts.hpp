@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The ports of a store, each over the same connection. Inside this folder only.
+
+#include "adapters/store/database.hpp"
+#include "ports/store.hpp"
+
+namespace umbra::store {
+
+class SqliteHistory final : public ports::HistoryStore {
+ public:
+  explicit SqliteHistory(Database& database) : m_database(database) {}
+  void append(std::span<const ports::SampleRow> rows) override;
+  model::Series series(const model::Uuid& uuid, base::Instant since) override;
+  std::vector<model::Counters> last_counters() override;
+  void put_counters(std::span<const model::Counters> counters) override;
+  void forget_before(base::Instant oldest) override;
+
+ private:
+  Database& m_database;
+};
+
+class SqliteShadows final : public ports::ShadowRegistry {
+ public:
+  explicit SqliteShadows(Database& database) : m_database(database) {}
+  void put(const ports::ShadowRow& row) override;
+  std::optional<ports::ShadowRow> find(const model::VmName& vm) override;
+  std::vector<ports::ShadowRow> all() override;
+  void remove(const model::Uuid& vm_uuid) override;
+
+ private:
+  Database& m_database;
+};
+
+class SqlitePool final : public ports::PoolRegistry {
+ public:
+  explicit SqlitePool(Database& database) : m_database(database) {}
+  void put(const ports::PoolRow& row) override;
+  std::vector<ports::PoolRow> all() override;
+  bool take(const model::ShadowId& id) override;
+
+ private:
+  Database& m_database;
+};
+
+class SqliteLedger final : public ports::Ledger {
+ public:
+  explicit SqliteLedger(Database& database) : m_database(database) {}
+  /// Keeps the newest 1,000 per VM and section.
+  void add_section(const model::Uuid& vm, std::string_view section, const std::string& json, base::Instant at) override;
+  std::optional<std::string> last_section(const model::Uuid& vm, std::string_view section) override;
+  std::vector<std::string> sections(const model::Uuid& vm, std::string_view section, unsigned most) override;
+
+ private:
+  Database& m_database;
+};
+
+class SqliteJournal final : public ports::Journal {
+ public:
+  explicit SqliteJournal(Database& database) : m_database(database) {}
+  /// Kind::interrupted where the VM has a walk that is still open.
+  std::int64_t open_walk(const ports::Walk& walk) override;
+  /// Kind::internal for a walk that is not open: what was closed stays as it is.
+  void append(std::int64_t walk, const ports::JournalEntry& entry) override;
+  std::vector<ports::JournalEntry> entries(std::int64_t walk) override;
+  void close_walk(std::int64_t walk, const std::string& state) override;
+  std::vector<ports::Walk> open_walks() override;
+  std::vector<ports::Walk> walks(const model::Uuid& vm) override;
+  model::Epoch epoch(const model::Uuid& vm) override;
+  void raise_epoch(const model::Uuid& vm, model::Epoch epoch) override;
+
+ private:
+  Database& m_database;
+};
+
+}  // namespace umbra::store
