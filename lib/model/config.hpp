@@ -91,6 +91,7 @@ struct MetricsConfig {
 struct PlaceConfig {
   std::map<std::string, double> weights;  ///< per term; absent: 1
   Fraction headroom{0.1};                 ///< of a host's memory and CPU to leave free
+  double cpu_overcommit = 1;               ///< CPUs that may be counted on per real CPU; above 1 they are shared
 };
 
 /// One value and where it came from, for `--show-config`.

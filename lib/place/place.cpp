@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "place/place.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "base/error.hpp"
+#include "place/checks.hpp"
+#include "place/score.hpp"
+
+namespace umbra::place {
+namespace {
+
+constexpr double usual_link = 117e6;  // what 1 Gb/s carries, bytes per second
+constexpr double most_passes = 30;
+
+struct Scored {
+  const Candidate* candidate;
+  std::map<std::string, double> terms;
+  double score;
+};
+
+bool better(const Scored& a, const Scored& b) {
+  return a.score != b.score ? a.score > b.score : a.candidate->host < b.candidate->host;
+}
+
+base::Error nowhere(const Need& need, const std::map<model::HostName, std::string>& rejected) {
+  std::string reasons;
+  for (const auto& [host, reason] : rejected) reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", host.get(), reason);
+  return base::Error(base::Kind::not_found,
+                     fmt::format("no host can take \"{}\": {}", need.vm.get(), reasons.empty() ? "none was given" : reasons),
+                     rejected.size() < 2 ? "add another host to the configuration: [hosts.NAME] with its uri"
+                                         : "free what is missing on one of them, or lower headroom in [place]");
+}
+
+}  // namespace
+
+Need need_of(const model::Domain& domain, const model::HostName& host, const std::optional<model::Forecast>& forecast,
+             model::ByteCount shadow_disk) {
+  Need need;
+  need.vm = domain.name;
+  need.host = host;
+  need.memory = domain.memory;
+  need.vcpus = domain.vcpus;
+  need.gpus = domain.gpus;
+  need.disk = shadow_disk;
+  for (const model::Nic& nic : domain.nics) need.networks.push_back(nic.network);
+  if (forecast) {
+    const auto it = forecast->resources.find(model::Resource::cpu);
+    if (it != forecast->resources.end()) need.cpu_peak = {it->second.peak.p90};
+  }
+  return need;
+}
+
+std::optional<std::string> objection(const Need& need, const Candidate& candidate, const model::PlaceConfig& config) {
+  for (const NamedCheck& check : checks()) {
+    if (auto reason = check.check(need, candidate, config)) return reason;
+  }
+  return std::nullopt;
+}
+
+base::Seconds migration_time(const Need& need, const Candidate& candidate) {
+  const double link = candidate.link && candidate.link->value > 0 ? candidate.link->value : usual_link;
+  const double dirty = need.dirty_rate ? need.dirty_rate->value : 0;
+  const double one_pass = static_cast<double>(need.memory.value) / link;
+  const double passes = dirty < link ? 1 / (1 - dirty / link) : most_passes;
+  return base::Seconds(one_pass * std::min(passes, most_passes));
+}
+
+model::Placement place(const Need& need, std::span<const Candidate> candidates, const model::PlaceConfig& config) {
+  check_weights(config.weights);
+  const auto origin = std::find_if(candidates.begin(), candidates.end(), [&](const Candidate& c) {
+    return c.host == need.host && !c.unreachable;
+  });
+
+  model::Placement placement;
+  std::vector<Scored> left;
+  for (const Candidate& candidate : candidates) {
+    if (auto reason = objection(need, candidate, config)) {
+      placement.rejected[candidate.host] = *reason;
+      continue;
+    }
+    auto terms = terms_of(need, candidate, origin == candidates.end() ? nullptr : &*origin, config);
+    const double score = weighted_mean(terms, config.weights);
+    left.push_back({&candidate, std::move(terms), score});
+  }
+  if (left.empty()) throw nowhere(need, placement.rejected);
+
+  std::sort(left.begin(), left.end(), better);
+  const Scored& best = left.front();
+  placement.host = best.candidate->host;
+  placement.score = best.score;
+  placement.terms = best.terms;
+  placement.migration_s = migration_time(need, *best.candidate).count();
+  for (auto it = left.begin() + 1; it != left.end(); ++it) placement.alternatives.push_back(it->candidate->host);
+  return placement;
+}
+
+Staying compare_with_staying(const Need& need, const Candidate& here, const Candidate& there) {
+  const auto use = [](const Candidate& c) { return c.cpu_expected.value_or(c.facts.cpu_used).value; };
+  // Here the VM's own present use is part of the host's; there it comes on top.
+  const double free_here = here.facts.cpus * (1 - use(here));
+  const double free_there = there.facts.cpus * (1 - use(there)) - needed_cpus(need);
+  const double memory_here = static_cast<double>(here.facts.memory_free.value);
+  const double memory_there =
+      static_cast<double>(there.facts.memory_free.value) - static_cast<double>(need.memory.value);
+  const bool more_cpu = free_there > free_here;
+  const bool more_memory = memory_there > memory_here;
+  const auto gib = [](double bytes) { return bytes / (1u << 30); };
+  Staying answer;
+  answer.better_to_move = (more_cpu && memory_there >= 0) || (more_memory && free_there >= 0);
+  answer.why = fmt::format("free with the VM there: {:.1f} CPUs and {:.1f} GiB on {}; free now: {:.1f} CPUs and {:.1f} GiB on {}",
+                           free_there, gib(memory_there), there.host.get(), free_here, gib(memory_here), here.host.get());
+  return answer;
+}
+
+}  // namespace umbra::place
