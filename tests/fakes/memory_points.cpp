@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fakes/memory_points.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "base/error.hpp"
+
+namespace umbra::fakes {
+namespace {
+
+using base::Error;
+using base::Kind;
+using Paths = std::map<model::DiskName, std::string>;
+
+/// Writes into a copy of the parent; the host sees nothing before commit().
+class MemorySink : public ports::BlockSink {
+ public:
+  MemorySink(MemoryHost& host, CallHook hook, MemoryPoint point, model::PointHeader header)
+      : m_host(host), m_hook(std::move(hook)), m_point(std::move(point)), m_header(std::move(header)) {
+    ++m_host.open_sinks;
+  }
+  MemorySink(const MemorySink&) = delete;
+  MemorySink& operator=(const MemorySink&) = delete;
+  ~MemorySink() override { --m_host.open_sinks; }
+
+  void data(std::size_t part, std::uint64_t block, const base::Digest& digest,
+            std::span<const std::byte> data) override {
+    call("sink.data");
+    rises(part, block);
+    if (base::sha256(data) != digest) throw Error(Kind::corrupt, fmt::format("block {} differs from its digest", block));
+    image(part).set_block(block, data);
+    m_changes.data(part, block, digest);
+    m_sent.value += data.size();
+  }
+
+  void zero(std::size_t part, std::uint64_t first_block, std::uint64_t count) override {
+    call("sink.zero");
+    rises(part, first_block + count - 1);
+    image(part).zero_blocks(first_block, count);
+    m_changes.zero(part, first_block, count);
+  }
+
+  model::PointInfo commit(const base::Digest& changes) override {
+    call("sink.commit");
+    if (m_changes.finish() != changes) throw Error(Kind::corrupt, "the changes differ from what was told");
+    for (const model::Part& part : m_header.parts)
+      m_point.manifest.parts.push_back(m_point.parts.at(part.name).manifest(part.name));
+    m_point.info.root = model::root_of(m_point.manifest);
+    m_point.info.bytes = m_sent;
+    m_host.shadows.at(m_header.shadow).points[m_header.number.value] = m_point;
+    call("sink.commit-answer");
+    return m_point.info;
+  }
+
+  model::ByteCount sent() const override { return m_sent; }
+
+ private:
+  void call(const std::string& name) const {
+    if (m_hook) m_hook(name);
+  }
+  MemoryImage& image(std::size_t part) { return m_point.parts.at(m_header.parts.at(part).name); }
+  void rises(std::size_t part, std::uint64_t last) {
+    const auto it = m_last.find(part);
+    if (it != m_last.end() && last <= it->second) throw Error(Kind::internal, "blocks must rise");
+    m_last[part] = last;
+  }
+
+  MemoryHost& m_host;
+  CallHook m_hook;
+  MemoryPoint m_point;
+  model::PointHeader m_header;
+  ports::ChangeDigest m_changes;
+  model::ByteCount m_sent;
+  std::map<std::size_t, std::uint64_t> m_last;
+};
+
+std::string point_folder(model::PointNumber number) { return fmt::format("point-{:06}", number.value); }
+
+}  // namespace
+
+void MemoryPoints::call(const std::string& name) const {
+  if (m_hook) m_hook(name);
+}
+
+MemoryShadow& MemoryPoints::shadow_of(const model::ShadowId& id) {
+  const auto it = m_host.shadows.find(id);
+  if (it == m_host.shadows.end()) throw Error(Kind::not_found, fmt::format("no shadow {}", id.get()));
+  return it->second;
+}
+
+MemoryPoint& MemoryPoints::point_of(const model::ShadowId& id, model::PointNumber number) {
+  auto& points = shadow_of(id).points;
+  const auto it = points.find(number.value);
+  if (it == points.end()) throw Error(Kind::not_found, fmt::format("no point {} of {}", number.value, id.get()));
+  return it->second;
+}
+
+Paths MemoryPoints::paths(const model::ShadowId& id, const std::string& folder) const {
+  Paths paths;
+  for (const model::Part& disk : m_host.shadows.at(id).disks)
+    paths[disk.name] = fmt::format("{}/umbra/{}/{}/{}.qcow2", m_host.images, id.get(), folder, disk.name.get());
+  return paths;
+}
+
+Paths MemoryPoints::create(const model::ShadowId& id, const model::VmName& vm, const std::vector<model::Part>& disks) {
+  call("points.create");
+  const auto [it, made] = m_host.shadows.try_emplace(id);
+  if (made) {
+    it->second.vm = vm;
+    it->second.disks = disks;
+  }
+  if (it->second.vm != vm) throw Error(Kind::refused, "the folder belongs to another VM");
+  return paths(id, "empty");
+}
+
+Paths MemoryPoints::claim(const model::ShadowId& from, const model::ShadowId& to, const model::VmName& vm,
+                          const std::vector<model::Part>& disks) {
+  call("points.claim");
+  shadow_of(from);
+  m_host.shadows.erase(from);
+  m_host.shadows[to] = {vm, disks, {}, {}, {}};
+  return paths(to, "empty");
+}
+
+void MemoryPoints::drop(const model::ShadowId& id) {
+  call("points.drop");
+  m_host.shadows.erase(id);
+}
+
+void MemoryPoints::drop_with_adopted(const model::ShadowId& id) {
+  call("points.drop_with_adopted");
+  if (const auto it = m_host.shadows.find(id); it != m_host.shadows.end()) {
+    for (const auto& [disk, path] : it->second.adopted) m_host.files.erase(path);
+    m_host.shadows.erase(it);
+  }
+}
+
+std::vector<model::ShadowId> MemoryPoints::shadows() {
+  call("points.shadows");
+  std::vector<model::ShadowId> ids;
+  for (const auto& [id, shadow] : m_host.shadows) ids.push_back(id);
+  return ids;
+}
+
+std::vector<model::PointInfo> MemoryPoints::points(const model::ShadowId& id) {
+  call("points.points");
+  std::vector<model::PointInfo> infos;
+  if (const auto it = m_host.shadows.find(id); it != m_host.shadows.end()) {
+    for (const auto& [number, point] : it->second.points) infos.push_back(point.info);
+  }
+  return infos;
+}
+
+model::Manifest MemoryPoints::manifest(const model::ShadowId& id, model::PointNumber number) {
+  call("points.manifest");
+  return point_of(id, number).manifest;
+}
+
+std::string MemoryPoints::activity(const model::ShadowId& id, model::PointNumber number) {
+  call("points.activity");
+  return point_of(id, number).activity;
+}
+
+std::unique_ptr<ports::BlockSink> MemoryPoints::begin(const model::PointHeader& header) {
+  call("points.begin");
+  MemoryShadow& shadow = shadow_of(header.shadow);
+  MemoryPoint point;
+  point.info = {header.number, {}, header.taken_at, header.parts, {}, {}};
+  point.activity = header.activity;
+  point.parent = header.parent;
+  for (const model::Part& part : header.parts) {
+    point.info.layers.push_back(fmt::format("{}/umbra/{}/{}/{}", m_host.images, header.shadow.get(),
+                                            point_folder(header.number),
+                                            part.is_memory() ? part.name.get() : part.name.get() + ".qcow2"));
+    MemoryImage image(part.size);
+    if (header.parent.value > 0) {
+      const MemoryPoint& parent = point_of(header.shadow, header.parent);
+      if (parent.info.root != header.parent_root) throw Error(Kind::refused, "another parent than was said");
+      if (const auto it = parent.parts.find(part.name); it != parent.parts.end()) {
+        image = it->second;
+        image.resize(part.size);
+      }
+    }
+    point.parts.emplace(part.name, std::move(image));
+  }
+  if (shadow.points.contains(header.number.value)) throw Error(Kind::refused, "that point is there already");
+  return std::make_unique<MemorySink>(m_host, m_hook, std::move(point), header);
+}
+
+model::VerifyReport MemoryPoints::verify(const model::ShadowId& id, model::PointNumber number, bool) {
+  call("points.verify");
+  const MemoryPoint& point = point_of(id, number);
+  model::VerifyReport report;
+  for (const model::PartManifest& part : point.manifest.parts) {
+    const model::PartManifest now = point.parts.at(part.part.name).manifest(part.part.name);
+    report.blocks_read += now.blocks.size();
+    for (std::size_t block = 0; block < part.blocks.size(); ++block) {
+      if (part.blocks[block] != now.blocks.at(block))
+        report.mismatches.push_back({part.part.name, block * model::block_size, "another digest"});
+    }
+  }
+  return report;
+}
+
+unsigned MemoryPoints::retain(const model::ShadowId& id, unsigned keep) {
+  call("points.retain");
+  auto& points = shadow_of(id).points;
+  unsigned merged = 0;
+  for (; points.size() > std::max(keep, 1u); ++merged) points.erase(points.begin());
+  return merged;
+}
+
+Paths MemoryPoints::raise_top(const model::ShadowId& id, model::PointNumber number, const std::string& purpose) {
+  call("points.raise_top");
+  point_of(id, number);
+  shadow_of(id).tops[purpose] = number;
+  return paths(id, "top-" + purpose);
+}
+
+void MemoryPoints::drop_top(const model::ShadowId& id, const std::string& purpose) {
+  call("points.drop_top");
+  shadow_of(id).tops.erase(purpose);
+}
+
+void MemoryPoints::adopt(const ports::AdoptRequest& request) {
+  call("points.adopt");
+  MemoryShadow& shadow = m_host.shadows[request.shadow];
+  shadow.vm = request.vm;
+  MemoryPoint point;
+  point.manifest = request.manifest;
+  point.info = {request.number, model::root_of(request.manifest), request.taken_at, {}, {}, {}};
+  shadow.disks.clear();
+  for (const model::PartManifest& part : request.manifest.parts) {
+    const std::string& layer = request.layers.at(part.part.name);
+    point.info.parts.push_back(part.part);
+    point.info.layers.push_back(layer);
+    point.parts[part.part.name] = m_host.files.at(layer);
+    shadow.disks.push_back(part.part);
+  }
+  shadow.adopted = request.layers;
+  shadow.points[request.number.value] = std::move(point);
+}
+
+void MemoryPoints::remove_made(const std::string& path) {
+  call("points.remove_made");
+  if (path.find(".umbra-") == std::string::npos) throw Error(Kind::refused, path + " was not made by Umbra");
+  m_host.files.erase(path);
+  m_host.chains.erase(path);
+  m_host.removed.push_back(path);
+}
+
+std::vector<std::string> MemoryPoints::chain(const std::string& path) {
+  call("points.chain");
+  const auto it = m_host.chains.find(path);
+  return it == m_host.chains.end() ? std::vector<std::string>{path} : it->second;
+}
+
+model::ByteCount MemoryPoints::free_space() {
+  call("points.free_space");
+  return m_host.free;
+}
+
+}  // namespace umbra::fakes
