@@ -24,15 +24,14 @@ using DiskPaths = std::map<model::DiskName, std::string>;
 /// What the journal's entries say, step by step.
 struct Facts {
   // lease
-  DiskPaths frozen;  ///< the disks' files before the walk; from freeze on they never change again
-  model::Role source_role = model::Role::none;
+  DiskPaths frozen;           ///< the disks' files before the walk; from freeze on they never change again
+  model::PointNumber parent;  ///< newest point of the shadow then
   // freeze
   DiskPaths overlays;
   base::Instant taken_at;
   bool quiesced = false;
   // finish
-  model::PointNumber parent;  ///< newest point when the walk began
-  model::PointNumber point;   ///< holds what the frozen files hold; 0 until it is committed
+  model::PointNumber point;  ///< holds what the frozen files hold; 0 until it is committed
   base::Digest root;
   model::ByteCount sent;
   // prepare
@@ -102,14 +101,16 @@ struct Steps {
 /// freeze finish prepare move | redirect retire reverse. The lease is what the walk itself holds.
 Steps live_steps();
 
-/// The whole walk, with the lease taken and every check made. `kind` is "switchover" or "rollback".
+/// The whole walk; the lease is taken. `kind` is "switchover" or "rollback".
 model::Outcome walk_through(const Ports& ports, const Request& request, const std::string& kind, const Steps& steps);
 /// Finishes or takes back one open walk of the journal; the lease is taken.
 Recovered recover_walk(const Ports& ports, const ports::Walk& row, const Steps& steps);
 
-/// Runs what is left of the steps that follow the move, and closes the walk.
+/// Runs what is left of the steps that follow the move, and closes the walk. Kind::interrupted where one fails.
 void finish_forward(Walk& walk, const Steps& steps);
-/// Undoes the steps that were begun, last first, and closes the walk.
+/// Undoes the steps that were begun, last first, and closes the walk. Kind::interrupted where one fails.
 void take_back(Walk& walk, const Steps& steps);
+/// What follows from a failed health probe: the walk back, where the policy wants it; else `outcome` as it is.
+model::Outcome answer_probe(const Walk& walk, model::Outcome outcome, const Steps& steps);
 
 }  // namespace umbra::switchover

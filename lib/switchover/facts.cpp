@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// The fold over a walk's journal entries.
+#include "switchover/request_json.hpp"
+#include "switchover/walk.hpp"
+
+namespace umbra::switchover {
+namespace {
+
+using ports::StepPhase;
+
+base::Digest digest_from(const Json& json, const char* key) {
+  return model::required_name(json, key, [](const std::string& text) { return base::Digest::parse(text); });
+}
+
+void learn_intent(Facts& facts, const std::string& step, const Json& data) {
+  if (step == "freeze") facts.overlays = paths_from(data, "overlays");
+  if (step == "prepare") facts.purpose = model::required<std::string>(data, "purpose");
+}
+
+void learn_done(Facts& facts, const std::string& step, const Json& data) {
+  if (step == "lease") {
+    facts.frozen = paths_from(data, "frozen");
+    facts.parent = {model::required<std::uint64_t>(data, "parent")};
+  } else if (step == "freeze") {
+    facts.taken_at = model::required_time(data, "taken_at");
+    facts.quiesced = model::required<bool>(data, "quiesced");
+  } else if (step == "finish") {
+    facts.point = {model::required<std::uint64_t>(data, "point")};
+    facts.root = digest_from(data, "root");
+    facts.sent = {model::required<std::uint64_t>(data, "sent_bytes")};
+  } else if (step == "prepare") {
+    facts.top = paths_from(data, "top");
+  } else if (step == "move") {
+    facts.moved = true;
+    facts.blackout_ms = model::maybe<double>(data, "blackout_ms");
+  } else if (step == "redirect") {
+    facts.healthy = model::maybe<bool>(data, "healthy");
+  }
+  for (const auto& note : model::optional_or(data, "notes", std::vector<std::string>{})) facts.notes.push_back(note);
+}
+
+}  // namespace
+
+void Facts::learn(const ports::JournalEntry& entry) {
+  try {
+    const Json data = Json::parse(entry.data);
+    if (entry.phase == StepPhase::intent) learn_intent(*this, entry.step, data);
+    if (entry.phase == StepPhase::done) learn_done(*this, entry.step, data);
+  } catch (const nlohmann::json::exception&) {
+    throw base::Error(base::Kind::corrupt, fmt::format("the journal's entry of {} is no JSON", entry.step));
+  } catch (base::Error& e) {
+    throw base::Error(base::Kind::corrupt, fmt::format("the journal's entry of {}: {}", entry.step, e.message()));
+  }
+}
+
+}  // namespace umbra::switchover

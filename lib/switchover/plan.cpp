@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a walk would do and cost. Measurements of this VM's earlier walks are used where there are any.
+#include <fmt/core.h>
+
+#include "switchover/preconditions.hpp"
+#include "switchover/walk.hpp"
+
+namespace umbra::switchover {
+namespace {
+
+/// One gigabit per second, where neither the policy nor an earlier walk tells.
+constexpr double assumed_bytes_per_s = 117.0 * (1 << 20);
+/// Definitions, layers, journal: what a walk takes apart from sending.
+constexpr double fixed_seconds = 3;
+
+/// The blackout that the newest walk of the VM measured.
+std::optional<double> measured_blackout(const Ports& ports, const model::Uuid& uuid) {
+  for (const ports::Walk& walk : ports.journal.walks(uuid)) {
+    Facts facts;
+    for (const ports::JournalEntry& entry : ports.journal.entries(walk.id)) facts.learn(entry);
+    if (facts.blackout_ms) return facts.blackout_ms;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+model::Outcome Plan::as_outcome(const model::HostName& running_on) const {
+  model::Outcome outcome;
+  outcome.result = "planned";
+  outcome.blackout_estimate_ms = blackout_ms;
+  outcome.phases.push_back({"lease", 0});
+  const Steps steps = live_steps();
+  for (const auto* side : {&steps.before, &steps.after}) {
+    for (const Step& step : *side) outcome.phases.push_back({std::string(step.name), 0});
+  }
+  outcome.primary = "hibernated";
+  outcome.epoch = epoch;
+  outcome.host = running_on;
+  outcome.notes = notes;
+  outcome.notes.push_back(fmt::format("about {} MiB to send, {} in all", bytes.value >> 20,
+                                      base::to_human(base::Seconds(seconds))));
+  return outcome;
+}
+
+Plan plan(const Ports& ports, const Request& request) {
+  const Survey seen = survey(ports, request, "switchover");
+  Plan plan;
+  plan.epoch = seen.proposed;
+  plan.newest = seen.newest.number;
+  plan.bytes = seen.source.memory;
+  if (seen.shadow.replica) {
+    plan.bytes += seen.shadow.replica->dirty;
+    plan.notes.push_back("the delta is taken to be as large as that of the last pass");
+  } else {
+    plan.notes.push_back("no pass of this shadow is on record: the delta is not in the estimate");
+  }
+  double rate = assumed_bytes_per_s;
+  if (request.policy.bandwidth) {
+    rate = request.policy.bandwidth->value;
+  } else {
+    plan.notes.push_back("no `bandwidth` is configured: 1 Gbit/s is assumed");
+  }
+  plan.seconds = fixed_seconds + static_cast<double>(plan.bytes.value) / rate;
+  if (const auto measured = measured_blackout(ports, seen.source.uuid)) {
+    plan.blackout_ms = *measured;
+    plan.notes.push_back("the blackout is that of the last walk");
+  } else {
+    plan.blackout_ms = static_cast<double>(request.policy.downtime_limit.count());
+    plan.notes.push_back("no walk of this VM was measured yet: the blackout is the allowed one");
+  }
+  return plan;
+}
+
+}  // namespace umbra::switchover

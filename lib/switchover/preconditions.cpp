@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "switchover/preconditions.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+namespace umbra::switchover {
+namespace {
+
+using base::Error;
+using base::Kind;
+using model::DomainState;
+using model::Role;
+
+/// Room on the target beyond the expected delta: metadata of new layers, and what the guest writes during the walk.
+constexpr model::ByteCount spare_room{64u << 20};
+
+void check_hosts_differ(const Request& request) {
+  if (request.from.host != request.to.host) return;
+  throw Error(Kind::refused, fmt::format("{} runs on {} already", request.vm.get(), request.to.host.get()),
+              fmt::format("umbra status {}", request.vm.get()));
+}
+
+void check_no_open_walk(const Ports& ports, const model::VmName& vm) {
+  for (const ports::Walk& walk : ports.journal.open_walks()) {
+    if (walk.vm != vm) continue;
+    throw Error(Kind::interrupted,
+                fmt::format("a {} of {} from {} to {} was interrupted", walk.kind, vm.get(), walk.from.get(), walk.to.get()),
+                "umbra switchover --recover " + vm.get());
+  }
+}
+
+model::Domain check_source(const Ports& ports, const Request& request) {
+  const std::string vm = request.vm.get();
+  const std::string host = request.from.host.get();
+  const auto domain = ports.hypervisors.at(request.from.host).find(request.vm);
+  if (!domain) throw Error(Kind::not_found, fmt::format("no VM named {} on {}", vm, host), "umbra status");
+  if (domain->state == DomainState::paused) {
+    throw Error(Kind::refused, fmt::format("{} is paused on {}", vm, host), fmt::format("virsh resume {}", vm));
+  }
+  if (domain->state != DomainState::running) {
+    throw Error(Kind::refused, fmt::format("{} does not run on {}", vm, host), fmt::format("virsh start {}", vm));
+  }
+  if (domain->snapshots) {
+    throw Error(Kind::refused, fmt::format("libvirt knows snapshots of {}: it refuses to migrate it", vm),
+                fmt::format("virsh snapshot-list {0}; virsh snapshot-delete {0} NAME --metadata", vm));
+  }
+  if (domain->job) {
+    throw Error(Kind::busy, fmt::format("a backup, block or migration job of {} is under way on {}", vm, host),
+                fmt::format("wait for it, or: virsh domjobabort {}", vm));
+  }
+  return *domain;
+}
+
+void check_disks(const model::Domain& source) {
+  if (source.disks.empty()) throw Error(Kind::unsupported, fmt::format("{} has no writable disk", source.name.get()));
+  for (const model::Disk& disk : source.disks) {
+    if (disk.path.empty() || disk.format != "qcow2") {
+      throw Error(Kind::unsupported,
+                  fmt::format("disk {} of {} is {}, not a qcow2 file", disk.name.get(), source.name.get(),
+                              disk.path.empty() ? "no file" : disk.format),
+                  "qemu-img convert -O qcow2 OLD NEW, then name NEW in the definition");
+    }
+  }
+}
+
+void check_source_epoch(const model::Domain& source, const model::HostName& host, model::Epoch known) {
+  const model::RoleTag& tag = source.tag;
+  if (tag.role == Role::shadow || tag.role == Role::hibernated) {
+    throw Error(Kind::refused, fmt::format("{} runs on {} although it is tagged {} of {}: it may be an old copy",
+                                           source.name.get(), host.get(), to_string(tag.role), tag.peer.get()),
+                fmt::format("umbra status {}", source.name.get()));
+  }
+  if (tag.epoch < known) {
+    throw Error(Kind::refused, fmt::format("{} on {} has epoch {}, but {} is the newest known: it may be an old copy",
+                                           source.name.get(), host.get(), tag.epoch.value, known.value),
+                fmt::format("umbra status {}", source.name.get()));
+  }
+}
+
+std::optional<model::Domain> check_target(const Ports& ports, const Request& request, const model::Domain& source) {
+  const std::string vm = request.vm.get();
+  const std::string host = request.to.host.get();
+  auto domain = ports.hypervisors.at(request.to.host).find(request.vm);
+  if (!domain) return domain;
+  if (domain->state != DomainState::off) {
+    throw Error(Kind::refused, fmt::format("{} is {} on {} too", vm, to_string(domain->state), host),
+                fmt::format("umbra status {}; never let both run", vm));
+  }
+  if (domain->uuid != source.uuid) {
+    throw Error(Kind::refused, fmt::format("another VM named {} is defined on {}", vm, host), "rename one of them");
+  }
+  const model::RoleTag& tag = domain->tag;
+  if (tag.role != Role::shadow && tag.role != Role::hibernated) {
+    throw Error(Kind::refused, fmt::format("{} on {} is no shadow: its role is {}", vm, host, to_string(tag.role)),
+                fmt::format("umbra shadow {} --on {}", vm, host));
+  }
+  if (tag.peer != request.from.host) {
+    throw Error(Kind::refused, fmt::format("{} on {} is the {} of one on {}, not of the one on {}", vm, host,
+                                           to_string(tag.role), tag.peer.get(), request.from.host.get()),
+                fmt::format("umbra status {}", vm));
+  }
+  return domain;
+}
+
+void check_target_can_hold(const Ports& ports, const Request& request, const model::Domain& source) {
+  ports::Hypervisor& target = ports.hypervisors.at(request.to.host);
+  const std::string vm = request.vm.get();
+  const std::string host = request.to.host.get();
+  if (const model::CpuVerdict cpu = target.can_run_cpu_of(source); !cpu.usable) {
+    throw Error(Kind::refused, fmt::format("{} can't run the CPU of {}: {}", host, vm, cpu.reason),
+                "umbra place " + vm);
+  }
+  const model::HostFacts facts = target.facts();
+  if (facts.memory_free < source.memory) {
+    throw Error(Kind::refused, fmt::format("{} has {} MiB of memory free, {} needs {}", host, facts.memory_free.value >> 20,
+                                           vm, source.memory.value >> 20),
+                "umbra place " + vm);
+  }
+  for (const model::Nic& nic : source.nics) {
+    const auto mapped = request.to.networks.find(nic.network);
+    const std::string& network = mapped == request.to.networks.end() ? nic.network : mapped->second;
+    if (std::find(facts.networks.begin(), facts.networks.end(), network) != facts.networks.end()) continue;
+    throw Error(Kind::refused, fmt::format("{} has no network {}, which {} uses", host, network, vm),
+                fmt::format("[hosts.{}] networks = {{ \"{}\" = \"ITS NAME THERE\" }}", host, nic.network));
+  }
+}
+
+ports::ShadowRow check_shadow(const Ports& ports, const Request& request, const model::Domain& source) {
+  const std::string vm = request.vm.get();
+  const auto row = ports.registry.find(request.vm);
+  if (!row) throw Error(Kind::not_found, fmt::format("{} has no shadow", vm), "umbra shadow " + vm);
+  if (row->vm_uuid != source.uuid) {
+    throw Error(Kind::refused, fmt::format("the shadow {} belongs to another VM of the name {}", row->id.get(), vm),
+                "umbra shadow --drop " + vm);
+  }
+  if (row->id != request.shadow || row->host != request.to.host || row->primary_host != request.from.host) {
+    throw Error(Kind::refused, fmt::format("{}'s shadow {} stands on {} for the VM on {}", vm, row->id.get(),
+                                           row->host.get(), row->primary_host.get()),
+                fmt::format("umbra status {}", vm));
+  }
+  return *row;
+}
+
+model::PointInfo check_points(const Ports& ports, const Request& request, const model::Domain& source,
+                              const ports::ShadowRow& row) {
+  const std::string vm = request.vm.get();
+  const auto store = ports.transport.connect(request.to.host);
+  const auto points = store->points(request.shadow);
+  if (points.empty()) {
+    throw Error(Kind::refused, fmt::format("the shadow of {} on {} holds no point yet", vm, request.to.host.get()),
+                "umbra replicate " + vm);
+  }
+  const model::PointInfo& newest = points.back();
+  for (const model::Disk& disk : source.disks) {
+    const auto part = std::find_if(newest.parts.begin(), newest.parts.end(),
+                                   [&](const model::Part& p) { return p.name == disk.name; });
+    if (part == newest.parts.end() || (disk.size.value != 0 && part->size != disk.size)) {
+      throw Error(Kind::refused, fmt::format("point {} of {} does not fit disk {} of today: it was added or resized since",
+                                             newest.number.value, vm, disk.name.get()),
+                  fmt::format("umbra shadow --drop {0} && umbra shadow {0} && umbra replicate {0}", vm));
+    }
+  }
+  const model::ByteCount delta = row.replica ? row.replica->dirty : model::ByteCount{};
+  if (const model::ByteCount room = store->free_space(); room < delta + spare_room) {
+    throw Error(Kind::no_space, fmt::format("{} has {} MiB free for the layers of {}, about {} are needed",
+                                            request.to.host.get(), room.value >> 20, vm, (delta + spare_room).value >> 20),
+                fmt::format("make room on {}, or lower `retain`", request.to.host.get()));
+  }
+  return newest;
+}
+
+/// A walk back needs a walk there: the newest finished one must have come from where this one goes.
+void check_there_was_a_walk(const Request& request, const std::vector<ports::Walk>& walks) {
+  for (const ports::Walk& walk : walks) {
+    if (walk.state != "done") continue;
+    if (walk.from == request.to.host && walk.to == request.from.host) return;
+    break;
+  }
+  throw Error(Kind::refused, fmt::format("{} did not come from {} to {} by a switchover: there is nothing to roll back",
+                                         request.vm.get(), request.to.host.get(), request.from.host.get()),
+              fmt::format("umbra switchover {}", request.vm.get()));
+}
+
+}  // namespace
+
+Survey survey(const Ports& ports, const Request& request, const std::string& kind) {
+  check_hosts_differ(request);
+  check_no_open_walk(ports, request.vm);
+  Survey seen;
+  seen.source = check_source(ports, request);
+  check_disks(seen.source);
+  const model::Epoch known = ports.journal.epoch(seen.source.uuid);
+  check_source_epoch(seen.source, request.from.host, known);
+  const auto walks = ports.journal.walks(seen.source.uuid);
+  if (kind == "rollback") check_there_was_a_walk(request, walks);
+  seen.target = check_target(ports, request, seen.source);
+  seen.shadow = check_shadow(ports, request, seen.source);
+  seen.newest = check_points(ports, request, seen.source, seen.shadow);
+  check_target_can_hold(ports, request, seen.source);
+
+  model::Epoch highest = std::max(known, seen.source.tag.epoch);
+  if (seen.target) highest = std::max(highest, seen.target->tag.epoch);
+  for (const ports::Walk& walk : walks) highest = std::max(highest, walk.epoch);
+  seen.proposed = highest.next();
+  return seen;
+}
+
+}  // namespace umbra::switchover

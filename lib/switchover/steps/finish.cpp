@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// finish: what the frozen layers hold beyond the shadow's newest point becomes its next point, while the guest runs on.
+// The new layers are read back and compared; those below were compared when they were committed.
+#include "replicate/finish.hpp"
+
+#include "switchover/steps/steps.hpp"
+
+namespace umbra::switchover::steps {
+namespace {
+
+Json intend(Walk& walk) { return {{"parent", walk.facts().parent.value}}; }
+
+Json act(Walk& walk) {
+  const Ports& ports = walk.ports();
+  const ports::Walk& row = walk.row();
+  replicate::FinishRequest request;
+  request.vm = row.vm;
+  request.primary = row.from;
+  request.shadow_host = row.to;
+  request.shadow = walk.request().shadow;
+  request.own = walk.request().shadow;  // a VM's shadow has one name on every host
+  request.taken_at = walk.facts().taken_at;
+  request.bandwidth = walk.request().policy.bandwidth;
+  request.checkpoints = walk.source().checkpoints(row.vm);
+  const auto domain = walk.source().find(row.vm);
+  if (!domain) throw base::Error(base::Kind::not_found, fmt::format("{} vanished from {}", row.vm.get(), row.from.get()));
+  for (model::Disk disk : domain->disks) {
+    disk.path = walk.facts().frozen.at(disk.name);
+    disk.chain.clear();  // asked for below the frozen file
+    request.frozen.push_back(disk);
+  }
+  const ports::Context context{ports.hypervisors, ports.transport, ports.clock, ports.cancel};
+  const model::Replica replica = replicate::finish(context, request).replica;
+  return {{"point", replica.point.value},
+          {"root", replica.root.to_string()},
+          {"sent_bytes", replica.sent.value},
+          {"method", replica.method},
+          {"why", replica.why}};
+}
+
+/// Whether the far end holds a point taken at the freeze's instant.
+bool happened(Walk& walk) {
+  const auto points = walk.ports().transport.connect(walk.row().to)->points(walk.request().shadow);
+  return !points.empty() && points.back().number > walk.facts().parent &&
+         points.back().taken_at == walk.facts().taken_at;
+}
+
+/// A committed point stays: it is true data. An unfinished one is removed by the next sender and never seen before.
+void undo(Walk&) {}
+
+}  // namespace
+
+Step finish() { return {"finish", intend, act, happened, undo}; }
+
+}  // namespace umbra::switchover::steps

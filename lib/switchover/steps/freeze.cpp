@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// freeze: an atomic disk-only snapshot puts an overlay above each disk, guest file systems frozen for that instant where
+// an agent answers. From here the old layers cannot change.
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "switchover/request_json.hpp"
+#include "switchover/steps/steps.hpp"
+
+namespace umbra::switchover::steps {
+namespace {
+
+/// `<path without .qcow2>.umbra-e<epoch>.qcow2`; the epoch is never proposed twice, so the file can't exist yet.
+std::string overlay_of(std::string path, model::Epoch epoch) {
+  constexpr std::string_view extension = ".qcow2";
+  if (path.ends_with(extension)) path.resize(path.size() - extension.size());
+  return fmt::format("{}.umbra-e{}{}", path, epoch.value, extension);
+}
+
+Json intend(Walk& walk) {
+  DiskPaths overlays;
+  for (const auto& [disk, path] : walk.facts().frozen) overlays[disk] = overlay_of(path, walk.row().epoch);
+  return {{"overlays", paths_json(overlays)}};
+}
+
+Json act(Walk& walk) {
+  const ports::FreezeResult result = walk.source().freeze(walk.row().vm, {walk.facts().overlays, std::nullopt});
+  return {{"taken_at", base::to_rfc3339(result.taken_at)}, {"quiesced", result.quiesced}, {"paused_ms", result.paused_ms}};
+}
+
+bool names(const model::Disk& disk, const std::string& path) {
+  return disk.path == path || std::find(disk.chain.begin(), disk.chain.end(), path) != disk.chain.end();
+}
+
+/// The disks of `domain` that stand on their overlay, with the frozen file to fold each down to.
+DiskPaths standing_on_overlay(const Walk& walk, const model::Domain& domain) {
+  DiskPaths down_to;
+  for (const model::Disk& disk : domain.disks) {
+    const auto overlay = walk.facts().overlays.find(disk.name);
+    if (overlay != walk.facts().overlays.end() && names(disk, overlay->second)) {
+      down_to[disk.name] = walk.facts().frozen.at(disk.name);
+    }
+  }
+  return down_to;
+}
+
+bool happened(Walk& walk) {
+  const auto domain = walk.source().find(walk.row().vm);
+  return domain && !walk.facts().overlays.empty() &&
+         standing_on_overlay(walk, *domain).size() == walk.facts().overlays.size();
+}
+
+void undo(Walk& walk) {
+  ports::Hypervisor& source = walk.source();
+  const model::VmName& vm = walk.row().vm;
+  auto domain = source.find(vm);
+  if (!domain) {
+    throw base::Error(base::Kind::refused, fmt::format("{} is no longer defined on {}", vm.get(), walk.row().from.get()),
+                      "define it again there, its disks as the journal's overlays name them");
+  }
+  // The guest ended in the middle of the walk. Its disk is the overlay and what lies below: it can only be folded live.
+  if (domain->state == model::DomainState::off) source.start(vm);
+  if (const DiskPaths down_to = standing_on_overlay(walk, *domain); !down_to.empty()) source.fold(vm, down_to);
+
+  domain = source.find(vm);
+  if (!domain || !standing_on_overlay(walk, *domain).empty()) {
+    throw base::Error(base::Kind::internal, fmt::format("{} still stands on its overlay after folding", vm.get()));
+  }
+  const auto store = walk.ports().transport.connect(walk.row().from);
+  for (const auto& [disk, overlay] : walk.facts().overlays) store->remove_made(overlay);
+}
+
+}  // namespace
+
+Step freeze() { return {"freeze", intend, act, happened, undo}; }
+
+}  // namespace umbra::switchover::steps

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// move: live migration of memory and top layer. Writes are mirrored until the guest stops, so none is lost. What decides
+// whether it happened is what both hosts say, never what this process saw.
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "switchover/steering.hpp"
+#include "switchover/steps/steps.hpp"
+#include "switchover/truth.hpp"
+
+namespace umbra::switchover::steps {
+namespace {
+
+constexpr base::Millis look_every{50};
+constexpr base::Millis abort_deadline{60'000};
+
+ports::MoveRequest request_of(const Walk& walk) {
+  const Request& request = walk.request();
+  ports::MoveRequest move;
+  move.peer_uri = request.to.peer_uri;
+  move.target_paths = walk.facts().top;
+  move.networks = request.to.networks;
+  move.tag = {model::Role::primary, walk.row().from, walk.row().epoch};
+  move.bandwidth = request.policy.bandwidth;
+  move.downtime_limit = Steering(request.policy.downtime_limit).limit();
+  return move;
+}
+
+/// Asks for the end and waits for it. True where the migration completed before it could be aborted.
+bool abort(ports::Move& move, base::Clock& clock) {
+  move.abort();
+  bool completed = false;
+  const bool ended = base::wait_until(clock, abort_deadline, look_every, [&] {
+    const auto state = move.progress().state;
+    completed = state == ports::MoveProgress::State::done;
+    return state != ports::MoveProgress::State::running;
+  });
+  if (!ended) throw base::Error(base::Kind::timeout, "the migration did not end after it was aborted");
+  return completed;
+}
+
+std::string rate(double bytes_per_s) { return fmt::format("{:.1f} MiB/s", bytes_per_s / (1 << 20)); }
+
+/// Watches the migration to its end; returns where it completed, throws why it did not.
+void steer(ports::Move& move, const Walk& walk) {
+  const Ports& ports = walk.ports();
+  Steering steering(walk.request().policy.downtime_limit);
+  for (;;) {
+    const ports::MoveProgress now = move.progress();
+    if (now.state == ports::MoveProgress::State::done) return;
+    if (now.state == ports::MoveProgress::State::failed) {
+      throw base::Error(base::Kind::io, fmt::format("the migration of {} failed: {}", walk.row().vm.get(), now.error));
+    }
+    if (ports.cancel.requested()) {
+      if (abort(move, ports.clock)) return;
+      ports.cancel.check();
+    }
+    switch (steering.look(now, ports.clock.steady())) {
+      case Steering::Advice::go_on: break;
+      case Steering::Advice::raise_limit: move.set_downtime_limit(steering.limit()); break;
+      case Steering::Advice::give_up:
+        if (abort(move, ports.clock)) return;
+        throw base::Error(base::Kind::timeout,
+                          fmt::format("{} changes memory at {}, {} get through: it does not converge within a blackout of "
+                                      "{} ms", walk.row().vm.get(), rate(now.dirty_bytes_per_s), rate(now.bytes_per_s),
+                                      walk.request().policy.downtime_limit.count()),
+                          "raise `downtime_limit` or `bandwidth` of the VM, or move it when it is less busy");
+    }
+    ports.clock.pause(look_every);
+  }
+}
+
+Json intend(Walk& walk) { return {{"downtime_limit_ms", walk.request().policy.downtime_limit.count()}}; }
+
+Json act(Walk& walk) {
+  steer(*walk.source().begin_move(walk.row().vm, request_of(walk)), walk);
+  if (!has_moved(walk)) {
+    throw base::Error(base::Kind::io, fmt::format("the migration of {} ended without moving it", walk.row().vm.get()));
+  }
+  return measured(walk);
+}
+
+/// The source runs on by itself and libvirt has removed the target's half: that is what "not moved" means.
+void undo(Walk&) {}
+
+}  // namespace
+
+Step move() { return {"move", intend, act, has_moved, undo}; }
+
+Json measured(Walk& walk) {
+  Json json = Json::object();
+  for (const model::HostName& host : {walk.row().to, walk.row().from}) {
+    try {
+      if (const auto ms = walk.ports().hypervisors.at(host).last_blackout_ms(walk.row().vm)) {
+        json["blackout_ms"] = *ms;
+        break;
+      }
+    } catch (const base::Error&) {
+      // A measurement that is not there must not stop a guest that has moved; the outcome then has no blackout.
+    }
+  }
+  return json;
+}
+
+model::RoleTag hibernated_tag(const Walk& walk) { return {model::Role::hibernated, walk.row().to, walk.row().epoch}; }
+
+void confirm_epoch(Walk& walk) {
+  const ports::Walk& row = walk.row();
+  if (walk.ports().journal.epoch(row.uuid) < row.epoch) walk.ports().journal.raise_epoch(row.uuid, row.epoch);
+  try {
+    const auto old = walk.source().find(row.vm);
+    if (old && old->state == model::DomainState::off && old->tag != hibernated_tag(walk)) {
+      walk.source().set_tag(row.vm, hibernated_tag(walk));
+    }
+  } catch (const base::Error&) {
+    // retire() replaces the whole definition and does not go on without the host; clients need not wait for that.
+  }
+}
+
+}  // namespace umbra::switchover::steps

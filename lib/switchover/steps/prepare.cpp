@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// prepare: an empty top layer over the final point. The guest will write there and never into a point.
+#include <fmt/core.h>
+
+#include "switchover/request_json.hpp"
+#include "switchover/steps/steps.hpp"
+
+namespace umbra::switchover::steps {
+namespace {
+
+std::unique_ptr<ports::PointStore> far_end(Walk& walk) { return walk.ports().transport.connect(walk.row().to); }
+
+Json intend(Walk& walk) { return {{"purpose", fmt::format("epoch-{}", walk.row().epoch.value)}}; }
+
+Json act(Walk& walk) {
+  const Facts& facts = walk.facts();
+  return {{"top", paths_json(far_end(walk)->raise_top(walk.request().shadow, facts.point, facts.purpose))}};
+}
+
+/// Where the result was not written the answer is no: the layer may be there all the same, empty, and undo() drops it.
+bool happened(Walk& walk) {
+  if (walk.facts().top.empty()) return false;
+  const auto store = far_end(walk);
+  for (const auto& [disk, path] : walk.facts().top) {
+    if (store->chain(path).size() < 2) return false;
+  }
+  return true;
+}
+
+void undo(Walk& walk) { far_end(walk)->drop_top(walk.request().shadow, walk.facts().purpose); }
+
+}  // namespace
+
+Step prepare() { return {"prepare", intend, act, happened, undo}; }
+
+}  // namespace umbra::switchover::steps

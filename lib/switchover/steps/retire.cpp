@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// retire: the old primary becomes a hibernated definition: off, disks kept, start refused by epoch. Undefining first drops
+// libvirt's knowledge of the checkpoints, whose bitmaps mean nothing from now on.
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "switchover/request_json.hpp"
+#include "switchover/steps/steps.hpp"
+
+namespace umbra::switchover::steps {
+namespace {
+
+Json intend(Walk& walk) { return {{"disks", paths_json(walk.facts().frozen)}}; }
+
+/// The retired definition: the walk's tag, and the frozen files as its disks.
+bool is_retired(const Walk& walk, const std::optional<model::Domain>& domain) {
+  if (!domain || domain->state != model::DomainState::off || domain->tag != hibernated_tag(walk)) return false;
+  return std::all_of(domain->disks.begin(), domain->disks.end(), [&](const model::Disk& disk) {
+    const auto frozen = walk.facts().frozen.find(disk.name);
+    return frozen != walk.facts().frozen.end() && frozen->second == disk.path;
+  });
+}
+
+bool happened(Walk& walk) { return is_retired(walk, walk.source().find(walk.row().vm)); }
+
+Json act(Walk& walk) {
+  const ports::Walk& row = walk.row();
+  ports::Hypervisor& source = walk.source();
+  const auto old = source.find(row.vm);
+  if (is_retired(walk, old)) return Json::object();
+  if (old && old->state != model::DomainState::off) {
+    throw base::Error(base::Kind::refused, fmt::format("{} is {} on {} although it moved to {}", row.vm.get(),
+                                                       to_string(old->state), row.from.get(), row.to.get()),
+                      fmt::format("stop it there yourself, then: umbra switchover --recover {}", row.vm.get()));
+  }
+  const auto moved = walk.target().find(row.vm);
+  if (!moved) {
+    throw base::Error(base::Kind::refused, fmt::format("{} is no longer defined on {}", row.vm.get(), row.to.get()));
+  }
+  source.undefine(row.vm);
+  source.define_shadow(*moved, {walk.facts().frozen, walk.request().from.networks, hibernated_tag(walk)});
+  return Json::object();
+}
+
+}  // namespace
+
+Step retire() { return {"retire", intend, act, happened, {}}; }
+
+}  // namespace umbra::switchover::steps

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// reverse: the old primary becomes the shadow of the new one, at the point that both share: its frozen files are that
+// point's layers where they lie. What the target's top layer holds is then the whole delta.
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "switchover/steps/steps.hpp"
+
+namespace umbra::switchover::steps {
+namespace {
+
+Json intend(Walk& walk) { return {{"point", walk.facts().point.value}}; }
+
+bool holds_the_point(Walk& walk, ports::PointStore& store) {
+  const auto points = store.points(walk.request().shadow);
+  return std::any_of(points.begin(), points.end(), [&](const model::PointInfo& point) {
+    return point.number == walk.facts().point && point.root == walk.facts().root;
+  });
+}
+
+void adopt_frozen(Walk& walk, ports::PointStore& old_home) {
+  if (holds_the_point(walk, old_home)) return;
+  const Facts& facts = walk.facts();
+  const model::ShadowId& shadow = walk.request().shadow;
+  const auto new_home = walk.ports().transport.connect(walk.row().to);
+  old_home.adopt({shadow, walk.row().vm, facts.point, facts.taken_at, facts.frozen,
+                  new_home->manifest(shadow, facts.point)});
+}
+
+/// The target's definition got its tag from the migration; one that lost it since gets it again.
+void tag_target(Walk& walk) {
+  const model::RoleTag tag{model::Role::primary, walk.row().from, walk.row().epoch};
+  const auto domain = walk.target().find(walk.row().vm);
+  if (domain && domain->tag != tag) walk.target().set_tag(walk.row().vm, tag);
+}
+
+void turn_registry_round(Walk& walk) {
+  const Facts& facts = walk.facts();
+  const auto before = walk.ports().registry.find(walk.row().vm);
+  ports::ShadowRow row;
+  row.vm_uuid = walk.row().uuid;
+  row.vm = walk.row().vm;
+  row.id = walk.request().shadow;
+  row.primary_host = walk.row().to;
+  row.host = walk.row().from;
+  row.level = model::ShadowLevel::seeded;
+  row.from_pool = before && before->from_pool;
+  model::Replica replica;
+  replica.point = facts.point;
+  replica.root = facts.root;
+  replica.taken_at = facts.taken_at;
+  replica.verified = true;  // what was sent from these very files was compared at the far end
+  replica.method = "frozen";
+  row.replica = replica;
+  walk.ports().registry.put(row);
+}
+
+/// Old points beyond what the policy keeps. Their merging can wait for the next pass, so a failure is a note.
+std::vector<std::string> merge_old_points(Walk& walk, ports::PointStore& old_home) {
+  try {
+    // At least two: merging down to one would move the newest, which the hibernated definition names, into another file.
+    old_home.retain(walk.request().shadow, std::max(2u, walk.request().policy.retain));
+    return {};
+  } catch (const base::Error& e) {
+    return {fmt::format("old points on {} were not merged: {}", walk.row().from.get(), e.what())};
+  }
+}
+
+Json act(Walk& walk) {
+  const auto old_home = walk.ports().transport.connect(walk.row().from);
+  adopt_frozen(walk, *old_home);
+  for (const auto& [disk, overlay] : walk.facts().overlays) old_home->remove_made(overlay);
+  tag_target(walk);
+  turn_registry_round(walk);
+  return {{"notes", merge_old_points(walk, *old_home)}};
+}
+
+bool happened(Walk& walk) {
+  const auto row = walk.ports().registry.find(walk.row().vm);
+  return row && row->host == walk.row().from &&
+         holds_the_point(walk, *walk.ports().transport.connect(walk.row().from));
+}
+
+}  // namespace
+
+Step reverse() { return {"reverse", intend, act, happened, {}}; }
+
+}  // namespace umbra::switchover::steps

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The steps of the walk, one file each. What each writes into the journal is in ../JOURNAL.md.
+
+#include "switchover/walk.hpp"
+
+namespace umbra::switchover::steps {
+
+Step freeze();
+Step finish();
+Step prepare();
+Step move();
+Step redirect();
+Step retire();
+Step reverse();
+
+/// What the move's entry holds once it is proved: the blackout, where a host knows it.
+Json measured(Walk& walk);
+/// Makes the walk's epoch the VM's, and the source's definition one that may not start. Again: nothing is left to do.
+void confirm_epoch(Walk& walk);
+/// The tag of the VM that this walk leaves hibernated on the source.
+model::RoleTag hibernated_tag(const Walk& walk);
+
+}  // namespace umbra::switchover::steps

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "switchover/truth.hpp"
+
+#include <fmt/core.h>
+
+namespace umbra::switchover {
+namespace {
+
+using model::DomainState;
+
+constexpr base::Millis step{500};
+/// Above libvirt's own keepalive of 5 x 5 s, after which it settles a migration whose link was cut.
+constexpr base::Millis unclear_deadline{60'000};
+/// A migration that is seen to go on is waited for longer.
+constexpr base::Millis migration_deadline{30 * 60'000};
+
+enum class Answer { moved, not_moved, under_way, unclear };
+
+struct Look {
+  Answer answer = Answer::unclear;
+  std::string seen;
+};
+
+bool active(const std::optional<model::Domain>& domain) { return domain && domain->state != DomainState::off; }
+bool running(const std::optional<model::Domain>& domain) { return domain && domain->state == DomainState::running; }
+std::string_view state_of(const std::optional<model::Domain>& domain) {
+  return domain ? to_string(domain->state) : "absent";
+}
+
+Look look(const Walk& walk) {
+  const ports::Walk& row = walk.row();
+  try {
+    const auto source = walk.source().find(row.vm);
+    const auto target = walk.target().find(row.vm);
+    Look look{Answer::unclear, fmt::format("{} on {}, {} on {}", state_of(source), row.from.get(), state_of(target),
+                                           row.to.get())};
+    if (running(target) && !active(source)) {
+      look.answer = Answer::moved;
+    } else if (!active(target) && !active(source)) {
+      // The target's definition gets the epoch only when the migration completes.
+      look.answer = target && target->tag.epoch == row.epoch ? Answer::moved : Answer::not_moved;
+    } else if (running(source) && source->job) {
+      look.answer = Answer::under_way;
+    } else if (running(source) && !active(target)) {
+      look.answer = Answer::not_moved;
+    }
+    return look;
+  } catch (const base::Error& e) {
+    return {Answer::unclear, e.what()};
+  }
+}
+
+}  // namespace
+
+bool has_moved(Walk& walk) {
+  base::Clock& clock = walk.ports().clock;
+  const base::Millis began = clock.steady();
+  base::Millis last_under_way = began;
+  unsigned not_moved_in_a_row = 0;
+  for (;;) {
+    const Look now = look(walk);
+    const base::Millis at = clock.steady();
+    if (now.answer == Answer::moved) return true;
+    // Twice: a migration that was asked for just before Umbra died may not show yet.
+    not_moved_in_a_row = now.answer == Answer::not_moved ? not_moved_in_a_row + 1 : 0;
+    if (not_moved_in_a_row == 2) return false;
+    if (now.answer == Answer::under_way) last_under_way = at;
+    if (at - last_under_way > unclear_deadline || at - began > migration_deadline) {
+      throw base::Error(base::Kind::refused,
+                        fmt::format("where {} runs cannot be proved: {}", walk.row().vm.get(), now.seen),
+                        fmt::format("make both hosts answer, then: umbra switchover --recover {}", walk.row().vm.get()));
+    }
+    clock.pause(step);
+  }
+}
+
+}  // namespace umbra::switchover

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Where a guest runs after a migration was begun, by asking both hosts. The table of answers is in JOURNAL.md.
+
+#include "switchover/walk.hpp"
+
+namespace umbra::switchover {
+
+/// Whether the guest of this walk runs on the target. Asks until both hosts give a clear answer; Kind::refused, with what
+/// was seen last, where they do not within the deadline. True also where it ran there and has ended since.
+bool has_moved(Walk& walk);
+
+}  // namespace umbra::switchover

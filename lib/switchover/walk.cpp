@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "switchover/walk.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "switchover/preconditions.hpp"
+#include "switchover/request_json.hpp"
+#include "switchover/steps/steps.hpp"
+
+namespace umbra::switchover {
+
+using base::Error;
+using base::Kind;
+using ports::StepPhase;
+
+Steps live_steps() {
+  return {
+      // Each of these is taken back where the walk fails.
+      .before = {steps::freeze(),    // the old layers can't change any more
+                 steps::finish(),    // the shadow holds what they hold
+                 steps::prepare(),   // an empty top layer over it
+                 steps::move()},     // memory and top layer, live
+      // From here on the guest runs on the shadow. What follows is only ever finished.
+      .after = {steps::redirect(),   // clients find it
+                steps::retire(),     // the old primary may not start
+                steps::reverse()},   // and is the new shadow
+  };
+}
+
+Walk::Walk(const Ports& ports, ports::Walk row, Request request, std::vector<ports::JournalEntry> entries)
+    : m_ports(ports), m_row(std::move(row)), m_request(std::move(request)), m_entries(std::move(entries)) {
+  for (const ports::JournalEntry& entry : m_entries) m_facts.learn(entry);
+}
+
+void Walk::write(std::string_view step, StepPhase phase, const Json& data) {
+  const ports::JournalEntry entry{std::string(step), phase, data.dump(), m_ports.clock.now()};
+  m_ports.journal.append(m_row.id, entry);
+  m_entries.push_back(entry);
+  m_facts.learn(entry);
+}
+
+std::optional<StepPhase> Walk::phase_of(std::string_view step) const {
+  std::optional<StepPhase> phase;
+  for (const ports::JournalEntry& entry : m_entries) {
+    if (entry.step == step) phase = entry.phase;
+  }
+  return phase;
+}
+
+void Walk::close(const std::string& state) { m_ports.journal.close_walk(m_row.id, state); }
+
+std::vector<model::Phase> Walk::phases() const {
+  std::vector<model::Phase> phases;
+  std::map<std::string, base::Instant> begun;
+  begun["lease"] = m_row.started;
+  for (const ports::JournalEntry& entry : m_entries) {
+    if (entry.phase == StepPhase::intent) begun[entry.step] = entry.at;
+    if (entry.phase != StepPhase::done || !begun.contains(entry.step)) continue;
+    const double ms = static_cast<double>((entry.at - begun[entry.step]).count());
+    phases.push_back({entry.step, std::max(0.0, ms)});  // the wall clock may have stepped back
+  }
+  return phases;
+}
+
+model::Outcome Walk::outcome(const std::string& result) const {
+  model::Outcome outcome;
+  outcome.result = result;
+  outcome.blackout_ms = m_facts.blackout_ms;
+  outcome.phases = phases();
+  outcome.epoch = m_facts.moved ? m_row.epoch : m_ports.journal.epoch(m_row.uuid);
+  outcome.host = m_facts.moved ? m_row.to : m_row.from;
+  if (m_facts.moved) outcome.primary = "hibernated";
+  outcome.notes = m_facts.notes;
+  if (m_facts.moved && !m_facts.quiesced) {
+    outcome.notes.push_back("no guest agent froze the file systems for the point's instant; the move itself lost no write");
+  }
+  return outcome;
+}
+
+namespace {
+
+/// Intent written and synced, act, result written and synced.
+void take(Walk& walk, const Step& step) {
+  base::with_context(std::string(step.name), [&] {
+    walk.write(step.name, StepPhase::intent, step.intend(walk));
+    walk.write(step.name, StepPhase::done, step.act(walk));
+  });
+}
+
+std::string recover_hint(const Walk& walk) { return "umbra switchover --recover " + walk.row().vm.get(); }
+
+Walk open_walk(const Ports& ports, const Request& request, const std::string& kind, const Survey& seen) {
+  ports::Walk row;
+  row.kind = kind;
+  row.vm = request.vm;
+  row.uuid = seen.source.uuid;
+  row.from = request.from.host;
+  row.to = request.to.host;
+  row.epoch = seen.proposed;
+  row.plan = to_json(request).dump();
+  row.state = "open";
+  row.started = ports.clock.now();
+  row.id = ports.journal.open_walk(row);
+  return {ports, row, request, {}};
+}
+
+Json lease_json(const Survey& seen) {
+  DiskPaths disks;
+  for (const model::Disk& disk : seen.source.disks) disks[disk.name] = disk.path;
+  return {{"frozen", paths_json(disks)}, {"parent", seen.newest.number.value}};
+}
+
+/// Whether the guest is on the target, by the journal where that suffices, else by asking both hosts.
+bool has_moved(Walk& walk, const Step& move) {
+  if (walk.facts().moved) return true;
+  if (!walk.phase_of(move.name)) return false;
+  return move.happened(walk);
+}
+
+/// The steps up to the move. Returns once the guest runs on the target, throws once everything is taken back.
+void walk_to_the_move(Walk& walk, const Survey& seen, const Steps& steps) {
+  try {
+    walk.write("lease", StepPhase::done, lease_json(seen));
+    for (const Step& step : steps.before) {
+      walk.ports().cancel.check();
+      take(walk, step);
+    }
+  } catch (Error& failure) {
+    if (has_moved(walk, steps.before.back())) return;
+    take_back(walk, steps);
+    failure.add_context(fmt::format("{} of {} to {} was taken back, it runs on {} as before", walk.row().kind,
+                                    walk.row().vm.get(), walk.row().to.get(), walk.row().from.get()));
+    throw;
+  }
+}
+
+}  // namespace
+
+void take_back(Walk& walk, const Steps& steps) {
+  try {
+    for (auto step = steps.before.rbegin(); step != steps.before.rend(); ++step) {
+      const auto phase = walk.phase_of(step->name);
+      if (!phase || phase == StepPhase::undone) continue;
+      base::with_context(fmt::format("taking back {}", step->name), [&] {
+        step->undo(walk);
+        walk.write(step->name, StepPhase::undone, Json::object());
+      });
+    }
+    walk.close("undone");
+  } catch (const Error& e) {
+    throw Error(Kind::interrupted, fmt::format("{} runs on {}, but the walk is not wholly taken back: {}",
+                                               walk.row().vm.get(), walk.row().from.get(), e.what()),
+                recover_hint(walk));
+  }
+}
+
+void finish_forward(Walk& walk, const Steps& steps) {
+  try {
+    if (!walk.facts().moved) walk.write(steps.before.back().name, StepPhase::done, steps::measured(walk));
+    steps::confirm_epoch(walk);
+    for (const Step& step : steps.after) {
+      if (walk.phase_of(step.name) != StepPhase::done) take(walk, step);
+    }
+    walk.close("done");
+  } catch (const Error& e) {
+    throw Error(Kind::interrupted, fmt::format("{} runs on {}, but the walk did not end: {}", walk.row().vm.get(),
+                                               walk.row().to.get(), e.what()),
+                recover_hint(walk));
+  }
+}
+
+model::Outcome answer_probe(const Walk& walk, model::Outcome outcome, const Steps& steps) {
+  if (walk.facts().healthy.value_or(true) || walk.going_back()) return outcome;
+  if (!walk.request().policy.roll_back_on_failed_probe) {
+    outcome.notes.push_back("the probe failed; the policy says to stay");
+    return outcome;
+  }
+  Request back = walk.request();
+  std::swap(back.from, back.to);
+  return base::with_context(fmt::format("{} runs on {}, its probe failed, and it can't go back", walk.row().vm.get(),
+                                        walk.row().to.get()), [&] {
+    model::Outcome returned = walk_through(walk.ports(), back, "rollback", steps);
+    returned.notes.insert(returned.notes.begin(), outcome.notes.begin(), outcome.notes.end());
+    returned.notes.push_back(fmt::format("rolled back from {} since the probe failed there", walk.row().to.get()));
+    return returned;
+  });
+}
+
+model::Outcome walk_through(const Ports& ports, const Request& request, const std::string& kind, const Steps& steps) {
+  const Survey seen = survey(ports, request, kind);
+  Walk walk = open_walk(ports, request, kind, seen);
+  walk_to_the_move(walk, seen, steps);
+  // From here on the guest runs on the shadow.
+  finish_forward(walk, steps);
+  return answer_probe(walk, walk.outcome(kind == "rollback" ? "rolled_back" : "switched"), steps);
+}
+
+}  // namespace umbra::switchover
