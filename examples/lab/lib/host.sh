@@ -37,7 +37,7 @@ lab_up() {
         [[ -d $CACHE/capabilities ]] || keep_capabilities "$host"
     done
     for host in $(hosts); do finish_host "$host"; done
-    lab_config >"$RUN/umbra.toml"
+    write_config
     keep_capabilities alpha
     touch "$RUN/whole"
     cat >&2 <<TEXT
@@ -311,7 +311,13 @@ TOML
     done
 }
 
+write_config() {
+    lab_config >"$RUN/umbra.toml.$$"
+    mv "$RUN/umbra.toml.$$" "$RUN/umbra.toml"
+}
+
 lab_env() {
     hosts >/dev/null
+    write_config # UMBRA_BIN may be another one by now
     printf 'export UMBRA_LAB=%q\nexport UMBRA_CONFIG=%q\n' "$LAB" "$RUN/umbra.toml"
 }
