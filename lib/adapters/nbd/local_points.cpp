@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "adapters/nbd/local_points.hpp"
+
+#include <fmt/core.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "adapters/nbd/merge.hpp"
+#include "adapters/nbd/point_writer.hpp"
+#include "adapters/nbd/qemu_img.hpp"
+#include "adapters/nbd/shadow_folder.hpp"
+#include "adapters/nbd/tops.hpp"
+#include "adapters/nbd/verify.hpp"
+#include "base/error.hpp"
+
+namespace umbra::nbd {
+namespace {
+
+namespace fs = std::filesystem;
+using base::Error;
+using base::Kind;
+using Paths = std::map<model::DiskName, std::string>;
+
+constexpr std::string_view made_mark = ".umbra-";
+
+/// The empty layer of a disk, made where it is absent.
+fs::path ensure_empty(const ShadowFolder& folder, const model::Part& disk) {
+  const fs::path file = folder.empty_layer(disk.name);
+  if (fs::exists(file)) {
+    const model::ByteCount size = qemu_img::info(file).size;
+    if (size == disk.size) return file;
+    throw Error(Kind::refused, fmt::format("{} is of {} bytes, {} are asked for", file.string(), size.value, disk.size.value),
+                "drop the shadow and make it again");
+  }
+  fs::create_directories(file.parent_path());
+  const fs::path making = file.parent_path() / (".making-" + disk.name.get());
+  fs::remove(making);
+  qemu_img::create(making, disk.size, std::nullopt);
+  base::sync_fd(base::open_file(making, 0).get(), making.string());
+  fs::rename(making, file);
+  base::sync_dir(file.parent_path());
+  return file;
+}
+
+Paths ensure_empties(const ShadowFolder& folder, const std::vector<model::Part>& disks) {
+  Paths paths;
+  for (const model::Part& disk : disks) {
+    if (!disk.is_memory()) paths[disk.name] = ensure_empty(folder, disk);
+  }
+  return paths;
+}
+
+/// Of a pooled shadow: layers of another size or name than the VM's disks give way.
+void remove_misfits(const ShadowFolder& folder, const std::vector<model::Part>& disks) {
+  std::error_code absent;
+  for (const auto& entry : fs::directory_iterator(folder.path() / "empty", absent)) {
+    const bool fits = std::any_of(disks.begin(), disks.end(), [&](const model::Part& d) {
+      return folder.empty_layer(d.name) == entry.path() && qemu_img::info(entry.path()).size == d.size;
+    });
+    if (!fits) fs::remove(entry.path());
+  }
+}
+
+}  // namespace
+
+LocalPoints::LocalPoints(fs::path images) : m_root((fs::absolute(images) / "umbra").lexically_normal()) {}
+
+Paths LocalPoints::create(const model::ShadowId& shadow, const model::VmName& vm, const std::vector<model::Part>& disks) {
+  const ShadowFolder folder(m_root, shadow);
+  for (const model::Part& disk : disks) check_name(disk.name.get(), "a disk's name");
+  folder.make(vm);
+  folder.require_vm(vm);
+  const FolderLock lock = folder.lock();
+  return ensure_empties(folder, disks);
+}
+
+Paths LocalPoints::claim(const model::ShadowId& from, const model::ShadowId& to, const model::VmName& vm,
+                         const std::vector<model::Part>& disks) {
+  const ShadowFolder source(m_root, from);
+  const ShadowFolder target(m_root, to);
+  if (!source.exists() && target.exists()) return create(to, vm, disks);  // claimed before
+  source.require();
+  if (target.exists()) throw Error(Kind::refused, fmt::format("a shadow {} is there already", to.get()));
+  const FolderLock lock = source.lock();
+  if (!source.points().empty()) throw Error(Kind::refused, fmt::format("the shadow {} holds points, it can't be handed on", from.get()));
+  remove_misfits(source, disks);
+  ensure_empties(source, disks);
+  source.write_vm(vm);
+  if (::rename(source.path().c_str(), target.path().c_str()) != 0)
+    throw base::from_errno(errno, fmt::format("rename {} to {}", source.path().string(), target.path().string()));
+  base::sync_dir(m_root);
+  return ensure_empties(target, disks);
+}
+
+void LocalPoints::drop(const model::ShadowId& shadow) {
+  const ShadowFolder folder(m_root, shadow);
+  if (!fs::exists(folder.path())) return;
+  const FolderLock lock = folder.lock();
+  require_unused(folder.path());
+  // shadow.json goes last: a removal that was cut short can be repeated.
+  std::vector<fs::path> doomed;
+  for (const auto& entry : fs::directory_iterator(folder.path())) {
+    if (entry.is_directory()) doomed.push_back(entry.path());
+  }
+  for (const fs::path& path : doomed) fs::remove_all(path);
+  fs::remove_all(folder.path());
+  base::sync_dir(m_root);
+}
+
+std::vector<model::ShadowId> LocalPoints::shadows() {
+  std::vector<model::ShadowId> found;
+  std::error_code absent;
+  for (const auto& entry : fs::directory_iterator(m_root, absent)) {
+    const std::string name = entry.path().filename();
+    if (name[0] != '.' && ShadowFolder(m_root, model::ShadowId(name)).exists()) found.emplace_back(name);
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+std::vector<model::PointInfo> LocalPoints::points(const model::ShadowId& shadow) {
+  std::vector<model::PointInfo> infos;
+  for (StoredPoint& point : ShadowFolder(m_root, shadow).points()) infos.push_back(std::move(point.info));
+  return infos;
+}
+
+model::Manifest LocalPoints::manifest(const model::ShadowId& shadow, model::PointNumber point) {
+  const ShadowFolder folder(m_root, shadow);
+  return folder.manifest(folder.point(point));
+}
+
+std::string LocalPoints::activity(const model::ShadowId& shadow, model::PointNumber point) {
+  return ShadowFolder(m_root, shadow).point(point).activity;
+}
+
+std::unique_ptr<ports::BlockSink> LocalPoints::begin(const model::PointHeader& header) {
+  return begin_point(ShadowFolder(m_root, header.shadow), header);
+}
+
+model::VerifyReport LocalPoints::verify(const model::ShadowId& shadow, model::PointNumber point, bool own_layers_only) {
+  return verify_point(ShadowFolder(m_root, shadow), point, own_layers_only);
+}
+
+unsigned LocalPoints::retain(const model::ShadowId& shadow, unsigned keep) {
+  const ShadowFolder folder(m_root, shadow);
+  folder.require();
+  const FolderLock lock = folder.lock();
+  folder.sweep();
+  return merge_oldest(folder, keep);
+}
+
+Paths LocalPoints::raise_top(const model::ShadowId& shadow, model::PointNumber point, const std::string& purpose) {
+  const ShadowFolder folder(m_root, shadow);
+  folder.require();
+  const FolderLock lock = folder.lock();
+  folder.sweep();
+  return nbd::raise_top(folder, point, purpose);
+}
+
+void LocalPoints::drop_top(const model::ShadowId& shadow, const std::string& purpose) {
+  const ShadowFolder folder(m_root, shadow);
+  if (!fs::exists(folder.top_dir(purpose))) return;
+  const FolderLock lock = folder.lock();
+  nbd::drop_top(folder, purpose);
+}
+
+void LocalPoints::adopt(const ports::AdoptRequest& request) {
+  const ShadowFolder folder(m_root, request.shadow);
+  folder.make(request.vm);
+  folder.require_vm(request.vm);
+  const FolderLock lock = folder.lock();
+  folder.sweep();
+  adopt_layers(folder, request);
+}
+
+void LocalPoints::remove_made(const std::string& path) {
+  const fs::path file = fs::path(path).lexically_normal();
+  if (!file.is_absolute() || file != fs::path(path) || file.filename().string().find(made_mark) == std::string::npos)
+    throw Error(Kind::invalid, fmt::format("{} is no file that Umbra made: its name lacks \"{}\"", path, made_mark));
+  if (fs::symlink_status(file).type() == fs::file_type::not_found) return;
+  if (fs::symlink_status(file).type() != fs::file_type::regular) throw Error(Kind::invalid, fmt::format("{} is no regular file", path));
+  for (const model::ShadowId& shadow : shadows()) {
+    if (const auto owner = ShadowFolder(m_root, shadow).owner_of(file))
+      throw Error(Kind::refused, fmt::format("{} is a layer of point {} of shadow {}", path, owner->value, shadow.get()));
+  }
+  if (qemu_img::in_use(file))
+    throw Error(Kind::busy, fmt::format("{} is in use by a running guest", path), fmt::format("see who holds it: fuser -v {}", path));
+  fs::remove(file);
+  base::sync_dir(file.parent_path());
+}
+
+std::vector<std::string> LocalPoints::chain(const std::string& path) {
+  std::vector<std::string> files;
+  for (qemu_img::Info& info : qemu_img::chain(path)) files.push_back(std::move(info.file));
+  return files;
+}
+
+model::ByteCount LocalPoints::free_space() {
+  const fs::path images = m_root.parent_path();
+  struct statvfs room {};
+  if (::statvfs(images.c_str(), &room) != 0) throw base::from_errno(errno, fmt::format("free space of {}", images.string()));
+  return {static_cast<std::uint64_t>(room.f_bavail) * room.f_frsize};
+}
+
+}  // namespace umbra::nbd

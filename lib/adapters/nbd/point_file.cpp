@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// point.json, by example:
+//   {"number":17,"root":"sha256:…","parent":16,"taken_at":"2026-11-24T10:00:00Z","activity":"",
+//    "parts":[{"name":"vda","size":1073741824,"layer":"vda.qcow2"},{"name":"memory","size":4096,"layer":"memory"}]}
+// A layer is given relative to the point's folder while it lies in the shadow's, else absolute.
+
+#include <fmt/core.h>
+
+#include <cerrno>
+#include <nlohmann/json.hpp>
+
+#include "adapters/nbd/shadow_folder.hpp"
+#include "base/error.hpp"
+
+#include <sys/stat.h>
+
+namespace umbra::nbd {
+namespace {
+
+namespace fs = std::filesystem;
+using base::Error;
+using base::Kind;
+using nlohmann::json;
+
+model::ByteCount occupied(const fs::path& file) {
+  struct stat status {};
+  if (::stat(file.c_str(), &status) != 0) return {};  // a lost layer is verification's to tell
+  return {static_cast<std::uint64_t>(status.st_blocks) * 512};
+}
+
+StoredPoint parse(const json& value, const fs::path& dir) {
+  StoredPoint point;
+  point.info.number = {value.at("number").get<std::uint64_t>()};
+  point.parent = {value.at("parent").get<std::uint64_t>()};
+  point.activity = value.value("activity", "");
+  const auto root = base::Digest::parse(value.at("root").get<std::string>());
+  const auto taken_at = base::parse_rfc3339(value.at("taken_at").get<std::string>());
+  if (!root || !taken_at) throw Error(Kind::corrupt, "the root or the time has a wrong form");
+  point.info.root = *root;
+  point.info.taken_at = *taken_at;
+  for (const json& part : value.at("parts")) {
+    const model::DiskName name(part.at("name").get<std::string>());
+    check_name(name.get(), "a part's name");
+    point.info.parts.push_back({name, {part.at("size").get<std::uint64_t>()}});
+    const fs::path layer = (dir / part.at("layer").get<std::string>()).lexically_normal();
+    point.info.layers.push_back(layer);
+    point.info.bytes += occupied(layer);
+  }
+  return point;
+}
+
+}  // namespace
+
+void write_point_file(const fs::path& dir, const ShadowFolder& folder, const StoredPoint& point) {
+  json parts = json::array();
+  for (std::size_t i = 0; i < point.info.parts.size(); ++i) {
+    const fs::path layer = point.info.layers.at(i);
+    const fs::path shown = folder.holds(layer) ? layer.lexically_relative(folder.point_dir(point.info.number)) : layer;
+    parts.push_back({{"name", point.info.parts[i].name.get()}, {"size", point.info.parts[i].size.value}, {"layer", shown.string()}});
+  }
+  const json value{{"number", point.info.number.value},
+                   {"root", point.info.root.to_string()},
+                   {"parent", point.parent.value},
+                   {"taken_at", base::to_rfc3339(point.info.taken_at)},
+                   {"activity", point.activity},
+                   {"parts", parts}};
+  base::write_file_atomic(dir / point_file, value.dump() + "\n");
+}
+
+StoredPoint read_point_file(const fs::path& file) {
+  try {
+    return parse(json::parse(base::read_text_file(file)), file.parent_path());
+  } catch (const json::exception& e) {
+    throw Error(Kind::corrupt, fmt::format("{} is no point's description: {}", file.string(), e.what()));
+  } catch (Error& e) {
+    e.add_context(file.string());
+    throw;
+  }
+}
+
+}  // namespace umbra::nbd

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "adapters/nbd/point_writer.hpp"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <set>
+
+#include "adapters/nbd/manifest_file.hpp"
+#include "adapters/nbd/part_writer.hpp"
+#include "adapters/nbd/qemu_img.hpp"
+#include "base/error.hpp"
+
+namespace umbra::nbd {
+namespace {
+
+namespace fs = std::filesystem;
+using base::Error;
+using base::Kind;
+using model::block_size;
+
+constexpr std::size_t most_parts = 64;
+constexpr std::uint64_t most_size = 1ull << 44;  // 16 TiB: bounds the memory of a manifest to 8 GiB
+constexpr std::uint64_t sector = 512;
+
+void check_parts(const model::PointHeader& header) {
+  if (header.parts.empty() || header.parts.size() > most_parts)
+    throw Error(Kind::invalid, fmt::format("a point has 1 to {} parts, not {}", most_parts, header.parts.size()));
+  std::set<model::DiskName> names;
+  for (const model::Part& part : header.parts) {
+    check_name(part.name.get(), "a part's name");
+    if (!names.insert(part.name).second) throw Error(Kind::invalid, fmt::format("the part {} comes twice", part.name.get()));
+    if (part.size.value == 0 || part.size.value > most_size || (!part.is_memory() && part.size.value % sector != 0))
+      throw Error(Kind::invalid, fmt::format("the part {} can't have a size of {} bytes", part.name.get(), part.size.value));
+  }
+}
+
+/// The parent that the header names, where it does.
+std::optional<StoredPoint> check_parent(const ShadowFolder& folder, const model::PointHeader& header) {
+  const std::optional<StoredPoint> newest = folder.newest();
+  const model::PointNumber last = newest ? newest->info.number : model::PointNumber{};
+  const std::string hint = fmt::format("run the pass again: it starts from point {}, the newest", last.value);
+  if (header.number <= last || header.number.value == 0)
+    throw Error(Kind::refused, fmt::format("point {} can't follow point {} of shadow {}", header.number.value, last.value, folder.id().get()), hint);
+  if (header.parent.value == 0) return std::nullopt;
+  if (header.parent != last)
+    throw Error(Kind::refused, fmt::format("the parent, point {}, is not the newest of shadow {}", header.parent.value, folder.id().get()), hint);
+  if (header.parent_root != newest->info.root)
+    throw Error(Kind::refused, fmt::format("point {} of shadow {} has other contents than the sender believes", last.value, folder.id().get()), hint);
+  return newest;
+}
+
+/// One part under way: its writer and the digests that the point will have.
+struct OpenPart {
+  model::PartManifest manifest;
+  fs::path file;
+  std::unique_ptr<PartWriter> writer;
+  std::uint64_t next_block = 0;  ///< blocks below were told or passed by
+  bool has_parent = false;
+
+  std::uint64_t length_of(std::uint64_t block) const {
+    return std::min(block_size, manifest.part.size.value - block * block_size);
+  }
+};
+
+class PointWriter final : public ports::BlockSink {
+ public:
+  PointWriter(const ShadowFolder& folder, const model::PointHeader& header)
+      : m_folder(folder), m_lock(folder.lock()), m_header(header), m_dir(folder.incoming_dir(header.number)) {
+    const std::optional<StoredPoint> parent = check_parent(folder, header);
+    const model::Manifest known = parent ? folder.manifest(*parent) : model::Manifest{};
+    folder.sweep();
+    fs::create_directory(m_dir);
+    try {
+      for (const model::Part& part : header.parts) open_part(part, parent, known);
+    } catch (...) {
+      discard();
+      throw;
+    }
+  }
+
+  ~PointWriter() override {
+    if (!m_committed) discard();
+  }
+
+  void data(std::size_t part, std::uint64_t block, const base::Digest& digest, std::span<const std::byte> data) override {
+    act([&] {
+      OpenPart& open = advance(part, block, 1);
+      const std::string where = fmt::format("{} at offset {}", open.manifest.part.name.get(), block * block_size);
+      if (data.size() != open.length_of(block)) throw Error(Kind::invalid, fmt::format("a block of {} bytes came for {}", data.size(), where));
+      if (base::all_zero(data)) throw Error(Kind::invalid, fmt::format("zeroes came as data for {}", where));
+      if (base::sha256(data) != digest) throw Error(Kind::corrupt, fmt::format("the block that came for {} differs from its digest", where), "run the pass again");
+      open.writer->write(block * block_size, data);
+      open.manifest.blocks[block] = digest;
+      m_changes.data(part, block, digest);
+      m_written += {data.size()};
+    });
+  }
+
+  void zero(std::size_t part, std::uint64_t first, std::uint64_t count) override {
+    act([&] {
+      OpenPart& open = advance(part, first, count);
+      const std::uint64_t begin = first * block_size;
+      // Without a parent's part below, what is not written is zero already.
+      if (open.has_parent && count > 0)
+        open.writer->zero(begin, std::min(count * block_size, open.manifest.part.size.value - begin));
+      std::fill_n(open.manifest.blocks.begin() + static_cast<std::ptrdiff_t>(first), count, base::Digest{});
+      m_changes.zero(part, first, count);
+    });
+  }
+
+  model::PointInfo commit(const base::Digest& changes) override {
+    if (m_broken || m_committed) throw Error(Kind::internal, "a point that failed or is committed can't be committed");
+    m_broken = true;
+    if (m_changes.finish() != changes)
+      throw Error(Kind::corrupt, fmt::format("the changes of point {} that came differ from those that were sent", m_header.number.value),
+                  "run the pass again");
+    StoredPoint point = describe();
+    model::Manifest manifest;
+    for (OpenPart& open : m_parts) {
+      open.writer->finish();
+      open.writer.reset();
+      write_manifest_file(m_dir / (open.manifest.part.name.get() + ".digests"), open.manifest);
+      manifest.parts.push_back(std::move(open.manifest));
+    }
+    point.info.root = model::root_of(manifest);
+    write_point_file(m_dir, m_folder, point);  // syncs the folder, and with it every name in it
+    const fs::path final_dir = m_folder.point_dir(m_header.number);
+    if (::rename(m_dir.c_str(), final_dir.c_str()) != 0) throw base::from_errno(errno, fmt::format("commit {}", final_dir.string()));
+    m_committed = true;  // from here on the point is there
+    base::sync_dir(m_folder.path());
+    return read_point_file(final_dir / point_file).info;
+  }
+
+  model::ByteCount sent() const override { return m_written; }
+
+ private:
+  void open_part(const model::Part& part, const std::optional<StoredPoint>& parent, const model::Manifest& known) {
+    OpenPart open;
+    open.manifest.part = part;
+    open.file = m_dir / (part.is_memory() ? part.name.get() : part.name.get() + ".qcow2");
+    std::optional<fs::path> below;
+    std::uint64_t old_size = 0;
+    for (std::size_t i = 0; i < known.parts.size(); ++i) {
+      if (known.parts[i].part.name != part.name) continue;
+      below = parent->info.layers.at(i);
+      old_size = known.parts[i].part.size.value;
+      open.manifest.blocks = known.parts[i].blocks;
+    }
+    open.has_parent = below.has_value();
+    open.manifest.blocks.resize(model::blocks_in(part.size));
+    if (part.is_memory()) {
+      open.writer = make_memory(open.file, part.size, below);
+    } else {
+      qemu_img::create(open.file, part.size, below ? std::optional(backing_name(*below)) : std::nullopt);
+      open.writer = open_layer(open.file);
+    }
+    if (below) renew_boundary(open, std::min(old_size, part.size.value), old_size);
+    m_parts.push_back(std::move(open));
+  }
+
+  /// Relative within the shadow's folder, so that the folder can be moved as a whole.
+  std::string backing_name(const fs::path& layer) const {
+    return m_folder.holds(layer) ? layer.lexically_relative(m_dir) : layer;
+  }
+
+  /// Where a part changed its size within a block, that block has another length than the parent's digest is of.
+  static void renew_boundary(OpenPart& open, std::uint64_t common, std::uint64_t old_size) {
+    const std::uint64_t block = common / block_size;
+    if (old_size == open.manifest.part.size.value || common % block_size == 0) return;
+    if (open.manifest.blocks[block] == base::Digest{}) return;
+    std::vector<std::byte> buffer(open.length_of(block));
+    open.writer->read(block * block_size, buffer);
+    open.manifest.blocks[block] = base::all_zero(buffer) ? base::Digest{} : base::sha256(buffer);
+  }
+
+  /// The part, once it is sure that the blocks are in it and come after those told before.
+  OpenPart& advance(std::size_t part, std::uint64_t first, std::uint64_t count) {
+    if (part >= m_parts.size()) throw Error(Kind::invalid, fmt::format("there is no part {} in this point", part));
+    OpenPart& open = m_parts[part];
+    const std::uint64_t blocks = open.manifest.blocks.size();
+    if (first > blocks || count > blocks - first)
+      throw Error(Kind::invalid, fmt::format("block {} lies past the end of {}", first + count - 1, open.manifest.part.name.get()));
+    if (first < open.next_block) throw Error(Kind::invalid, fmt::format("block {} of {} came out of order", first, open.manifest.part.name.get()));
+    open.next_block = first + count;
+    return open;
+  }
+
+  /// After a failure nothing more is taken: the point can't be whole any more.
+  template <class Act>
+  void act(Act&& what) {
+    if (m_broken) throw Error(Kind::internal, "a point that failed takes no more blocks");
+    try {
+      what();
+    } catch (...) {
+      m_broken = true;
+      throw;
+    }
+  }
+
+  StoredPoint describe() const {
+    StoredPoint point{{}, m_header.parent, m_header.activity};
+    point.info.number = m_header.number;
+    point.info.taken_at = m_header.taken_at;
+    point.info.parts = m_header.parts;
+    for (const OpenPart& open : m_parts)
+      point.info.layers.push_back(m_folder.point_dir(m_header.number) / open.file.filename());
+    return point;
+  }
+
+  void discard() noexcept {
+    m_parts.clear();  // ends the servers
+    std::error_code ignored;
+    fs::remove_all(m_dir, ignored);  // what stays is swept by the next point
+  }
+
+  ShadowFolder m_folder;
+  FolderLock m_lock;
+  model::PointHeader m_header;
+  fs::path m_dir;
+  std::vector<OpenPart> m_parts;
+  ports::ChangeDigest m_changes;
+  model::ByteCount m_written;
+  bool m_broken = false;
+  bool m_committed = false;
+};
+
+}  // namespace
+
+std::unique_ptr<ports::BlockSink> begin_point(const ShadowFolder& folder, const model::PointHeader& header) {
+  check_parts(header);
+  folder.require();
+  folder.require_vm(header.vm);
+  return std::make_unique<PointWriter>(folder, header);
+}
+
+}  // namespace umbra::nbd

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "adapters/nbd/shadow_folder.hpp"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "adapters/nbd/manifest_file.hpp"
+#include "base/error.hpp"
+
+namespace umbra::nbd {
+namespace {
+
+namespace fs = std::filesystem;
+using base::Error;
+using base::Kind;
+using nlohmann::json;
+
+constexpr std::string_view shadow_file = "shadow.json";
+constexpr std::string_view point_prefix = "point-";
+constexpr std::string_view incoming_prefix = "incoming-";
+constexpr std::string_view top_prefix = "top-";
+constexpr std::string_view making_prefix = ".making-";
+
+json read_json(const fs::path& path) {
+  json value = json::parse(base::read_text_file(path), nullptr, false);
+  if (!value.is_object()) throw Error(Kind::corrupt, fmt::format("{} is no JSON object", path.string()));
+  return value;
+}
+
+/// The number in "point-000017"; nothing for another name.
+std::optional<model::PointNumber> number_in(std::string_view name, std::string_view prefix) {
+  if (!name.starts_with(prefix)) return std::nullopt;
+  name.remove_prefix(prefix.size());
+  model::PointNumber number;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number.value);
+  if (error != std::errc{} || end != name.data() + name.size()) return std::nullopt;
+  return number;
+}
+
+std::vector<fs::path> entries(const fs::path& dir) {
+  std::vector<fs::path> found;
+  std::error_code absent;
+  for (const auto& entry : fs::directory_iterator(dir, absent)) found.push_back(entry.path());
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+}  // namespace
+
+void check_name(const std::string& text, std::string_view what) {
+  const bool sound = !text.empty() && text.size() <= 128 && text[0] != '.' &&
+                     std::all_of(text.begin(), text.end(), [](unsigned char c) { return c >= 32 && c != 127 && c != '/'; });
+  if (!sound)
+    throw Error(Kind::invalid, fmt::format("\"{}\" can't be {}", text, what),
+                "use 1 to 128 characters without slashes and without a dot at the start");
+}
+
+FolderLock::FolderLock(const fs::path& folder) : m_fd(base::open_file(folder, O_RDONLY | O_DIRECTORY)) {
+  if (::flock(m_fd.get(), LOCK_EX | LOCK_NB) == 0) return;
+  if (errno != EWOULDBLOCK) throw base::from_errno(errno, fmt::format("lock {}", folder.string()));
+  throw Error(Kind::busy, fmt::format("another run writes to the shadow in {}", folder.string()),
+              fmt::format("wait for it, or look who it is: fuser -v {}", folder.string()));
+}
+
+ShadowFolder::ShadowFolder(const fs::path& root, const model::ShadowId& shadow) : m_path(root / shadow.get()), m_id(shadow) {
+  check_name(shadow.get(), "a shadow's id");
+}
+
+bool ShadowFolder::exists() const { return fs::exists(m_path / shadow_file); }
+
+void ShadowFolder::require() const {
+  if (!exists()) throw Error(Kind::not_found, fmt::format("no shadow {} in {}", m_id.get(), m_path.parent_path().string()),
+                             "make it first: umbra shadow VM --host HOST");
+}
+
+model::VmName ShadowFolder::vm() const {
+  const json value = read_json(m_path / shadow_file);
+  if (!value.contains("vm") || !value["vm"].is_string())
+    throw Error(Kind::corrupt, fmt::format("{} names no VM", (m_path / shadow_file).string()));
+  return model::VmName(value["vm"].get<std::string>());
+}
+
+void ShadowFolder::write_vm(const model::VmName& vm) const {
+  base::write_file_atomic(m_path / shadow_file, json{{"vm", vm.get()}}.dump() + "\n");
+}
+
+void ShadowFolder::require_vm(const model::VmName& vm) const {
+  const model::VmName owner = this->vm();
+  if (owner == vm) return;
+  throw Error(Kind::refused, fmt::format("the shadow {} belongs to {}, not to {}", m_id.get(), owner.get(), vm.get()),
+              fmt::format("give {} a shadow of its own, or drop this one: umbra shadow {} --drop", vm.get(), owner.get()));
+}
+
+void ShadowFolder::make(const model::VmName& vm) const {
+  if (exists()) return;
+  const fs::path making = m_path.parent_path() / (std::string(making_prefix) + m_id.get());
+  fs::create_directories(making);
+  base::write_file_atomic(making / shadow_file, json{{"vm", vm.get()}}.dump() + "\n");
+  if (::rename(making.c_str(), m_path.c_str()) != 0) throw base::from_errno(errno, fmt::format("make {}", m_path.string()));
+  base::sync_dir(m_path.parent_path());
+}
+
+fs::path ShadowFolder::empty_layer(const model::DiskName& disk) const {
+  check_name(disk.get(), "a disk's name");
+  return m_path / "empty" / (disk.get() + ".qcow2");
+}
+
+fs::path ShadowFolder::point_dir(model::PointNumber point) const { return m_path / fmt::format("{}{:06}", point_prefix, point.value); }
+
+fs::path ShadowFolder::incoming_dir(model::PointNumber point) const {
+  return m_path / fmt::format("{}{:06}", incoming_prefix, point.value);
+}
+
+fs::path ShadowFolder::top_dir(const std::string& purpose) const {
+  check_name(purpose, "a purpose");
+  return m_path / (std::string(top_prefix) + purpose);
+}
+
+fs::path ShadowFolder::digests_file(model::PointNumber point, const model::DiskName& part) const {
+  return point_dir(point) / (part.get() + ".digests");
+}
+
+std::vector<StoredPoint> ShadowFolder::points() const {
+  std::vector<StoredPoint> found;
+  for (const fs::path& dir : entries(m_path)) {
+    const auto number = number_in(dir.filename().string(), point_prefix);
+    if (!number || !fs::exists(dir / point_file)) continue;
+    found.push_back(read_point_file(dir / point_file));
+    if (found.back().info.number != *number)
+      throw Error(Kind::corrupt, fmt::format("{} gives another number than its folder", (dir / point_file).string()));
+  }
+  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.info.number < b.info.number; });
+  return found;
+}
+
+StoredPoint ShadowFolder::point(model::PointNumber number) const {
+  require();
+  const fs::path file = point_dir(number) / point_file;
+  if (!fs::exists(file)) throw Error(Kind::not_found, fmt::format("the shadow {} has no point {}", m_id.get(), number.value),
+                                     "see which there are: umbra status --points");
+  return read_point_file(file);
+}
+
+std::optional<StoredPoint> ShadowFolder::newest() const {
+  std::vector<StoredPoint> all = points();
+  if (all.empty()) return std::nullopt;
+  return std::move(all.back());
+}
+
+model::Manifest ShadowFolder::manifest(const StoredPoint& point) const {
+  model::Manifest manifest;
+  for (const model::Part& part : point.info.parts)
+    manifest.parts.push_back(read_manifest_file(digests_file(point.info.number, part.name), part));
+  if (model::root_of(manifest) != point.info.root)
+    throw Error(Kind::corrupt, fmt::format("the manifests of point {} of {} do not give its root", point.info.number.value, m_id.get()));
+  return manifest;
+}
+
+void ShadowFolder::sweep() const {
+  for (const fs::path& dir : entries(m_path)) {
+    const std::string name = dir.filename();
+    if (name.starts_with(incoming_prefix) || name.starts_with(making_prefix)) fs::remove_all(dir);
+  }
+}
+
+std::optional<model::PointNumber> ShadowFolder::owner_of(const fs::path& file) const {
+  for (const StoredPoint& point : points()) {
+    for (const std::string& layer : point.info.layers) {
+      if (fs::path(layer) == file.lexically_normal()) return point.info.number;
+    }
+  }
+  return std::nullopt;
+}
+
+std::vector<fs::path> ShadowFolder::tops() const {
+  std::vector<fs::path> found;
+  for (const fs::path& dir : entries(m_path)) {
+    if (!dir.filename().string().starts_with(top_prefix)) continue;
+    for (const fs::path& file : entries(dir)) {
+      if (!owner_of(file)) found.push_back(file);
+    }
+  }
+  return found;
+}
+
+bool ShadowFolder::holds(const fs::path& file) const {
+  const fs::path relative = file.lexically_normal().lexically_relative(m_path);
+  return !relative.empty() && *relative.begin() != "..";
+}
+
+}  // namespace umbra::nbd

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// One shadow's folder: its names, its points' descriptions, its lock. local_points.hpp shows the layout.
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/fd.hpp"
+#include "model/points.hpp"
+
+namespace umbra::nbd {
+
+/// Kind::invalid where `text` can't be a file's name here: empty, long, with a slash, a control character, or a dot first.
+void check_name(const std::string& text, std::string_view what);
+
+/// What point.json holds.
+struct StoredPoint {
+  model::PointInfo info;
+  model::PointNumber parent;
+  std::string activity;
+};
+
+/// Held as long as it lives; the kernel frees it when the process dies.
+class FolderLock {
+ public:
+  /// Kind::busy where another holds it.
+  explicit FolderLock(const std::filesystem::path& folder);
+
+ private:
+  base::UniqueFd m_fd;
+};
+
+class ShadowFolder {
+ public:
+  ShadowFolder(const std::filesystem::path& root, const model::ShadowId& shadow);
+
+  const std::filesystem::path& path() const { return m_path; }
+  const model::ShadowId& id() const { return m_id; }
+  bool exists() const;
+  /// Kind::not_found where it is absent.
+  void require() const;
+  FolderLock lock() const { return FolderLock(m_path); }
+
+  model::VmName vm() const;
+  void write_vm(const model::VmName& vm) const;
+  /// Kind::refused where it belongs to another VM.
+  void require_vm(const model::VmName& vm) const;
+  /// Makes the folder for `vm` whole or not at all; nothing where it is there already.
+  void make(const model::VmName& vm) const;
+
+  std::filesystem::path empty_layer(const model::DiskName& disk) const;
+  std::filesystem::path point_dir(model::PointNumber point) const;
+  std::filesystem::path incoming_dir(model::PointNumber point) const;
+  std::filesystem::path top_dir(const std::string& purpose) const;
+  std::filesystem::path digests_file(model::PointNumber point, const model::DiskName& part) const;
+
+  /// Committed points, oldest first.
+  std::vector<StoredPoint> points() const;
+  /// Kind::not_found where there is none of that number.
+  StoredPoint point(model::PointNumber number) const;
+  std::optional<StoredPoint> newest() const;
+  model::Manifest manifest(const StoredPoint& point) const;
+
+  /// Removes what unfinished work left: points and top layers that were being written.
+  void sweep() const;
+  /// Files in top-* folders that are no point's layer.
+  std::vector<std::filesystem::path> tops() const;
+  /// The point whose layer `file` is.
+  std::optional<model::PointNumber> owner_of(const std::filesystem::path& file) const;
+  /// Whether the file lies in this folder.
+  bool holds(const std::filesystem::path& file) const;
+
+ private:
+  std::filesystem::path m_path;
+  model::ShadowId m_id;
+};
+
+inline constexpr std::string_view point_file = "point.json";
+/// What point.json is called from the moment when the point is given up for the next one.
+inline constexpr std::string_view merging_file = "merging.json";
+
+/// Writes point.json (or replaces it, whole or not at all) in `dir`, a folder of `folder`.
+void write_point_file(const std::filesystem::path& dir, const ShadowFolder& folder, const StoredPoint& point);
+StoredPoint read_point_file(const std::filesystem::path& file);
+
+}  // namespace umbra::nbd
