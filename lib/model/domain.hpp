@@ -72,6 +72,7 @@ struct HostFacts {
   ByteCount images_free;          ///< on the file system where shadows' layers go; 0 where not known
   unsigned running = 0;
   std::string cpu_model;
+  std::string uuid;  ///< by which libvirt tells hosts apart; empty where not known
   std::string libvirt_version;
   std::string qemu_version;
 };

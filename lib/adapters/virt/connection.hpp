@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// One connection to one host's libvirt, and the event loop that keeps all connections of this process alive.
+
+#include <optional>
+#include <string>
+
+#include "adapters/virt/handles.hpp"
+#include "model/ids.hpp"
+
+namespace umbra::virt {
+
+class Connection {
+ public:
+  /// Opens `uri`. Kind::unreachable where nothing answers within some seconds.
+  Connection(model::HostName host, std::string uri);
+
+  _virConnect* get() const { return m_connect.get(); }
+  const model::HostName& host() const { return m_host; }
+  const std::string& uri() const { return m_uri; }
+
+  /// Kind::not_found, with the host named, for an unknown VM.
+  DomainHandle domain(const model::VmName& vm) const;
+  /// Null for an unknown VM.
+  DomainHandle find_domain(const model::VmName& vm) const;
+  /// "freeze web1 on alpha": what an error of that act begins with.
+  std::string act(std::string_view verb, const model::VmName& vm) const;
+
+ private:
+  model::HostName m_host;
+  std::string m_uri;
+  ConnectHandle m_connect;
+};
+
+/// Ask it before the call that may fail: each call of libvirt empties the last error.
+std::string name_of(_virDomain* domain);
+/// A domain's XML: the live one, or with `inactive` its definition. `flags` are further virDomainXMLFlags.
+std::string domain_xml_of(_virDomain* domain, bool inactive, unsigned flags = 0);
+bool is_active(_virDomain* domain);
+
+}  // namespace umbra::virt

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// The files below a running guest's disks: a new layer on top of them at one instant, and layers folded back.
+#include <algorithm>
+#include <filesystem>
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+
+#include <fmt/format.h>
+
+#include "adapters/virt/agent.hpp"
+#include "adapters/virt/domain_xml.hpp"
+#include "adapters/virt/errors.hpp"
+#include "adapters/virt/libvirt_hypervisor.hpp"
+#include "adapters/virt/pause_watch.hpp"
+#include "adapters/virt/xml_edit.hpp"
+#include "base/clock.hpp"
+#include "base/log.hpp"
+
+namespace umbra::virt {
+
+namespace {
+
+constexpr base::Millis event_deadline{1000};
+/// A commit that has copied nothing for so long is given up; the whole may take as long as it needs.
+constexpr base::Millis commit_stall{60'000};
+
+std::vector<model::DiskName> disks_of(const ports::FreezeRequest& request) {
+  std::vector<model::DiskName> names;
+  for (const auto& [name, path] : request.overlays) names.push_back(name);
+  return names;
+}
+
+bool try_snapshot(_virDomain* domain, const std::string& xml, unsigned flags) {
+  const Handle<_virDomainSnapshot> snapshot(virDomainSnapshotCreateXML(domain, xml.c_str(), flags));
+  return snapshot != nullptr;
+}
+
+/// The disks alone. Quiesced where an agent can; an agent that fails in it costs the quiescence, not the freeze.
+bool freeze_disks(_virDomain* domain, const std::string& xml, bool agent, const std::string& what) {
+  const unsigned flags = VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC |
+                         VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA;
+  if (agent && agent_offers(domain, {"guest-fsfreeze-freeze", "guest-fsfreeze-thaw"})) {
+    if (try_snapshot(domain, xml, flags | VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE)) return true;
+    base::log(base::Level::warning, what + " with its file systems frozen: " + last_failure().message);
+  }
+  if (!try_snapshot(domain, xml, flags)) throw to_error(last_failure(), what);
+  return false;
+}
+
+/// Memory and disks of one instant. File systems need not be frozen: what they hold back is in the memory.
+void freeze_with_memory(_virDomain* domain, const std::string& xml, const std::string& what) {
+  const unsigned flags = VIR_DOMAIN_SNAPSHOT_CREATE_LIVE | VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC |
+                         VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA;
+  if (!try_snapshot(domain, xml, flags)) throw to_error(last_failure(), what);
+}
+
+/// One disk's commit of everything above a file into it. Without pivot() nothing of it stays but the copied blocks,
+/// which read the same from above.
+class Commit {
+ public:
+  Commit(_virDomain* domain, model::DiskName disk, const std::string& base)
+      : m_domain(domain), m_disk(std::move(disk)), m_what(fmt::format("fold disk {} of {}", m_disk.get(), name_of(domain))) {
+    check(virDomainBlockCommit(m_domain, name(), base.c_str(), nullptr, 0, VIR_DOMAIN_BLOCK_COMMIT_ACTIVE), m_what);
+    m_open = true;
+  }
+  ~Commit() {
+    if (m_open && virDomainBlockJobAbort(m_domain, name(), 0) < 0) base::log(base::Level::warning, last_failure().message);
+  }
+  Commit(Commit&& other) noexcept
+      : m_domain(other.m_domain), m_disk(other.m_disk), m_what(other.m_what), m_open(std::exchange(other.m_open, false)) {}
+
+  /// Until the base holds what the top holds, and every further write goes to both.
+  void wait_ready() {
+    virDomainBlockJobCursor last = 0;
+    base::Millis moved = base::system_clock().steady();
+    for (;;) {
+      virDomainBlockJobInfo info{};
+      const int jobs = check(virDomainGetBlockJobInfo(m_domain, name(), &info, 0), m_what);
+      if (jobs == 0) {
+        m_open = false;
+        throw base::Error(base::Kind::io, m_what + ": the job ended before it was done");
+      }
+      if (info.cur == info.end && mirror_ready(domain_xml_of(m_domain, false), m_disk)) return;
+      const base::Millis now = base::system_clock().steady();
+      if (info.cur != last) {
+        last = info.cur;
+        moved = now;
+      }
+      if (now - moved > commit_stall) throw base::Error(base::Kind::timeout, m_what + ": it does not come forward");
+      base::system_clock().pause(base::Millis{20});
+    }
+  }
+
+  /// The guest goes on on the base.
+  void pivot() {
+    check(virDomainBlockJobAbort(m_domain, name(), VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT), m_what);
+    m_open = false;
+  }
+
+ private:
+  const char* name() const { return m_disk.get().c_str(); }
+  _virDomain* m_domain;
+  model::DiskName m_disk;
+  std::string m_what;
+  bool m_open = false;
+};
+
+/// How libvirt names the file `path` of a disk's chain; nothing where it is the top already.
+std::optional<std::string> commit_base(const std::vector<ChainFile>& chain, const model::DiskName& disk,
+                                       const std::string& path, const std::string& what) {
+  const std::string wanted = std::filesystem::path(path).lexically_normal().string();
+  const auto file = std::find_if(chain.begin(), chain.end(), [&](const ChainFile& f) { return f.path == wanted; });
+  if (file == chain.end()) {
+    throw base::Error(base::Kind::not_found, fmt::format("{}: {} is not in the chain of disk {}", what, path, disk.get()));
+  }
+  if (file == chain.begin()) return std::nullopt;
+  return file->target;
+}
+
+}  // namespace
+
+ports::FreezeResult LibvirtHypervisor::freeze(const model::VmName& vm, const ports::FreezeRequest& request) {
+  const DomainHandle domain = m_connection->domain(vm);
+  const std::string what = m_connection->act("freeze", vm);
+  const std::string live_xml = domain_xml_of(domain.get(), false);
+  if (!is_active(domain.get())) {
+    throw base::Error(base::Kind::refused, what + ": it is off", "start it first: virsh start " + vm.get());
+  }
+  const std::string xml = snapshot_xml(request, disks_but(live_xml, disks_of(request)));
+
+  const PauseWatch watch(m_connection->get(), domain.get());
+  ports::FreezeResult result;
+  if (request.memory_file) {
+    freeze_with_memory(domain.get(), xml, what);
+  } else {
+    result.taken_at = base::system_clock().now();
+    result.quiesced = freeze_disks(domain.get(), xml, parse_domain(live_xml).domain.agent, what);
+  }
+  const base::Seconds paused = watch.paused(request.memory_file.has_value(), event_deadline);
+  result.paused_ms = std::chrono::duration<double, std::milli>(paused).count();
+  // The guest stands still for the instant at the very end of a memory snapshot.
+  if (request.memory_file) result.taken_at = base::system_clock().now() - std::chrono::duration_cast<base::Millis>(paused);
+  return result;
+}
+
+void LibvirtHypervisor::fold(const model::VmName& vm, const std::map<model::DiskName, std::string>& down_to) {
+  const DomainHandle domain = m_connection->domain(vm);
+  const std::string what = m_connection->act("fold the layers of", vm);
+  const auto chains = parse_chains(domain_xml_of(domain.get(), false));
+  std::vector<Commit> commits;
+  for (const auto& [disk, path] : down_to) {
+    const auto chain = chains.find(disk);
+    if (chain == chains.end()) {
+      throw base::Error(base::Kind::not_found, fmt::format("{}: it has no disk {}", what, disk.get()));
+    }
+    if (const auto base = commit_base(chain->second, disk, path, what)) commits.emplace_back(domain.get(), disk, *base);
+  }
+  for (Commit& commit : commits) commit.wait_ready();
+  for (Commit& commit : commits) commit.pivot();
+}
+
+}  // namespace umbra::virt

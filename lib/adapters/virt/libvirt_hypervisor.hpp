@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The Hypervisor port over one connection. Its methods are written by meaning: inventory.cpp, tracking.cpp, layers.cpp,
+// moving.cpp, power.cpp, agent.cpp, dirty_rate.cpp.
+
+#include <memory>
+#include <optional>
+
+#include "adapters/virt/connection.hpp"
+#include "adapters/virt/facts.hpp"
+#include "ports/hypervisor.hpp"
+
+namespace umbra::virt {
+
+class LibvirtHypervisor final : public ports::Hypervisor {
+ public:
+  explicit LibvirtHypervisor(std::shared_ptr<Connection> connection);
+
+  const model::HostName& host() const override { return m_connection->host(); }
+
+  model::HostFacts facts() override;
+  std::vector<model::Domain> domains() override;
+  std::optional<model::Domain> find(const model::VmName& vm) override;
+  model::CpuVerdict can_run_cpu_of(const model::Domain& domain) override;
+  std::optional<model::GuestActivity> guest_activity(const model::VmName& vm) override;
+  std::optional<model::ByteRate> dirty_rate(const model::VmName& vm) override;
+
+  void define_shadow(const model::Domain& primary, const ports::ShadowDefinition& definition) override;
+  void undefine(const model::VmName& vm) override;
+  void set_tag(const model::VmName& vm, const model::RoleTag& tag) override;
+
+  std::vector<model::CheckpointName> checkpoints(const model::VmName& vm) override;
+  void delete_checkpoint(const model::VmName& vm, const model::CheckpointName& name) override;
+  std::unique_ptr<ports::BackupJob> begin_backup(const model::VmName& vm, const ports::BackupRequest& request) override;
+  bool end_stale_backup(const model::VmName& vm) override;
+
+  ports::FreezeResult freeze(const model::VmName& vm, const ports::FreezeRequest& request) override;
+  void fold(const model::VmName& vm, const std::map<model::DiskName, std::string>& down_to) override;
+
+  std::unique_ptr<ports::Move> begin_move(const model::VmName& vm, const ports::MoveRequest& request) override;
+  std::optional<double> last_blackout_ms(const model::VmName& vm) override;
+  void announce(const model::VmName& vm) override;
+
+  void start(const model::VmName& vm) override;
+  void resume(const model::VmName& vm) override;
+  void destroy(const model::VmName& vm) override;
+  void restore(const model::VmName& vm, const ports::ResumeRequest& request) override;
+
+ private:
+  std::shared_ptr<Connection> m_connection;
+  std::string m_capabilities;           ///< read once: a host's CPU stays
+  std::optional<CpuTimes> m_cpu_times;  ///< of the look before, for the share used since
+};
+
+}  // namespace umbra::virt

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which blocks of a running guest change: checkpoints, and the pull-mode backup jobs that read them.
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+#include <random>
+
+#include <fmt/format.h>
+
+#include "adapters/virt/agent.hpp"
+#include "adapters/virt/domain_xml.hpp"
+#include "adapters/virt/errors.hpp"
+#include "adapters/virt/libvirt_hypervisor.hpp"
+#include "adapters/virt/xml_edit.hpp"
+#include "base/clock.hpp"
+#include "base/log.hpp"
+
+namespace umbra::virt {
+
+namespace {
+
+constexpr base::Millis end_deadline{30'000};
+/// Exports over TCP take a port of this range. Libvirt 9 chooses none by itself, and tells a port in use as a failure
+/// like any other: another is tried.
+constexpr unsigned short first_port = 10809;
+constexpr unsigned short last_port = 12808;
+constexpr unsigned port_tries = 6;
+
+unsigned random_number(unsigned least, unsigned most) {
+  static thread_local std::mt19937 generator{std::random_device{}()};
+  return std::uniform_int_distribution<unsigned>(least, most)(generator);
+}
+
+std::optional<std::string> backup_under_way(_virDomain* domain) {
+  const std::string what = "ask for the backup job of " + name_of(domain);
+  if (const Text xml{virDomainBackupGetXMLDesc(domain, 0)}) return std::string(xml.get());
+  const Failure failure = last_failure();
+  if (failure.code == VIR_ERR_NO_DOMAIN_BACKUP || failure.code == VIR_ERR_OPERATION_INVALID) return std::nullopt;
+  throw to_error(failure, what);
+}
+
+/// Aborting is how a pull-mode job ends; nothing is lost by it. Libvirt removes the scratch files.
+void end_backup(_virDomain* domain) {
+  const std::string what = "end the backup job of " + name_of(domain);
+  if (!is_active(domain) || !backup_under_way(domain)) return;
+  if (virDomainAbortJob(domain) < 0) {
+    const Failure failure = last_failure();
+    if (is_active(domain) && backup_under_way(domain)) throw to_error(failure, what);
+  }
+  const bool ended = base::wait_until(base::system_clock(), end_deadline, base::Millis{20},
+                                      [&] { return !is_active(domain) || !backup_under_way(domain); });
+  if (!ended) throw base::Error(base::Kind::timeout, what + ": it goes on", "virsh domjobabort " + name_of(domain));
+}
+
+class LibvirtBackup final : public ports::BackupJob {
+ public:
+  LibvirtBackup(std::shared_ptr<Connection> connection, DomainHandle domain, base::Instant taken_at, bool quiesced)
+      : m_connection(std::move(connection)), m_domain(std::move(domain)), m_taken_at(taken_at), m_quiesced(quiesced) {}
+
+  ~LibvirtBackup() override {
+    try {
+      end();
+    } catch (const std::exception& error) {
+      base::log(base::Level::warning, error.what());
+    }
+  }
+
+  const std::vector<ports::NbdExport>& exports() const override { return m_exports; }
+  base::Instant taken_at() const override { return m_taken_at; }
+  bool quiesced() const override { return m_quiesced; }
+
+  void read_exports(const ports::BackupRequest& request) {
+    const auto xml = backup_under_way(m_domain.get());
+    if (!xml) throw base::Error(base::Kind::io, "the backup job of " + name_of(m_domain.get()) + " ended at once");
+    for (const model::DiskName& disk : request.disks) {
+      ports::NbdExport exported{disk, backup_export_uri(*xml, export_name(disk)), {}};
+      if (request.since) exported.dirty_context = "qemu:dirty-bitmap:" + export_name(disk);
+      m_exports.push_back(std::move(exported));
+    }
+  }
+
+  void end() override {
+    if (!m_domain) return;
+    end_backup(m_domain.get());
+    m_domain.reset();
+  }
+
+ private:
+  std::shared_ptr<Connection> m_connection;
+  DomainHandle m_domain;  ///< null once the job was ended
+  base::Instant m_taken_at;
+  bool m_quiesced;
+  std::vector<ports::NbdExport> m_exports;
+};
+
+/// The failure of one attempt; nothing where the job began.
+std::optional<Failure> try_backup(_virDomain* domain, const BackupXml& backup, const std::string& checkpoint) {
+  const std::string xml = backup_xml(backup);
+  if (virDomainBackupBegin(domain, xml.c_str(), checkpoint.empty() ? nullptr : checkpoint.c_str(), 0) == 0) return {};
+  return last_failure();
+}
+
+void begin_with_free_port(_virDomain* domain, BackupXml& backup, const std::string& checkpoint, const std::string& what) {
+  std::optional<Failure> failure;
+  for (unsigned left = backup.listen.empty() ? 1 : port_tries; left > 0; --left) {
+    backup.port = static_cast<unsigned short>(random_number(first_port, last_port));
+    failure = try_backup(domain, backup, checkpoint);
+    if (!failure) return;
+    if (failure->code != VIR_ERR_INTERNAL_ERROR) break;  // QEMU's own refusals come as this code
+  }
+  const bool bitmap_lost = backup.since && (failure->code == VIR_ERR_NO_DOMAIN_CHECKPOINT ||
+                                            failure->code == VIR_ERR_CHECKPOINT_INCONSISTENT);
+  if (!bitmap_lost) throw to_error(*failure, what);
+  throw base::Error(base::Kind::corrupt, fmt::format("{}: {}", what, failure->message),
+                    fmt::format("delete the checkpoint: virsh checkpoint-delete {} {}", name_of(domain), backup.since->get()));
+}
+
+}  // namespace
+
+std::vector<model::CheckpointName> LibvirtHypervisor::checkpoints(const model::VmName& vm) {
+  const DomainHandle domain = m_connection->domain(vm);
+  virDomainCheckpointPtr* raw = nullptr;
+  const int count = check(virDomainListAllCheckpoints(domain.get(), &raw, VIR_DOMAIN_CHECKPOINT_LIST_TOPOLOGICAL),
+                          m_connection->act("list the checkpoints of", vm));
+  const std::vector<Handle<_virDomainCheckpoint>> handles(raw, raw + count);
+  std::free(raw);
+  std::vector<model::CheckpointName> names;
+  for (const auto& handle : handles) names.emplace_back(virDomainCheckpointGetName(handle.get()));
+  return names;
+}
+
+void LibvirtHypervisor::delete_checkpoint(const model::VmName& vm, const model::CheckpointName& name) {
+  const DomainHandle domain = m_connection->domain(vm);
+  const std::string what = m_connection->act("delete checkpoint " + name.get() + " of", vm);
+  const Handle<_virDomainCheckpoint> checkpoint(virDomainCheckpointLookupByName(domain.get(), name.get().c_str(), 0));
+  check(checkpoint.get(), what);
+  check(virDomainCheckpointDelete(checkpoint.get(), 0), what);
+}
+
+std::unique_ptr<ports::BackupJob> LibvirtHypervisor::begin_backup(const model::VmName& vm,
+                                                                  const ports::BackupRequest& request) {
+  const std::string what = m_connection->act("begin a backup of", vm);
+  DomainHandle domain = m_connection->domain(vm);
+  const std::string xml = domain_xml_of(domain.get(), false);
+  const std::vector<std::string> others = disks_but(xml, request.disks);
+
+  BackupXml backup{request.disks, others, request.since, request.listen, 0, {}};
+  if (!request.scratch_dir.empty()) {
+    // Unlike any that a crashed host may have left: libvirt refuses one that exists.
+    backup.scratch_prefix = fmt::format("{}/{}-{:08x}-", request.scratch_dir, vm.get(), random_number(0, ~0u));
+  }
+  const std::string checkpoint = request.fresh ? checkpoint_xml(*request.fresh, request.disks, others) : std::string();
+
+  FrozenFileSystems frozen(domain.get(), parse_domain(xml).domain.agent);
+  const base::Instant taken_at = base::system_clock().now();  // not later than the job's own instant
+  begin_with_free_port(domain.get(), backup, checkpoint, what);
+  frozen.thaw();
+
+  auto job = std::make_unique<LibvirtBackup>(m_connection, std::move(domain), taken_at, frozen.worked());
+  job->read_exports(request);
+  return job;
+}
+
+bool LibvirtHypervisor::end_stale_backup(const model::VmName& vm) {
+  const DomainHandle domain = m_connection->domain(vm);
+  if (!is_active(domain.get())) return false;
+  const auto job = backup_under_way(domain.get());
+  if (!job || !is_own_backup(*job)) return false;
+  end_backup(domain.get());
+  // The run that left it may have died with the guest's file systems frozen; to thaw a thawed guest is nothing.
+  if (parse_domain(domain_xml_of(domain.get(), false)).domain.agent) virDomainFSThaw(domain.get(), nullptr, 0, 0);
+  return true;
+}
+
+}  // namespace umbra::virt

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "adapters/virt/virt.hpp"
+
+#include "adapters/virt/libvirt_hypervisor.hpp"
+
+namespace umbra::virt {
+
+std::unique_ptr<ports::Hypervisor> connect(const model::HostConfig& host) {
+  return std::make_unique<LibvirtHypervisor>(std::make_shared<Connection>(host.name, host.uri));
+}
+
+}  // namespace umbra::virt
