@@ -29,7 +29,8 @@ class MemorySink : public ports::BlockSink {
             std::span<const std::byte> data) override {
     call("sink.data");
     rises(part, block);
-    if (base::sha256(data) != digest) throw Error(Kind::corrupt, fmt::format("block {} differs from its digest", block));
+    if (base::sha256(data) != digest)
+      throw Error(Kind::corrupt, fmt::format("block {} differs from its digest", block));
     image(part).set_block(block, data);
     m_changes.data(part, block, digest);
     m_sent.value += data.size();
