@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "adapters/xgb/booster.hpp"
+
+#include <fmt/core.h>
+#include <xgboost/c_api.h>
+
+#include <array>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "base/digest.hpp"
+#include "base/error.hpp"
+
+namespace umbra::xgb {
+namespace {
+
+/// The library's message without its stack trace.
+std::string last_error() {
+  const std::string text = XGBGetLastError();
+  return text.substr(0, text.find("\nStack trace"));
+}
+
+void check(int status, base::Kind kind, std::string_view act) {
+  if (status != 0) throw base::Error(kind, fmt::format("XGBoost could not {}: {}", act, last_error()));
+}
+
+class DMatrix {
+ public:
+  explicit DMatrix(const Matrix& m) {
+    if (m.values.size() != m.rows * m.columns) {
+      throw base::Error(base::Kind::invalid, fmt::format("a matrix of {} x {} was given {} values", m.rows, m.columns, m.values.size()));
+    }
+    check(XGDMatrixCreateFromMat(m.values.data(), m.rows, m.columns, std::numeric_limits<float>::quiet_NaN(), &m_handle),
+          base::Kind::invalid, "take the matrix");
+  }
+  ~DMatrix() { XGDMatrixFree(m_handle); }
+  DMatrix(const DMatrix&) = delete;
+  DMatrix& operator=(const DMatrix&) = delete;
+  DMatrixHandle get() const { return m_handle; }
+
+ private:
+  DMatrixHandle m_handle = nullptr;
+};
+
+// A saved model is a magic, the digest of what follows, and XGBoost's own bytes: XGBoost ends the process, or worse, on
+// some damaged models, so that they must not reach it.
+constexpr std::string_view magic = "UMBRAXG1";
+constexpr std::size_t head_size = magic.size() + sizeof(base::Digest::bytes);
+
+}  // namespace
+
+struct Booster::Handle {
+  BoosterHandle booster = nullptr;
+  Handle() = default;
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+  ~Handle() {
+    if (booster != nullptr) XGBoosterFree(booster);
+  }
+  void set(const std::string& name, const std::string& value) {
+    check(XGBoosterSetParam(booster, name.c_str(), value.c_str()), base::Kind::invalid,
+          fmt::format("set {} to {}", name, value));
+  }
+};
+
+Booster::Booster(std::unique_ptr<Handle> handle) : m_handle(std::move(handle)) {}
+Booster::Booster(Booster&&) noexcept = default;
+Booster& Booster::operator=(Booster&&) noexcept = default;
+Booster::~Booster() = default;
+
+Booster Booster::train(const Matrix& features, std::span<const float> labels, const TrainOptions& options) {
+  if (features.rows == 0 || features.columns == 0) {
+    throw base::Error(base::Kind::invalid, "there is nothing to train from: the matrix is empty");
+  }
+  if (labels.size() != features.rows) {
+    throw base::Error(base::Kind::invalid, fmt::format("{} rows were given {} labels", features.rows, labels.size()));
+  }
+  const DMatrix matrix(features);
+  check(XGDMatrixSetFloatInfo(matrix.get(), "label", labels.data(), labels.size()), base::Kind::invalid, "take the labels");
+
+  auto handle = std::make_unique<Handle>();
+  const std::array<DMatrixHandle, 1> matrices{matrix.get()};
+  check(XGBoosterCreate(matrices.data(), matrices.size(), &handle->booster), base::Kind::internal, "make a booster");
+  handle->set("verbosity", "0");
+  handle->set("seed", std::to_string(options.seed));
+  handle->set("nthread", std::to_string(options.threads));
+  for (const auto& [name, value] : options.params) handle->set(name, value);
+  for (unsigned round = 0; round < options.rounds; ++round) {
+    check(XGBoosterUpdateOneIter(handle->booster, static_cast<int>(round), matrix.get()), base::Kind::invalid, "train");
+  }
+  return Booster(std::move(handle));
+}
+
+Booster Booster::load(std::span<const std::byte> model) {
+  const auto damaged = [](const char* how) {
+    return base::Error(base::Kind::corrupt, fmt::format("the trained model is damaged: {}", how), "umbra model train");
+  };
+  if (model.size() <= head_size || std::memcmp(model.data(), magic.data(), magic.size()) != 0) {
+    throw damaged("it does not begin as a model does");
+  }
+  base::Digest told;
+  std::memcpy(told.bytes.data(), model.data() + magic.size(), told.bytes.size());
+  const auto body = model.subspan(head_size);
+  if (base::sha256(body) != told) throw damaged("its contents differ from their digest");
+
+  auto handle = std::make_unique<Handle>();
+  check(XGBoosterCreate(nullptr, 0, &handle->booster), base::Kind::internal, "make a booster");
+  check(XGBoosterLoadModelFromBuffer(handle->booster, body.data(), body.size()), base::Kind::corrupt, "load the model");
+  handle->set("verbosity", "0");
+  return Booster(std::move(handle));
+}
+
+std::vector<float> Booster::predict(const Matrix& features) const {
+  if (features.rows == 0) return {};
+  if (features.columns != columns()) {
+    throw base::Error(base::Kind::invalid,
+                      fmt::format("the model takes {} columns, it was given {}", columns(), features.columns));
+  }
+  const DMatrix matrix(features);
+  bst_ulong count = 0;
+  const float* values = nullptr;  // the booster's own, until the next call
+  check(XGBoosterPredict(m_handle->booster, matrix.get(), 0, 0, 0, &count, &values), base::Kind::internal, "predict");
+  if (count != features.rows) {
+    throw base::Error(base::Kind::unsupported, fmt::format("the model gives {} values for {} rows", count, features.rows));
+  }
+  return {values, values + count};
+}
+
+std::vector<std::byte> Booster::save() const {
+  bst_ulong size = 0;
+  const char* bytes = nullptr;  // the booster's own, until the next call
+  check(XGBoosterSaveModelToBuffer(m_handle->booster, R"({"format": "ubj"})", &size, &bytes), base::Kind::internal,
+        "save the model");
+  const std::span<const std::byte> body(reinterpret_cast<const std::byte*>(bytes), size);
+  const base::Digest digest = base::sha256(body);
+  std::vector<std::byte> model(head_size + body.size());
+  std::memcpy(model.data(), magic.data(), magic.size());
+  std::memcpy(model.data() + magic.size(), digest.bytes.data(), digest.bytes.size());
+  std::memcpy(model.data() + head_size, body.data(), body.size());
+  return model;
+}
+
+std::size_t Booster::columns() const {
+  bst_ulong count = 0;
+  check(XGBoosterGetNumFeature(m_handle->booster, &count), base::Kind::internal, "tell its columns");
+  return count;
+}
+
+std::string version() {
+  int major = 0;
+  int minor = 0;
+  int patch = 0;
+  XGBoostVersion(&major, &minor, &patch);
+  return fmt::format("{}.{}.{}", major, minor, patch);
+}
+
+}  // namespace umbra::xgb
