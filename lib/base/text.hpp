@@ -13,7 +13,7 @@ namespace umbra::base {
 std::size_t edit_distance(std::string_view a, std::string_view b);
 
 /// The candidate nearest to `word`, the first of several; nothing where none is near enough to be a slip of the hand
-/// (more than a third of its letters wrong).
+/// (more than about a third of its letters wrong).
 std::optional<std::string> nearest(std::string_view word, const std::vector<std::string>& candidates);
 
 /// `; did you mean "x"?` or nothing: the end of a message about an unknown `word`.

@@ -34,7 +34,7 @@ class Checks {
   void pool() {
     for (const model::Flavour& flavour : m_document.config.pool) {
       const std::string path = join_path("pool", flavour.name);
-      require(path, "host", "the host that keeps these shadows");
+      require(path, "host", "the host that keeps these shadows, such as host = \"beta\"");
       require(path, "memory", "a size, such as memory = \"2GiB\"");
       require(path, "disks", "a list of sizes, such as disks = [\"20GiB\"]");
       if (!flavour.host.get().empty()) must_be_host(path + ".host", flavour.host);
@@ -57,9 +57,9 @@ class Checks {
     const std::string path = table + "." + key;
     if (m_document.places.contains(path)) return;
     for (const Problem& known : m_document.problems) {
-      if (known.text.starts_with(path + " must be")) return;
+      if (known.text.starts_with(path + " must be") || known.text.starts_with(table + " must be")) return;
     }
-    problem(table, fmt::format("[{}] has no {}: {}", table, key, what));
+    problem(table, fmt::format("[{}] has no {}; add {}", table, key, what));
   }
 
   void must_be_host(const std::string& path, const model::HostName& host) {

@@ -5,6 +5,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
+#include <string_view>
 
 #include "adapters/config/document.hpp"
 #include "model/units.hpp"
@@ -32,6 +34,12 @@ void add_policy_defaults(model::Config& config) {
   add_default(config, all + "downtime_limit", fmt::format("{}ms", policy.downtime_limit.count()));
 }
 
+/// "hosts" of "hosts.alpha.uri", as its place in the order in which the configuration is shown.
+std::ptrdiff_t rank(const model::Origin& origin) {
+  constexpr std::array<std::string_view, 8> order{"config", "state", "hosts", "vms", "pool", "metrics", "place", "fence"};
+  return std::ranges::find(order, std::string_view(origin.key).substr(0, origin.key.find('.'))) - order.begin();
+}
+
 }  // namespace
 
 void add_defaults(model::Config& config) {
@@ -48,6 +56,8 @@ void add_defaults(model::Config& config) {
   add_default(config, "metrics.disk_capacity", model::to_human(config.metrics.capacities.disk));
   add_default(config, "metrics.keep", base::to_human(config.metrics.keep));
   add_default(config, "place.headroom", fmt::format("{}", config.place.headroom.value));
+  add_default(config, "place.cpu_overcommit", fmt::format("{}", config.place.cpu_overcommit));
+  std::ranges::stable_sort(config.origins, {}, rank);
 }
 
 }  // namespace umbra::config

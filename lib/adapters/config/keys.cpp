@@ -98,7 +98,11 @@ Keys<MetricsConfig> metrics_keys() {
 }
 
 Keys<PlaceConfig> place_keys() {
-  return {value("weights", &PlaceConfig::weights), value("headroom", &PlaceConfig::headroom)};
+  return {
+      value("weights", &PlaceConfig::weights),
+      value("headroom", &PlaceConfig::headroom),
+      value("cpu_overcommit", &PlaceConfig::cpu_overcommit),
+  };
 }
 
 }  // namespace

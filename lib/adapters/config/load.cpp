@@ -132,12 +132,10 @@ Environment process_environment() {
 model::Config load(const Options& options, const Environment& environment) {
   Document document;
   const Files files = find_files(options, environment);
-  std::string read;
-  for (const fs::path& file : files.paths) {
-    read += (read.empty() ? "" : ", ") + file.string();
-    document.add_file(file);
-  }
-  record_origin(document.config, "config", read.empty() ? "none" : read, files.why);
+  std::string names;
+  for (const fs::path& file : files.paths) names += (names.empty() ? "" : ", ") + file.string();
+  record_origin(document.config, "config", names.empty() ? "none" : names, files.why);
+  for (const fs::path& file : files.paths) document.add_file(file);
   document.check();
   document.throw_problems();
   model::Config config = std::move(document.config);

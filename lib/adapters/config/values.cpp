@@ -7,12 +7,34 @@
 #include <limits>
 #include <sstream>
 
+#include "adapters/config/document.hpp"
 #include "adapters/config/uri.hpp"
 #include "base/text.hpp"
 #include "model/units.hpp"
 
 namespace umbra::config {
 namespace {
+
+/// The value in one line of TOML, as a person would type it.
+std::string as_toml(const toml::node& node) {
+  if (const auto* text = node.as_string()) return fmt::format("\"{}\"", text->get());
+  if (const auto* number = node.as_floating_point()) return fmt::format("{}", number->get());
+  if (const auto* array = node.as_array()) {
+    std::vector<std::string> elements;
+    for (const toml::node& element : *array) elements.push_back(as_toml(element));
+    return fmt::format("[{}]", fmt::join(elements, ", "));
+  }
+  if (const auto* table = node.as_table()) {
+    std::vector<std::string> entries;
+    for (const auto& [key, value] : *table) entries.push_back(fmt::format("{} = {}", join_path("", key.str()), as_toml(value)));
+    return fmt::format("{{ {} }}", fmt::join(entries, ", "));
+  }
+  std::ostringstream out;
+  node.visit([&](const auto& value) {
+    if constexpr (toml::is_value<decltype(value)>) out << value.get();
+  });
+  return node.is_boolean() ? (node.as_boolean()->get() ? "true" : "false") : out.str();
+}
 
 [[noreturn]] void wrong(const toml::node& node, std::string expected) {
   std::string got = node.is_string() ? fmt::format("\"{}\"", show(node)) : show(node);
@@ -71,21 +93,8 @@ unsigned whole_number(const toml::node& node, std::int64_t least, const char* ex
 
 std::string show(const toml::node& node) {
   constexpr std::size_t longest = 120;
-  std::string text;
-  if (const auto* plain = node.as_string()) {
-    text = plain->get();
-  } else {
-    std::ostringstream out;
-    node.visit([&](const auto& value) {
-      constexpr auto flags = toml::toml_formatter::default_flags & ~toml::format_flags::indentation;
-      if constexpr (toml::is_table<decltype(value)>) out << "a table";
-      else out << toml::toml_formatter(value, flags);
-    });
-    for (const char c : out.str()) {
-      if (c != '\n') text += c;
-    }
-  }
-  if (text.size() > longest) text = text.substr(0, longest) + "…";
+  std::string text = node.is_string() ? node.as_string()->get() : as_toml(node);
+  if (text.size() > longest) text = text.substr(0, longest) + "...";
   return text;
 }
 
@@ -155,6 +164,12 @@ void read(const toml::node& node, model::Fraction& out) {
 
 void read(const toml::node& node, unsigned& out) { out = whole_number(node, 1, "a whole number of at least 1"); }
 void read_count(const toml::node& node, unsigned& out) { out = whole_number(node, 0, "a whole number, 0 or more"); }
+
+void read(const toml::node& node, double& out) {
+  const auto number = node.is_number() ? node.value<double>() : std::nullopt;
+  if (!number || !(*number > 0 && *number <= 1e6)) wrong(node, "a number above 0, such as 1.5");
+  out = *number;
+}
 
 void read(const toml::node& node, model::HostName& out) { out = model::HostName(text_of(node, "a host's name")); }
 
