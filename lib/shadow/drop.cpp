@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/core.h>
+
+#include "ports/delta.hpp"
+#include "shadow/shadow.hpp"
+
+namespace umbra::shadow {
+namespace {
+
+using base::Error;
+using base::Kind;
+using model::DomainState;
+using model::Role;
+
+/// Refuses to take away what is, or may be, in use.
+void check_droppable(const std::optional<model::Domain>& stand_in, const ports::ShadowRow& row) {
+  if (!stand_in) return;  // an earlier drop got that far
+  const std::string what = fmt::format("{} on {}", row.vm.get(), row.host.get());
+  if (stand_in->uuid != row.vm_uuid)
+    throw Error(Kind::refused, fmt::format("{} is another VM than the one whose shadow is to be dropped", what),
+                "umbra status shows what stands where");
+  if (stand_in->state != DomainState::off)
+    throw Error(Kind::refused, fmt::format("{} is {}: an active shadow is not dropped", what,
+                                           model::to_string(stand_in->state)),
+                fmt::format("switch over first, or roll back: umbra switchover --rollback {}", row.vm.get()));
+  if (stand_in->tag.role == Role::hibernated)
+    throw Error(Kind::refused, fmt::format("{} is a hibernated primary, whose own disks are the shadow", what),
+                fmt::format("umbra switchover --decommission {}", row.vm.get()));
+  if (stand_in->tag.role != Role::shadow)
+    throw Error(Kind::refused, fmt::format("{} is defined there, but not as a shadow", what),
+                "umbra status shows what stands where");
+}
+
+/// Checkpoints and the tag. Where they can't be removed now, nothing depends on it: a first pass deletes them.
+void release_primary(const Context& context, const ports::ShadowRow& row, std::vector<std::string>& notes) {
+  try {
+    ports::Hypervisor& primary = context.hypervisors.at(row.primary_host);
+    const auto domain = primary.find(row.vm);
+    if (!domain || domain->uuid != row.vm_uuid) return;
+    if (domain->tag.role == Role::primary && domain->tag.peer == row.host)
+      primary.set_tag(row.vm, {Role::none, {}, domain->tag.epoch});
+    if (domain->state == DomainState::off) return;  // libvirt deletes no checkpoint of a domain that is off
+    ports::clear_stale_job(primary, *domain);
+    for (const model::CheckpointName& checkpoint : primary.checkpoints(row.vm)) {
+      if (ports::point_of(checkpoint)) primary.delete_checkpoint(row.vm, checkpoint);
+    }
+  } catch (const Error& e) {
+    notes.push_back(
+        fmt::format("checkpoints of {} stay on {} for now: {}", row.vm.get(), row.primary_host.get(), e.what()));
+  }
+}
+
+}  // namespace
+
+DropResult drop(const Context& context, const Registries& registries, const model::VmName& vm) {
+  const auto row = registries.shadows.find(vm);
+  if (!row)
+    throw Error(Kind::not_found, fmt::format("{} has no shadow", vm.get()),
+                "umbra shadow --list shows those that are known; umbra shadow VM finds one that was forgotten");
+  ports::Hypervisor& host = context.hypervisors.at(row->host);
+  const auto stand_in = host.find(vm);
+  check_droppable(stand_in, *row);
+
+  DropResult result;
+  release_primary(context, *row, result.notes);
+  if (stand_in) host.undefine(vm);
+  context.transport.connect(row->host)->drop(row->id);
+  registries.shadows.remove(row->vm_uuid);  // last: a drop that failed before is begun again from the row
+  return result;
+}
+
+}  // namespace umbra::shadow

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shadow/shadow.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cctype>
+
+#include "ports/delta.hpp"
+#include "shadow/undo.hpp"
+
+namespace umbra::shadow {
+namespace {
+
+using base::Error;
+using base::Kind;
+using model::Domain;
+using model::DomainState;
+using model::Role;
+
+/// What ensure() finds before it changes anything.
+struct Start {
+  Domain primary;
+  std::optional<Domain> stand_in;  ///< the domain of that name on the shadow's host
+  model::HostName host;            ///< where the shadow is or shall be
+  model::ShadowId id;
+  std::vector<model::Part> disks;
+  std::vector<std::string> notes;
+  bool elsewhere = false;  ///< it is on another host than was asked for, and stays there
+};
+
+Domain find_primary(const Context& context, const EnsureRequest& request) {
+  if (request.target == request.primary)
+    throw Error(Kind::refused,
+                fmt::format("{} runs on {}: its shadow must be on another host", request.vm.get(),
+                            request.primary.get()),
+                "name another host, or let umbra place choose");
+  auto domain = context.hypervisors.at(request.primary).find(request.vm);
+  if (!domain)
+    throw Error(Kind::not_found, fmt::format("no VM {} on {}", request.vm.get(), request.primary.get()),
+                "umbra status lists what is where");
+  if (domain->tag.role == Role::shadow || domain->tag.role == Role::hibernated)
+    throw Error(Kind::refused,
+                fmt::format("{} on {} is no primary but {}", request.vm.get(), request.primary.get(),
+                            model::to_string(domain->tag.role)),
+                "umbra status shows where the VM runs");
+  if (!domain->persistent)
+    throw Error(Kind::unsupported, fmt::format("{} is transient: it has no definition to copy", request.vm.get()),
+                fmt::format("define it first: virsh dumpxml {0} > {0}.xml; virsh define {0}.xml", request.vm.get()));
+  return std::move(*domain);
+}
+
+std::vector<model::Part> disks_of(const Domain& primary) {
+  if (primary.disks.empty())
+    throw Error(Kind::unsupported, fmt::format("{} has no writable disk to shadow", primary.name.get()));
+  std::vector<model::Part> disks;
+  for (const model::Disk& disk : primary.disks) {
+    if (disk.size.value == 0)
+      throw Error(Kind::unsupported,
+                  fmt::format("the size of disk {} of {} is not known", disk.name.get(), primary.name.get()),
+                  fmt::format("look at it: virsh domblkinfo {} {}", primary.name.get(), disk.name.get()));
+    disks.push_back({disk.name, disk.size});
+  }
+  return disks;
+}
+
+/// The domain of the VM's name on `host`; Kind::refused where it can't be, or become, the VM's shadow.
+std::optional<Domain> find_stand_in(const Context& context, const model::HostName& host, const Domain& primary) {
+  auto found = context.hypervisors.at(host).find(primary.name);
+  if (!found) return std::nullopt;
+  const std::string what = fmt::format("{} on {}", primary.name.get(), host.get());
+  if (found->uuid != primary.uuid)
+    throw Error(Kind::refused, fmt::format("{} is another VM (uuid {})", what, found->uuid.get()),
+                "rename one of them, or choose another host");
+  if (found->state != DomainState::off)
+    throw Error(Kind::refused, fmt::format("{} is {}: the same VM must not be active twice", what,
+                                           model::to_string(found->state)),
+                "find out which of the two is the right one before anything else");
+  if (found->tag.role != Role::shadow && found->tag.role != Role::hibernated)
+    throw Error(Kind::refused, fmt::format("{} is defined there, but not by Umbra", what),
+                fmt::format("if it is not needed: virsh undefine {}", primary.name.get()));
+  return found;
+}
+
+/// A shadow that is recorded on another host than was asked for stays where it is, as long as it is there.
+bool stays_elsewhere(const Context& context, const Registries& registries, const EnsureRequest& request, Start& start) {
+  const auto row = registries.shadows.find(request.vm);
+  if (!row || row->vm_uuid != start.primary.uuid || row->host == request.target || row->host == request.primary)
+    return false;
+  start.stand_in = find_stand_in(context, row->host, start.primary);
+  if (!start.stand_in) return false;
+  start.host = row->host;
+  start.id = row->id;
+  start.notes.push_back(fmt::format("{0} has its shadow on {1}, where it stays; to move it: umbra shadow --drop {0}",
+                                    request.vm.get(), row->host.get()));
+  return true;
+}
+
+Start look(const Context& context, const Registries& registries, const EnsureRequest& request) {
+  Start start;
+  start.primary = find_primary(context, request);
+  start.disks = disks_of(start.primary);
+  start.host = request.target;
+  start.id = shadow_id(request.vm, start.primary.uuid);
+  start.elsewhere = stays_elsewhere(context, registries, request, start);
+  if (!start.elsewhere) start.stand_in = find_stand_in(context, start.host, start.primary);
+  return start;
+}
+
+bool same_folder(const Domain& stand_in, const std::map<model::DiskName, std::string>& paths) {
+  return stand_in.disks.size() == paths.size() && std::ranges::all_of(stand_in.disks, [&](const model::Disk& disk) {
+           const auto it = paths.find(disk.name);
+           return it != paths.end() && it->second == disk.path;
+         });
+}
+
+model::ShadowLevel level_of(const std::vector<model::PointInfo>& points) {
+  if (points.empty()) return model::ShadowLevel::defined;
+  return points.back().has_memory() ? model::ShadowLevel::warm : model::ShadowLevel::seeded;
+}
+
+void note_space(ports::PointStore& far, Start& start) {
+  model::ByteCount whole;
+  for (const model::Part& disk : start.disks) whole += disk.size;
+  const model::ByteCount free = far.free_space();
+  if (free.value != 0 && free < whole)
+    start.notes.push_back(fmt::format("{} has {} bytes free, the disks of {} can grow to {}", start.host.get(),
+                                      free.value, start.primary.name.get(), whole.value));
+}
+
+/// The folder, from the pool where one is left there, else new; paths of the empty layers.
+std::map<model::DiskName, std::string> make_folder(const Registries& registries, const EnsureRequest& request,
+                                                   ports::PointStore& far, const Start& start, Undo& undo,
+                                                   bool& from_pool) {
+  const auto existing = far.shadows();
+  const bool there = std::ranges::count(existing, start.id) > 0;
+  from_pool = !there && request.pooled && request.pooled->host == start.host &&
+              registries.pool.take(request.pooled->id);
+  if (from_pool) {
+    const ports::PoolRow row = *request.pooled;
+    undo.add("taking from the pool", [&registries, row] { registries.pool.put(row); });
+    auto paths = far.claim(row.id, start.id, start.primary.name, start.disks);
+    undo.keep();  // a claimed folder is no longer the pool's: it is dropped, and the pool fills up again
+    undo.add("claiming the folder", [&far, id = start.id] { far.drop(id); });
+    return paths;
+  }
+  auto paths = far.create(start.id, start.primary.name, start.disks);
+  if (!there) undo.add("making the folder", [&far, id = start.id] { far.drop(id); });
+  return paths;
+}
+
+ports::ShadowRow row_of(const Registries& registries, const EnsureRequest& request, const Start& start) {
+  ports::ShadowRow row;
+  const auto before = registries.shadows.find(request.vm);
+  if (before && before->id == start.id && before->host == start.host) row = *before;
+  row.vm_uuid = start.primary.uuid;
+  row.vm = request.vm;
+  row.id = start.id;
+  row.primary_host = request.primary;
+  row.host = start.host;
+  return row;
+}
+
+}  // namespace
+
+model::ShadowId shadow_id(const model::VmName& vm, const model::Uuid& uuid) {
+  std::string id;
+  for (const char c : vm.get()) {
+    const bool plain = std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_';
+    id += plain ? c : '_';
+  }
+  return model::ShadowId(id.substr(0, 64) + "-" + uuid.get().substr(0, 8));
+}
+
+EnsurePlan plan(const Context& context, const Registries& registries, const EnsureRequest& request) {
+  const Start start = look(context, registries, request);
+  EnsurePlan plan{start.id, start.host, start.stand_in.has_value(), std::nullopt, start.disks};
+  if (!plan.exists && request.pooled && request.pooled->host == start.host) plan.from_pool = request.pooled->id;
+  return plan;
+}
+
+EnsureResult ensure(const Context& context, const Registries& registries, const EnsureRequest& request) {
+  Start start = look(context, registries, request);
+  ports::Hypervisor& primary = context.hypervisors.at(request.primary);
+  ports::Hypervisor& target = context.hypervisors.at(start.host);
+  const auto far = context.transport.connect(start.host);
+  EnsureResult result;
+  Undo undo;  // from here on, what is made is taken back where a later act fails
+
+  // A hibernated primary keeps its definition and its disks, which are the shadow's newest point.
+  const bool hibernated = start.stand_in && start.stand_in->tag.role == Role::hibernated;
+  bool from_pool = false;
+  if (!hibernated && !start.elsewhere) {
+    note_space(*far, start);
+    const auto paths = make_folder(registries, request, *far, start, undo, from_pool);
+    if (!start.stand_in || !same_folder(*start.stand_in, paths)) {
+      const model::RoleTag tag{Role::shadow, request.primary, start.primary.tag.epoch};
+      if (!start.stand_in) undo.add("defining the shadow", [&] { target.undefine(request.vm); });
+      target.define_shadow(start.primary, {paths, request.networks, tag});
+      result.created = !start.stand_in;
+    }
+  }
+
+  const model::RoleTag tag{Role::primary, start.host, start.primary.tag.epoch};
+  if (start.primary.tag != tag) {
+    undo.add("tagging the primary", [&] { primary.set_tag(request.vm, start.primary.tag); });
+    primary.set_tag(request.vm, tag);
+  }
+
+  result.row = row_of(registries, request, start);
+  result.row.level = level_of(far->points(start.id));
+  result.row.from_pool = result.row.from_pool || from_pool;
+  registries.shadows.put(result.row);
+  undo.keep();
+  result.notes = std::move(start.notes);
+  return result;
+}
+
+}  // namespace umbra::shadow

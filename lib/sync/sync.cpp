@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sync/sync.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "base/log.hpp"
+#include "model/record.hpp"
+#include "ports/delta.hpp"
+
+namespace umbra::sync {
+namespace {
+
+using base::Error;
+using base::Kind;
+using model::DomainState;
+
+constexpr std::string_view overlay_ending = ".umbra-sync.qcow2";
+using Paths = std::map<model::DiskName, std::string>;
+
+/// What a sync finds before it changes anything.
+struct Start {
+  ports::Hypervisor& primary;
+  model::Domain domain;
+  std::unique_ptr<ports::PointStore> own;  ///< of the primary's host
+  std::unique_ptr<ports::PointStore> far;
+  std::vector<model::PointInfo> points;
+};
+
+void check_running(const std::optional<model::Domain>& domain, const WarmRequest& request) {
+  const std::string where = fmt::format("{} on {}", request.vm.get(), request.primary.get());
+  if (!domain) throw Error(Kind::not_found, fmt::format("no VM {}", where), "umbra status lists what is where");
+  if (domain->tag.role == model::Role::shadow || domain->tag.role == model::Role::hibernated)
+    throw Error(Kind::refused, fmt::format("{} is no primary but {}", where, model::to_string(domain->tag.role)),
+                "sync from the host where the VM runs: umbra status shows which");
+  if (domain->state != DomainState::running)
+    throw Error(Kind::refused, fmt::format("{} is {}: there is no running memory to sync", where,
+                                           model::to_string(domain->state)),
+                fmt::format("umbra replicate {} keeps its disks", request.vm.get()));
+  if (domain->disks.empty()) throw Error(Kind::unsupported, fmt::format("{} has no writable disk", where));
+  for (const model::Disk& disk : domain->disks) {
+    if (disk.path.empty())
+      throw Error(Kind::unsupported, fmt::format("disk {} of {} is no file", disk.name.get(), where));
+  }
+}
+
+Start look(const Context& context, const WarmRequest& request) {
+  ports::Hypervisor& primary = context.hypervisors.at(request.primary);
+  auto domain = primary.find(request.vm);
+  check_running(domain, request);
+  Start start{primary, std::move(*domain), context.transport.connect(request.primary),
+              context.transport.connect(request.shadow_host), {}};
+  start.points = start.far->points(request.shadow);
+  if (start.points.empty() && !std::ranges::count(start.far->shadows(), request.shadow))
+    throw Error(Kind::not_found, fmt::format("{} has no shadow on {}", request.vm.get(), request.shadow_host.get()),
+                fmt::format("umbra shadow {}", request.vm.get()));
+  return start;
+}
+
+/// The file of the disk below an overlay that a sync put there.
+const std::string& below_overlay(const model::Disk& disk, const std::vector<std::string>& chain) {
+  const auto it = std::ranges::find_if(chain, [](const std::string& file) { return !file.ends_with(overlay_ending); });
+  if (it == chain.end())
+    throw Error(Kind::corrupt, fmt::format("the chain of disk {} ends in {}", disk.name.get(), disk.path),
+                fmt::format("look at it: qemu-img info --backing-chain {}", disk.path));
+  return *it;
+}
+
+/// An earlier sync that was cut off may have left its overlays in use, or its files lying about.
+void clear_left_behind(const Context& context, const WarmRequest& request, Start& start) {
+  Paths down_to;
+  for (const model::Disk& disk : start.domain.disks) {
+    if (disk.path.ends_with(overlay_ending)) down_to[disk.name] = below_overlay(disk, start.own->chain(disk.path));
+  }
+  if (!down_to.empty()) {
+    base::log(base::Level::info, fmt::format("{}: folding back what an earlier sync left", request.vm.get()));
+    start.primary.fold(request.vm, down_to);
+    auto domain = start.primary.find(request.vm);
+    check_running(domain, request);
+    start.domain = std::move(*domain);
+  }
+  for (const model::Disk& disk : start.domain.disks) {
+    const std::vector<std::string> chain = start.own->chain(disk.path);
+    if (!std::ranges::count(chain, overlay_path(disk.path))) start.own->remove_made(overlay_path(disk.path));
+  }
+  start.own->remove_made(memory_path(request.images, request.vm));
+  context.cancel.check();
+}
+
+/// The overlays under the running guest, and the memory file. Folded back and removed with undo(), or at the latest
+/// with this object.
+class Frozen {
+ public:
+  Frozen(Start& start, const WarmRequest& request) : m_start(start), m_request(request) {
+    for (const model::Disk& disk : start.domain.disks) {
+      m_freeze.overlays[disk.name] = overlay_path(disk.path);
+      m_disks[disk.name] = disk.path;
+    }
+    m_freeze.memory_file = memory_path(request.images, request.vm);
+  }
+  Frozen(const Frozen&) = delete;
+  Frozen& operator=(const Frozen&) = delete;
+
+  ~Frozen() {
+    if (m_done) return;
+    try {
+      undo();
+    } catch (const std::exception& e) {
+      base::log(base::Level::error, fmt::format("{} runs on, but on overlays that could not be folded back: {}; {}",
+                                                m_request.vm.get(), e.what(), hint()));
+    }
+  }
+
+  void freeze() {
+    m_done = false;
+    m_result = m_start.primary.freeze(m_request.vm, m_freeze);
+  }
+
+  /// Asks where the guest runs instead of remembering it: an answer that was lost must not cost an overlay in use. Can
+  /// be repeated.
+  void undo() {
+    if (on_overlays()) m_start.primary.fold(m_request.vm, m_disks);
+    if (on_overlays())
+      throw Error(Kind::internal, fmt::format("{} still runs on its overlays after the fold", m_request.vm.get()));
+    for (const auto& [disk, overlay] : m_freeze.overlays) m_start.own->remove_made(overlay);
+    m_start.own->remove_made(*m_freeze.memory_file);
+    m_done = true;
+  }
+
+  const ports::FreezeResult& result() const { return m_result; }
+  const std::string& memory_file() const { return *m_freeze.memory_file; }
+
+ private:
+  bool on_overlays() const {
+    const auto domain = m_start.primary.find(m_request.vm);
+    return domain && std::ranges::any_of(domain->disks, [&](const model::Disk& disk) {
+             const auto it = m_freeze.overlays.find(disk.name);
+             return it != m_freeze.overlays.end() && it->second == disk.path;
+           });
+  }
+  std::string hint() const { return fmt::format("the next umbra sync {} folds them", m_request.vm.get()); }
+  Start& m_start;
+  const WarmRequest& m_request;
+  ports::FreezeRequest m_freeze;
+  Paths m_disks;
+  ports::FreezeResult m_result;
+  bool m_done = true;
+};
+
+void check_space(Start& start, const WarmRequest& request) {
+  const model::ByteCount free = start.own->free_space();
+  if (free.value == 0 || free >= start.domain.memory) return;  // 0: not known
+  throw Error(Kind::no_space,
+              fmt::format("{} has {} bytes free in {}, the memory of {} can take {}", request.primary.get(), free.value,
+                          request.images, request.vm.get(), start.domain.memory.value),
+              "make room there, or set another images folder for that host");
+}
+
+ports::FrozenPoint frozen_point(const WarmRequest& request, Start& start, const Frozen& frozen,
+                                const std::optional<model::GuestActivity>& activity) {
+  ports::FrozenPoint point;
+  point.vm = request.vm;
+  point.host = request.primary;
+  point.shadow = request.shadow;
+  point.disks = start.domain.disks;
+  for (model::Disk& disk : point.disks) {
+    disk.chain = start.own->chain(disk.path);
+    std::erase(disk.chain, disk.path);
+  }
+  point.memory_file = frozen.memory_file();
+  point.checkpoints = start.primary.checkpoints(request.vm);
+  point.taken_at = frozen.result().taken_at;
+  if (activity) point.activity = model::to_json(*activity).dump();
+  return point;
+}
+
+WarmResult result_of(const Context& context, const ports::SentPoint& sent, const Frozen& frozen,
+                     const std::optional<model::GuestActivity>& activity, base::Millis began) {
+  WarmResult result;
+  result.state.level = model::ShadowLevel::warm;
+  result.state.point = sent.info.number;
+  for (const model::Part& part : sent.info.parts) {
+    if (part.is_memory()) result.state.memory = part.size;
+  }
+  result.state.sent = sent.sent;
+  if (activity) {
+    result.state.processes = activity->processes.size();
+    result.state.open_files = activity->open_files;
+  }
+  result.state.paused_ms = frozen.result().paused_ms;
+
+  result.replica.point = sent.info.number;
+  result.replica.root = sent.info.root;
+  result.replica.taken_at = sent.info.taken_at;
+  result.replica.lag_s = base::Seconds(context.clock.now() - sent.info.taken_at).count();
+  result.replica.dirty = sent.counts.looked;
+  result.replica.sent = sent.sent;
+  result.replica.zero = sent.counts.zero;
+  result.replica.verified = true;  // the far end checked every digest before it committed
+  result.replica.method = ports::to_string(sent.choice.method);
+  result.replica.why = sent.choice.why;
+  result.replica.duration_s = base::Seconds(context.clock.steady() - began).count();
+  return result;
+}
+
+}  // namespace
+
+std::string overlay_path(const std::string& disk_path) {
+  constexpr std::string_view ending = ".qcow2";
+  std::string stem = disk_path;
+  if (stem.ends_with(ending)) stem.resize(stem.size() - ending.size());
+  return stem + std::string(overlay_ending);
+}
+
+std::string memory_path(const std::string& images, const model::VmName& vm) {
+  return fmt::format("{}/{}.umbra-sync.mem", images, vm.get());
+}
+
+WarmPlan plan_warm(const Context& context, const WarmRequest& request) {
+  Start start = look(context, request);
+  const auto choice =
+      ports::choose_method(start.points, start.primary.checkpoints(request.vm), start.domain.disks);
+  WarmPlan plan;
+  plan.point = start.points.empty() ? model::PointNumber{1} : start.points.back().number.next();
+  plan.method = ports::to_string(choice.method);
+  plan.why = choice.why;
+  plan.memory = start.domain.memory;
+  return plan;
+}
+
+WarmResult warm(const Context& context, const WarmRequest& request) {
+  const base::Millis began = context.clock.steady();
+  Start start = look(context, request);
+  const std::string what = fmt::format("syncing {} from {} to {}; {}", request.vm.get(), request.primary.get(),
+                                       request.shadow_host.get(), ports::what_is_safe(start.points));
+  return base::with_context(what, [&] {
+    ports::clear_stale_job(start.primary, start.domain);
+    clear_left_behind(context, request, start);
+    check_space(start, request);
+
+    const auto activity = start.primary.guest_activity(request.vm);
+    Frozen frozen(start, request);
+    frozen.freeze();  // the guest runs on, on overlays; below them nothing changes
+    const ports::FrozenPoint point = frozen_point(request, start, frozen, activity);
+    const ports::SentPoint sent = ports::send_frozen(context, *start.far, start.points, point, request.bandwidth);
+    base::with_context("folding the overlays back", [&] { frozen.undo(); });
+
+    WarmResult result = result_of(context, sent, frozen, activity, began);
+    try {
+      start.far->retain(request.shadow, request.retain);
+    } catch (const Error& e) {
+      result.notes.push_back(fmt::format("merging the oldest points: {}", e.what()));
+      base::log(base::Level::warning, result.notes.back());
+    }
+    return result;
+  });
+}
+
+}  // namespace umbra::sync
