@@ -94,7 +94,7 @@ std::string bash_completion() {
     }
     cases += fmt::format("    {}) flags=\"{}\"; words=\"{}\" ;;\n", verb.name, flags, fmt::join(verb.actions, " "));
   }
-  return fmt::format(R"(# bash completion for umbra; made from the option tables
+  return fmt::format(R"BASH(# bash completion for umbra; made from the option tables
 _umbra() {{
   local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}} flags= words=
   COMPREPLY=()
@@ -118,7 +118,7 @@ _umbra() {{
   fi
 }}
 complete -F _umbra umbra
-)",
+)BASH",
                      names, cases);
 }
 

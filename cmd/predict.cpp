@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include "adapters/metrics/trace.hpp"
+#include "base/log.hpp"
 #include "cmd/exit_status.hpp"
 #include "cmd/records.hpp"
 #include "cmd/session.hpp"

@@ -97,7 +97,8 @@ void rehearse_one(Session& session, const ShadowOptions& options, model::Record&
                       {"agent_answers", seen.agent_answers}, {"passed", seen.passed()}};
   if (seen.uptime_first_s && seen.uptime_last_s)
     json["uptime_s"] = {{"first", *seen.uptime_first_s}, {"last", *seen.uptime_last_s}};
-  if (seen.processes) json["processes"] = {{"kept", seen.processes->kept}, {"gone", seen.processes->gone.size()}, {"fresh", seen.processes->fresh.size()}};
+  if (seen.processes)
+    json["processes"] = {{"kept", seen.processes->kept}, {"gone", seen.processes->gone.size()}, {"started", seen.processes->started.size()}};
   record.set_extra("rehearsal", json);
   remember(session, record, "rehearsal");
   if (!seen.passed())

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+// umbra doctor: is everything ready, and how to make it so.
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+
+#include "adapters/xgb/booster.hpp"
+#include "cmd/exit_status.hpp"
+#include "cmd/session.hpp"
+#include "cmd/verb.hpp"
+
+namespace umbra::cmd {
+namespace {
+
+enum class Health { good, warn, bad };
+
+struct Finding {
+  std::string where;
+  std::string what;
+  Health health = Health::good;
+  std::string found;
+  std::string fix;  ///< what to type; empty where all is well
+};
+
+std::string_view to_string(Health health) {
+  switch (health) {
+    case Health::good: return "ok";
+    case Health::warn: return "warning";
+    case Health::bad: return "bad";
+  }
+  return "bad";
+}
+
+/// Runs a check; what it throws becomes the finding.
+template <class Check>
+Finding examine(std::string where, std::string what, Check check) {
+  Finding finding{std::move(where), std::move(what), Health::good, "", ""};
+  try {
+    check(finding);
+  } catch (const base::Error& error) {
+    finding.health = Health::bad;
+    finding.found = error.what();
+    finding.fix = error.hint();
+  }
+  return finding;
+}
+
+void check_configuration(Session& session, Finding& f) {
+  const auto& origins = session.config().origins;
+  std::string files;
+  for (const model::Origin& origin : origins) {
+    const std::string file = origin.where.substr(0, origin.where.find(':'));
+    if (file.find('/') != std::string::npos && files.find(file) == std::string::npos) files += (files.empty() ? "" : ", ") + file;
+  }
+  f.found = files.empty() ? "no file; one host from the environment or libvirt's default" : "read from " + files;
+  if (session.config().hosts.size() < 2) {
+    f.health = Health::warn;
+    f.found += "; a shadow needs a second host";
+    f.fix = "add a [hosts.NAME] table per host, as in examples/umbra.toml";
+  }
+}
+
+void check_state(Session& session, Finding& f) {
+  const std::size_t open = session.journal().open_walks().size();
+  f.found = session.config().state_dir;
+  if (open > 0) {
+    f.health = Health::bad;
+    f.found += fmt::format("; {} interrupted switchover(s)", open);
+    f.fix = "umbra switchover --recover";
+  }
+}
+
+/// XGBoost is exercised, not just loaded: a tree must learn a step.
+void check_xgboost(Finding& f) {
+  const std::array<float, 8> x{0, 1, 2, 3, 4, 5, 6, 7};
+  const std::array<float, 8> y{0, 0, 0, 0, 1, 1, 1, 1};
+  const xgb::Booster booster = xgb::Booster::train({x, x.size(), 1}, y, {{{"objective", "reg:squarederror"}, {"min_child_weight", "0"}}, 50, 1, 1});
+  const std::vector<float> answer = booster.predict({x, x.size(), 1});
+  f.found = "XGBoost " + xgb::version();
+  if (answer.front() > 0.2F || answer.back() < 0.8F) {
+    f.health = Health::bad;
+    f.found += " does not learn a step function";
+    f.fix = "apt-get install --reinstall libxgboost0";
+  }
+}
+
+bool on_path(const std::string& program) {
+  const char* path = std::getenv("PATH");
+  std::string_view rest = path == nullptr ? "" : path;
+  while (!rest.empty()) {
+    const auto end = std::min(rest.find(':'), rest.size());
+    if (::access((std::filesystem::path(rest.substr(0, end)) / program).c_str(), X_OK) == 0) return true;
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return false;
+}
+
+void check_tools(Finding& f) {
+  for (const char* tool : {"qemu-img", "qemu-nbd"}) {
+    if (on_path(tool)) continue;
+    f.health = Health::bad;
+    f.found += fmt::format("{}{} is not on the PATH", f.found.empty() ? "" : "; ", tool);
+    f.fix = "apt-get install qemu-utils";
+  }
+  if (f.found.empty()) f.found = "qemu-img, qemu-nbd";
+}
+
+void check_libvirt(Session& session, const model::HostConfig& host, std::map<std::string, std::string>& identities, Finding& f) {
+  const model::HostFacts facts = session.hypervisors().at(host.name).facts();
+  f.found = fmt::format("{}: libvirt {}, QEMU {}, {} CPUs, {:.1f} GiB", host.uri, facts.libvirt_version, facts.qemu_version, facts.cpus,
+                        static_cast<double>(facts.memory.value) / (1u << 30));
+  if (facts.uuid.empty()) return;
+  const auto [twin, is_new] = identities.emplace(facts.uuid, host.name.get());
+  if (!is_new) {
+    f.health = Health::bad;
+    f.found += fmt::format("; it says that it is the same host as {}", twin->second);
+    f.fix = "point each host's uri at a machine of its own, or set a different host_uuid in its libvirtd.conf";
+  }
+}
+
+void check_far_end(Session& session, const model::HostConfig& host, Finding& f) {
+  const model::ByteCount free = session.transport().connect(host.name)->free_space();
+  f.found = fmt::format("`{}` answers; {:.1f} GiB free in {}", base::to_shell(far_end(host)), static_cast<double>(free.value) / (1u << 30), host.images);
+  if (free.value < (1ull << 30)) {
+    f.health = Health::warn;
+    f.fix = fmt::format("free space in {} on {}", host.images, host.name.get());
+  }
+}
+
+void check_agents(Session& session, const model::HostConfig& host, Finding& f) {
+  unsigned running = 0;
+  std::string silent;
+  for (const model::Domain& domain : session.hypervisors().at(host.name).domains()) {
+    if (domain.state != model::DomainState::running) continue;
+    ++running;
+    if (!domain.agent) silent += (silent.empty() ? "" : ", ") + domain.name.get();
+  }
+  f.found = fmt::format("{} VM(s) run here", running);
+  if (silent.empty()) return;
+  f.health = Health::warn;
+  f.found += fmt::format("; no guest agent in {}: their file systems can't be frozen for a point", silent);
+  f.fix = "in the guest: apt-get install qemu-guest-agent";
+}
+
+std::vector<Finding> examine_all(Session& session) {
+  std::vector<Finding> findings;
+  findings.push_back(examine("here", "configuration", [&](Finding& f) { check_configuration(session, f); }));
+  if (findings.back().health == Health::bad) return findings;
+  findings.push_back(examine("here", "state", [&](Finding& f) { check_state(session, f); }));
+  findings.push_back(examine("here", "model library", check_xgboost));
+  bool local = false;
+  for (const model::HostConfig& host : session.config().hosts) local = local || host.receive.empty();
+  if (local) findings.push_back(examine("here", "disk tools", check_tools));
+  std::map<std::string, std::string> identities;
+  for (const model::HostConfig& host : session.config().hosts) {
+    const std::string& name = host.name.get();
+    findings.push_back(examine(name, "libvirt", [&](Finding& f) { check_libvirt(session, host, identities, f); }));
+    const bool reachable = findings.back().health != Health::bad;
+    findings.push_back(examine(name, "far end", [&](Finding& f) { check_far_end(session, host, f); }));
+    if (reachable) findings.push_back(examine(name, "guest agents", [&](Finding& f) { check_agents(session, host, f); }));
+  }
+  return findings;
+}
+
+int run_doctor(Session& session) {
+  const std::vector<Finding> findings = examine_all(session);
+  Table table({"WHERE", "WHAT", "STATE", "FOUND"});
+  std::string fixes;
+  bool sound = true;
+  for (const Finding& f : findings) {
+    sound = sound && f.health != Health::bad;
+    if (session.out().json()) {
+      session.out().json_line({{"where", f.where}, {"what", f.what}, {"state", to_string(f.health)}, {"found", f.found}, {"fix", f.fix}});
+      continue;
+    }
+    const Tone tone = f.health == Health::good ? Tone::good : f.health == Health::warn ? Tone::warn : Tone::bad;
+    table.add({f.where, f.what, Cell(std::string(to_string(f.health)), tone), f.found});
+    if (f.health != Health::good && !f.fix.empty()) fixes += fmt::format("  {} {}: {}\n", f.where, f.what, f.fix);
+  }
+  if (!session.out().json()) {
+    session.out().text(table.render(session.out().colour()));
+    if (!fixes.empty()) session.out().text("To mend it:\n" + fixes);
+  }
+  return sound ? exit_done : exit_failed;
+}
+
+}  // namespace
+
+Verb doctor_verb() {
+  Verb verb;
+  verb.name = "doctor";
+  verb.summary = "Check that hosts, far ends and state are ready, each finding with its fix";
+  verb.text = "Changes nothing. Exits with 1 where something must be mended before Umbra can work.";
+  verb.operands = Operands::none;
+  verb.examples = {"umbra doctor", "umbra doctor -o jsonl | jq 'select(.state != \"ok\")'"};
+  verb.run = run_doctor;
+  return verb;
+}
+
+}  // namespace umbra::cmd
