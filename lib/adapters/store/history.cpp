@@ -11,6 +11,23 @@ std::string subject_of(const model::Counters& c) {
   return c.uuid.get().empty() ? "host:" + c.host.get() : c.uuid.get();
 }
 
+/// Each series under the name and host of its last row, and its number in the table.
+std::map<model::Uuid, std::int64_t> name_series(SQLite::Database& db, std::span<const ports::SampleRow> rows) {
+  std::map<model::Uuid, const ports::SampleRow*> last;
+  for (const ports::SampleRow& row : rows) last[row.uuid] = &row;
+  Query put(db,
+            "INSERT INTO series (uuid, vm, host) VALUES (?, ?, ?) "
+            "ON CONFLICT (uuid) DO UPDATE SET vm = excluded.vm, host = excluded.host");
+  Query get(db, "SELECT id FROM series WHERE uuid = ?");
+  std::map<model::Uuid, std::int64_t> ids;
+  for (const auto& [uuid, row] : last) {
+    put.bind(row->uuid, row->vm, row->host).exec();
+    get.bind(uuid).next();
+    ids[uuid] = get.number(0);
+  }
+  return ids;
+}
+
 model::Counters counters_from(Query& row) {
   model::Counters c;
   c.at = row.time(0);
@@ -32,25 +49,14 @@ model::Counters counters_from(Query& row) {
 void SqliteHistory::append(std::span<const ports::SampleRow> rows) {
   if (rows.empty()) return;
   m_database.write([&](SQLite::Database& db) {
-    Query name(db,
-               "INSERT INTO series (uuid, vm, host) VALUES (?, ?, ?) "
-               "ON CONFLICT (uuid) DO UPDATE SET vm = excluded.vm, host = excluded.host RETURNING id");
+    const std::map<model::Uuid, std::int64_t> ids = name_series(db, rows);
     Query add(db,
               "INSERT OR REPLACE INTO samples (series, at, cpu, memory, gpu, gpu_memory, net, disk) "
               "VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
-    std::map<model::Uuid, std::int64_t> ids;
-    // From the newest on, so that a series bears the name and host of its last row.
-    for (auto row = rows.rbegin(); row != rows.rend(); ++row) {
-      const auto [id, fresh] = ids.try_emplace(row->uuid, 0);
-      if (fresh) {
-        name.bind(row->uuid, row->vm, row->host).next();
-        id->second = name.number(0);
-        while (name.next()) {
-        }
-      }
-      const auto& v = row->sample.values;
+    for (const ports::SampleRow& row : rows) {
+      const auto& v = row.sample.values;
       static_assert(std::tuple_size_v<std::remove_cvref_t<decltype(v)>> == 6, "the table has a column per resource");
-      add.bind(id->second, row->sample.at, v[0], v[1], v[2], v[3], v[4], v[5]).exec();
+      add.bind(ids.at(row.uuid), row.sample.at, v[0], v[1], v[2], v[3], v[4], v[5]).exec();
     }
   });
 }

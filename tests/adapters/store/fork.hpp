@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Other processes for a test: each runs a function and ends without the parent's destructors.
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <exception>
+#include <functional>
+
+namespace umbra::test {
+
+/// A child that runs `act`; its exit status is 0, or 1 where `act` threw.
+inline pid_t start(const std::function<void()>& act) {
+  const pid_t pid = ::fork();
+  if (pid != 0) return pid;
+  try {
+    act();
+  } catch (const std::exception&) {
+    ::_exit(1);
+  }
+  ::_exit(0);
+}
+
+/// The exit status, or 128+N for signal N.
+inline int reap(pid_t pid) {
+  int raw = 0;
+  while (::waitpid(pid, &raw, 0) < 0 && errno == EINTR) {
+  }
+  return WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw);
+}
+
+/// One process tells another, by one byte, that it got somewhere.
+class Signpost {
+ public:
+  Signpost() {
+    if (::pipe(m_ends) != 0) throw std::exception();
+  }
+  ~Signpost() {
+    ::close(m_ends[0]);
+    ::close(m_ends[1]);
+  }
+  void reached() {
+    const char byte = 1;
+    if (::write(m_ends[1], &byte, 1) != 1) throw std::exception();
+  }
+  void await() {
+    char byte = 0;
+    if (::read(m_ends[0], &byte, 1) != 1) throw std::exception();
+  }
+
+ private:
+  int m_ends[2];
+};
+
+}  // namespace umbra::test
