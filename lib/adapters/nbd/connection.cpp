@@ -63,7 +63,9 @@ int got_extents(void* user_data, const char* context, std::uint64_t, std::uint32
 
 }  // namespace
 
-void Connection::Closer::operator()(nbd_handle* handle) const noexcept { nbd_close(handle); }
+void Connection::Closer::operator()(nbd_handle* handle) const noexcept {
+  nbd_close(handle);
+}
 
 Connection::Connection() : m_handle(nbd_create()) {
   if (!m_handle) throw last_error("create an NBD handle");
@@ -81,7 +83,9 @@ void Connection::want_context(const std::string& name) {
   check(nbd_add_meta_context(handle(), name.c_str()), "ask for an NBD context");
 }
 
-void Connection::want_description() { check(nbd_set_full_info(handle(), true), "ask for the export's description"); }
+void Connection::want_description() {
+  check(nbd_set_full_info(handle(), true), "ask for the export's description");
+}
 
 void Connection::connect_uri(const std::string& uri) {
   if (nbd_connect_uri(handle(), uri.c_str()) == -1) {
@@ -135,12 +139,20 @@ void Connection::start_zero(std::uint64_t offset, std::uint64_t length, Completi
   check(nbd_aio_zero(handle(), length, offset, to(completion), 0), "write zeroes");
 }
 
-void Connection::poll() { check(nbd_poll(handle(), -1), "wait for the NBD server"); }
+void Connection::poll() {
+  check(nbd_poll(handle(), -1), "wait for the NBD server");
+}
 
-void Connection::flush() { check(nbd_flush(handle(), 0), "flush"); }
+void Connection::flush() {
+  check(nbd_flush(handle(), 0), "flush");
+}
 
-void Connection::shut_down() { check(nbd_shutdown(handle(), 0), "disconnect"); }
+void Connection::shut_down() {
+  check(nbd_shutdown(handle(), 0), "disconnect");
+}
 
-void Connection::close() noexcept { m_handle.reset(); }
+void Connection::close() noexcept {
+  m_handle.reset();
+}
 
 }  // namespace umbra::nbd

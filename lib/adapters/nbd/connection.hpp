@@ -16,8 +16,8 @@ struct nbd_handle;
 
 namespace umbra::nbd {
 
-/// Where an asynchronous request leaves its end. It and the request's buffer must stay in place until `done`, or until the
-/// connection is closed.
+/// Where an asynchronous request leaves its end. It and the request's buffer must stay in place until `done`, or until
+/// the connection is closed.
 struct Completion {
   bool done = false;
   int error = 0;  ///< errno

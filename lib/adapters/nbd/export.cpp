@@ -30,7 +30,8 @@ constexpr std::size_t relay_buffer = 256u << 10;
 void check_bitmap(const ports::FileExport& file) {
   for (const qemu_img::Bitmap& bitmap : qemu_img::info(file.path).bitmaps) {
     if (bitmap.name != *file.bitmap) continue;
-    if (bitmap.in_use) throw Error(Kind::corrupt, fmt::format("the bitmap {} in {} is inconsistent", bitmap.name, file.path));
+    if (bitmap.in_use)
+      throw Error(Kind::corrupt, fmt::format("the bitmap {} in {} is inconsistent", bitmap.name, file.path));
     return;
   }
   throw Error(Kind::not_found, fmt::format("{} holds no bitmap {}", file.path, *file.bitmap));
@@ -45,6 +46,16 @@ std::uint32_t depth_in_chain(const ports::FileExport& file) {
   }
   throw Error(Kind::invalid, fmt::format("{} is not in the chain of {}", *file.above, file.path),
               fmt::format("look at the chain: qemu-img info -U --backing-chain {}", file.path));
+}
+
+void tell_changes(const ports::FileExport& file, ServeOptions& options) {
+  if (file.bitmap) {
+    check_bitmap(file);
+    options.bitmap = file.bitmap;
+  } else if (file.above) {
+    options.description = depth_description(depth_in_chain(file));
+    options.allocation_depth = true;
+  }
 }
 
 /// Copies until `from` ends or `to` is gone.
@@ -117,12 +128,11 @@ void relay(int in_fd, int out_fd, int socket) {
 int serve_file(const ports::FileExport& file, int in_fd, int out_fd) {
   if (!fs::exists(file.path)) throw Error(Kind::not_found, fmt::format("no file {}", file.path));
   ServeOptions options{.path = file.path, .format = file.format};
-  if (file.bitmap) {
-    check_bitmap(file);
-    options.bitmap = file.bitmap;
-  } else if (file.above) {
-    options.allocation_depth = true;
-    options.description = depth_description(depth_in_chain(file));
+  try {
+    tell_changes(file, options);
+  } catch (const Error& e) {
+    // The reader learns why, and what kind of failure it is, where a mere end of the connection would tell nothing.
+    options.description = failure_description(e);
   }
   QemuNbd server(options);
   {

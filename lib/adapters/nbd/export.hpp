@@ -8,10 +8,11 @@
 namespace umbra::nbd {
 
 /// Serves `file` to the one client behind the descriptors until either side ends; the exit status for the process.
-/// Nothing is left behind however it ends: the socket has no name in the file system by the time the child runs, and the
-/// child ends with its only connection, even where this process is killed.
-/// Kind::not_found where a file or bitmap is absent, Kind::invalid where `above` is not in the file's chain,
-/// Kind::cancelled where a signal was caught.
+/// Nothing is left behind however it ends: the socket has no name in the file system by the time the child runs, and
+/// the child ends with its only connection, even where this process is killed. Kind::not_found where the file is
+/// absent, Kind::cancelled where a signal was caught. A bitmap that is absent (Kind::not_found) or inconsistent
+/// (Kind::corrupt), and an `above` that is not in the chain (Kind::invalid), are told to the reader: opening the source
+/// throws them there.
 int serve_file(const ports::FileExport& file, int in_fd, int out_fd);
 
 }  // namespace umbra::nbd

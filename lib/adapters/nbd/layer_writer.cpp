@@ -13,8 +13,8 @@ namespace umbra::nbd {
 namespace {
 
 constexpr std::size_t most_requests = 16;
-constexpr std::size_t most_joined = 1u << 20;       // neighbouring blocks go out as one request of at most this
-constexpr std::uint64_t most_zero = 1u << 30;       // a request's length is 32-bit, and a cluster must not be torn
+constexpr std::size_t most_joined = 1u << 20;  // neighbouring blocks go out as one request of at most this
+constexpr std::uint64_t most_zero = 1u << 30;  // a request's length is 32-bit, and a cluster must not be torn
 
 class LayerWriter final : public PartWriter {
  public:
@@ -95,6 +95,8 @@ class LayerWriter final : public PartWriter {
 
 }  // namespace
 
-std::unique_ptr<PartWriter> open_layer(const std::filesystem::path& layer) { return std::make_unique<LayerWriter>(layer); }
+std::unique_ptr<PartWriter> open_layer(const std::filesystem::path& layer) {
+  return std::make_unique<LayerWriter>(layer);
+}
 
 }  // namespace umbra::nbd

@@ -32,7 +32,8 @@ fs::path ensure_empty(const ShadowFolder& folder, const model::Part& disk) {
   if (fs::exists(file)) {
     const model::ByteCount size = qemu_img::info(file).size;
     if (size == disk.size) return file;
-    throw Error(Kind::refused, fmt::format("{} is of {} bytes, {} are asked for", file.string(), size.value, disk.size.value),
+    throw Error(Kind::refused,
+                fmt::format("{} is of {} bytes, {} are asked for", file.string(), size.value, disk.size.value),
                 "drop the shadow and make it again");
   }
   fs::create_directories(file.parent_path());
@@ -64,11 +65,34 @@ void remove_misfits(const ShadowFolder& folder, const std::vector<model::Part>& 
   }
 }
 
+/// shadow.json goes last: a removal that was cut short can be repeated.
+void remove_folder(const ShadowFolder& folder) {
+  std::vector<fs::path> doomed;
+  for (const auto& entry : fs::directory_iterator(folder.path())) {
+    if (entry.is_directory()) doomed.push_back(entry.path());
+  }
+  for (const fs::path& path : doomed) fs::remove_all(path);
+  fs::remove_all(folder.path());
+  base::sync_dir(folder.path().parent_path());
+}
+
+/// Layers of the points that lie elsewhere, and are still there.
+std::vector<fs::path> adopted_files(const ShadowFolder& folder) {
+  std::vector<fs::path> files;
+  for (const StoredPoint& point : folder.points()) {
+    for (const std::string& layer : point.info.layers) {
+      if (!folder.holds(layer) && fs::exists(layer)) files.emplace_back(layer);
+    }
+  }
+  return files;
+}
+
 }  // namespace
 
 LocalPoints::LocalPoints(fs::path images) : m_root((fs::absolute(images) / "umbra").lexically_normal()) {}
 
-Paths LocalPoints::create(const model::ShadowId& shadow, const model::VmName& vm, const std::vector<model::Part>& disks) {
+Paths LocalPoints::create(const model::ShadowId& shadow, const model::VmName& vm,
+                          const std::vector<model::Part>& disks) {
   const ShadowFolder folder(m_root, shadow);
   for (const model::Part& disk : disks) check_name(disk.name.get(), "a disk's name");
   folder.make(vm);
@@ -85,7 +109,8 @@ Paths LocalPoints::claim(const model::ShadowId& from, const model::ShadowId& to,
   source.require();
   if (target.exists()) throw Error(Kind::refused, fmt::format("a shadow {} is there already", to.get()));
   const FolderLock lock = source.lock();
-  if (!source.points().empty()) throw Error(Kind::refused, fmt::format("the shadow {} holds points, it can't be handed on", from.get()));
+  if (!source.points().empty())
+    throw Error(Kind::refused, fmt::format("the shadow {} holds points, it can't be handed on", from.get()));
   remove_misfits(source, disks);
   ensure_empties(source, disks);
   source.write_vm(vm);
@@ -100,14 +125,18 @@ void LocalPoints::drop(const model::ShadowId& shadow) {
   if (!fs::exists(folder.path())) return;
   const FolderLock lock = folder.lock();
   require_unused(folder.path());
-  // shadow.json goes last: a removal that was cut short can be repeated.
-  std::vector<fs::path> doomed;
-  for (const auto& entry : fs::directory_iterator(folder.path())) {
-    if (entry.is_directory()) doomed.push_back(entry.path());
-  }
-  for (const fs::path& path : doomed) fs::remove_all(path);
-  fs::remove_all(folder.path());
-  base::sync_dir(m_root);
+  remove_folder(folder);
+}
+
+void LocalPoints::drop_with_adopted(const model::ShadowId& shadow) {
+  const ShadowFolder folder(m_root, shadow);
+  if (!fs::exists(folder.path())) return;
+  const FolderLock lock = folder.lock();
+  require_unused(folder.path());
+  const std::vector<fs::path> adopted = adopted_files(folder);
+  for (const fs::path& file : adopted) require_file_unused(file);
+  for (const fs::path& file : adopted) fs::remove(file);
+  remove_folder(folder);
 }
 
 std::vector<model::ShadowId> LocalPoints::shadows() {
@@ -181,13 +210,14 @@ void LocalPoints::remove_made(const std::string& path) {
   if (!file.is_absolute() || file != fs::path(path) || file.filename().string().find(made_mark) == std::string::npos)
     throw Error(Kind::invalid, fmt::format("{} is no file that Umbra made: its name lacks \"{}\"", path, made_mark));
   if (fs::symlink_status(file).type() == fs::file_type::not_found) return;
-  if (fs::symlink_status(file).type() != fs::file_type::regular) throw Error(Kind::invalid, fmt::format("{} is no regular file", path));
+  if (fs::symlink_status(file).type() != fs::file_type::regular)
+    throw Error(Kind::invalid, fmt::format("{} is no regular file", path));
   for (const model::ShadowId& shadow : shadows()) {
     if (const auto owner = ShadowFolder(m_root, shadow).owner_of(file))
-      throw Error(Kind::refused, fmt::format("{} is a layer of point {} of shadow {}", path, owner->value, shadow.get()));
+      throw Error(Kind::refused,
+                  fmt::format("{} is a layer of point {} of shadow {}", path, owner->value, shadow.get()));
   }
-  if (qemu_img::in_use(file))
-    throw Error(Kind::busy, fmt::format("{} is in use by a running guest", path), fmt::format("see who holds it: fuser -v {}", path));
+  require_file_unused(file);
   fs::remove(file);
   base::sync_dir(file.parent_path());
 }
@@ -201,7 +231,8 @@ std::vector<std::string> LocalPoints::chain(const std::string& path) {
 model::ByteCount LocalPoints::free_space() {
   const fs::path images = m_root.parent_path();
   struct statvfs room {};
-  if (::statvfs(images.c_str(), &room) != 0) throw base::from_errno(errno, fmt::format("free space of {}", images.string()));
+  if (::statvfs(images.c_str(), &room) != 0)
+    throw base::from_errno(errno, fmt::format("free space of {}", images.string()));
   return {static_cast<std::uint64_t>(room.f_bavail) * room.f_frsize};
 }
 

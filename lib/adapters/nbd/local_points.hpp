@@ -7,7 +7,8 @@
 //   incoming-000018/       a point being written; becomes a point by one rename
 //   top-PURPOSE/DISK.qcow2 writable layers over a point
 // A folder point-N without point.json is no point: it holds files on which newer points stand.
-// One writer at a time: a lock on the shadow's folder; readers take none. Touches only <images>/umbra, and adopted files.
+// One writer at a time: a lock on the shadow's folder; readers take none. Touches only <images>/umbra, and adopted
+// files.
 
 #include <filesystem>
 
@@ -25,6 +26,7 @@ class LocalPoints final : public ports::PointStore {
   std::map<model::DiskName, std::string> claim(const model::ShadowId& from, const model::ShadowId& to,
                                                const model::VmName& vm, const std::vector<model::Part>& disks) override;
   void drop(const model::ShadowId& shadow) override;
+  void drop_with_adopted(const model::ShadowId& shadow) override;
   std::vector<model::ShadowId> shadows() override;
 
   std::vector<model::PointInfo> points(const model::ShadowId& shadow) override;

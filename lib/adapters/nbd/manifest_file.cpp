@@ -20,7 +20,7 @@ using base::Kind;
 
 constexpr std::string_view magic = "UMBRADIG";
 constexpr std::uint64_t version = 1;
-constexpr std::size_t plain_size = 32;   // before the file's own digest
+constexpr std::size_t plain_size = 32;  // before the file's own digest
 constexpr std::size_t header_size = 64;
 using Header = std::array<std::byte, header_size>;
 
@@ -72,7 +72,8 @@ model::PartManifest read_manifest_file(const std::filesystem::path& path, const 
   struct stat status {};
   if (::fstat(fd.get(), &status) != 0) throw base::from_errno(errno, fmt::format("look at {}", path.string()));
   // The file's own length bounds the memory, not a number that is written in it.
-  if (static_cast<std::uint64_t>(status.st_size) != header_size + count * sizeof(base::Digest)) corrupt(path, "has a wrong length");
+  if (static_cast<std::uint64_t>(status.st_size) != header_size + count * sizeof(base::Digest))
+    corrupt(path, "has a wrong length");
   model::PartManifest manifest{part, std::vector<base::Digest>(count)};
   const auto body = std::as_writable_bytes(std::span(manifest.blocks));
   if (base::read_full(fd.get(), body, path.string()) != body.size()) corrupt(path, "is cut short");

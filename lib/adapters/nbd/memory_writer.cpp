@@ -57,7 +57,8 @@ void copy_range(int from, int to, off_t begin, off_t end, const fs::path& path) 
       throw base::from_errno(errno, fmt::format("copy to {}", path.string()));
     // This file system can't copy by itself.
     buffer.resize(1u << 20);
-    const auto piece = std::span(buffer).first(std::min<std::size_t>(buffer.size(), static_cast<std::size_t>(end - begin)));
+    const auto piece =
+        std::span(buffer).first(std::min<std::size_t>(buffer.size(), static_cast<std::size_t>(end - begin)));
     const std::size_t got = read_at(from, static_cast<std::uint64_t>(begin), piece, path);
     if (got == 0) return;
     write_at(to, static_cast<std::uint64_t>(begin), piece.first(got), path);
@@ -89,11 +90,14 @@ class MemoryWriter final : public PartWriter {
       throw base::from_errno(errno, fmt::format("set the size of {}", path.string()));
   }
 
-  void write(std::uint64_t offset, std::span<const std::byte> data) override { write_at(m_fd.get(), offset, data, m_path); }
+  void write(std::uint64_t offset, std::span<const std::byte> data) override {
+    write_at(m_fd.get(), offset, data, m_path);
+  }
 
   void zero(std::uint64_t offset, std::uint64_t length) override {
     const auto begin = static_cast<off_t>(offset);
-    if (::fallocate(m_fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, begin, static_cast<off_t>(length)) == 0) return;
+    if (::fallocate(m_fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, begin, static_cast<off_t>(length)) == 0)
+      return;
     if (errno != EOPNOTSUPP) throw base::from_errno(errno, fmt::format("write zeroes to {}", m_path.string()));
     const std::vector<std::byte> zeroes(std::min<std::uint64_t>(length, 1u << 20));
     while (length > 0) {
@@ -121,7 +125,8 @@ class MemoryWriter final : public PartWriter {
 
 }  // namespace
 
-std::unique_ptr<PartWriter> make_memory(const fs::path& path, model::ByteCount size, const std::optional<fs::path>& parent) {
+std::unique_ptr<PartWriter> make_memory(const fs::path& path, model::ByteCount size,
+                                        const std::optional<fs::path>& parent) {
   return std::make_unique<MemoryWriter>(path, size, parent);
 }
 

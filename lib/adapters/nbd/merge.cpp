@@ -38,8 +38,10 @@ std::vector<fs::path> folders(const ShadowFolder& folder, std::string_view prefi
 void refuse_under_a_top(const ShadowFolder& folder) {
   const std::vector<fs::path> tops = folder.tops();
   if (tops.empty()) return;
-  throw Error(Kind::refused, fmt::format("the points of shadow {} can't be merged: {} stands over them", folder.id().get(), tops[0].string()),
-              "run again once the shadow is no longer in use");
+  throw Error(
+      Kind::refused,
+      fmt::format("the points of shadow {} can't be merged: {} stands over them", folder.id().get(), tops[0].string()),
+      "run again once the shadow is no longer in use");
 }
 
 std::optional<fs::path> layer_of(const StoredPoint& point, const model::DiskName& disk) {
@@ -71,11 +73,12 @@ void rebase_all(const ShadowFolder& folder, const std::vector<StoredPoint>& newe
 }
 
 /// Steps 2 and 3 for one disk: the file that holds the merged contents.
-fs::path merge_disk(const ShadowFolder& folder, const fs::path& lower, const fs::path& upper, const model::DiskName& disk,
-                    const std::vector<StoredPoint>& newer) {
+fs::path merge_disk(const ShadowFolder& folder, const fs::path& lower, const fs::path& upper,
+                    const model::DiskName& disk, const std::vector<StoredPoint>& newer) {
   if (same_file(lower, upper)) return lower;
   const std::vector<qemu_img::Info> chain = qemu_img::chain(upper);
-  const bool stands_on = std::any_of(chain.begin(), chain.end(), [&](const auto& f) { return same_file(f.file, lower); });
+  const bool stands_on =
+      std::any_of(chain.begin(), chain.end(), [&](const auto& f) { return same_file(f.file, lower); });
   if (!stands_on) return upper;  // a point of its own, such as an adopted file: nothing of the older one is needed
   qemu_img::commit(upper, lower);
   base::sync_fd(base::open_file(lower, 0).get(), lower.string());
@@ -89,13 +92,15 @@ void remove_unneeded(const ShadowFolder& folder) {
   for (const StoredPoint& point : folder.points()) {
     for (std::size_t i = 0; i < point.info.parts.size(); ++i) {
       if (point.info.parts[i].is_memory()) continue;
-      for (const qemu_img::Info& file : qemu_img::chain(point.info.layers.at(i))) needed.insert(fs::canonical(file.file));
+      for (const qemu_img::Info& file : qemu_img::chain(point.info.layers.at(i)))
+        needed.insert(fs::canonical(file.file));
     }
   }
   for (const std::string_view prefix : {"point-", "top-"}) {
     for (const fs::path& dir : folders(folder, prefix)) {
       for (const auto& entry : fs::directory_iterator(dir)) {
-        if (entry.path().extension() == ".qcow2" && !needed.contains(fs::canonical(entry.path()))) fs::remove(entry.path());
+        if (entry.path().extension() == ".qcow2" && !needed.contains(fs::canonical(entry.path())))
+          fs::remove(entry.path());
       }
       ::rmdir(dir.c_str());
     }
@@ -106,7 +111,8 @@ void finish_merge(const ShadowFolder& folder, const fs::path& given_up) {
   const StoredPoint older = read_point_file(given_up / merging_file);
   std::vector<StoredPoint> newer = folder.points();
   std::erase_if(newer, [&](const StoredPoint& p) { return p.info.number < older.info.number; });
-  if (newer.empty()) throw Error(Kind::corrupt, fmt::format("{} has no newer point to be merged into", given_up.string()));
+  if (newer.empty())
+    throw Error(Kind::corrupt, fmt::format("{} has no newer point to be merged into", given_up.string()));
   StoredPoint next = newer.front();
   newer.erase(newer.begin());
   for (std::size_t i = 0; i < next.info.parts.size(); ++i) {
@@ -138,7 +144,8 @@ unsigned merge_oldest(const ShadowFolder& folder, unsigned keep) {
   for (const fs::path& dir : folders(folder, "point-")) {
     if (fs::exists(dir / merging_file)) merge_into_next(dir);
   }
-  for (std::vector<StoredPoint> points = folder.points(); points.size() > std::max(keep, 1u); points = folder.points()) {
+  for (std::vector<StoredPoint> points = folder.points(); points.size() > std::max(keep, 1u);
+       points = folder.points()) {
     refuse_under_a_top(folder);
     const fs::path dir = folder.point_dir(points.front().info.number);
     if (::rename((dir / point_file).c_str(), (dir / merging_file).c_str()) != 0)

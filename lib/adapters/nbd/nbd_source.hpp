@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "adapters/nbd/connection.hpp"
-#include "adapters/nbd/process.hpp"
+#include "base/error.hpp"
 #include "ports/block_source.hpp"
 
 namespace umbra::nbd {
@@ -20,6 +20,9 @@ void prepare(Connection& connection, const std::string& dirty_context);
 /// changes; see source.hpp.
 std::string depth_description(std::uint32_t depth);
 std::optional<std::uint32_t> depth_of_description(std::string_view text);
+/// The description of an export that can't tell changes: the far end's reason, with its kind, goes the same way.
+std::string failure_description(const base::Error& error);
+std::optional<base::Error> failure_of_description(std::string_view text);
 
 class NbdSource final : public ports::BlockSource {
  public:

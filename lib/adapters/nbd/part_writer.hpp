@@ -25,7 +25,8 @@ class PartWriter {
 
 /// Opens an existing qcow2 layer.
 std::unique_ptr<PartWriter> open_layer(const std::filesystem::path& layer);
-/// Makes a raw file of `size` that begins as a copy of `parent` (sharing its blocks where the file system can), or zeroes.
+/// Makes a raw file of `size` that begins as a copy of `parent` (sharing its blocks where the file system can), or
+/// zeroes.
 std::unique_ptr<PartWriter> make_memory(const std::filesystem::path& path, model::ByteCount size,
                                         const std::optional<std::filesystem::path>& parent);
 

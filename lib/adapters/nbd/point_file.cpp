@@ -56,14 +56,13 @@ void write_point_file(const fs::path& dir, const ShadowFolder& folder, const Sto
   for (std::size_t i = 0; i < point.info.parts.size(); ++i) {
     const fs::path layer = point.info.layers.at(i);
     const fs::path shown = folder.holds(layer) ? layer.lexically_relative(folder.point_dir(point.info.number)) : layer;
-    parts.push_back({{"name", point.info.parts[i].name.get()}, {"size", point.info.parts[i].size.value}, {"layer", shown.string()}});
+    parts.push_back({{"name", point.info.parts[i].name.get()},
+                     {"size", point.info.parts[i].size.value},
+                     {"layer", shown.string()}});
   }
-  const json value{{"number", point.info.number.value},
-                   {"root", point.info.root.to_string()},
-                   {"parent", point.parent.value},
-                   {"taken_at", base::to_rfc3339(point.info.taken_at)},
-                   {"activity", point.activity},
-                   {"parts", parts}};
+  const json value{{"number", point.info.number.value}, {"root", point.info.root.to_string()},
+                   {"parent", point.parent.value},      {"taken_at", base::to_rfc3339(point.info.taken_at)},
+                   {"activity", point.activity},        {"parts", parts}};
   base::write_file_atomic(dir / point_file, value.dump() + "\n");
 }
 

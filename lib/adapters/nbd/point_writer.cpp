@@ -31,9 +31,11 @@ void check_parts(const model::PointHeader& header) {
   std::set<model::DiskName> names;
   for (const model::Part& part : header.parts) {
     check_name(part.name.get(), "a part's name");
-    if (!names.insert(part.name).second) throw Error(Kind::invalid, fmt::format("the part {} comes twice", part.name.get()));
+    if (!names.insert(part.name).second)
+      throw Error(Kind::invalid, fmt::format("the part {} comes twice", part.name.get()));
     if (part.size.value == 0 || part.size.value > most_size || (!part.is_memory() && part.size.value % sector != 0))
-      throw Error(Kind::invalid, fmt::format("the part {} can't have a size of {} bytes", part.name.get(), part.size.value));
+      throw Error(Kind::invalid,
+                  fmt::format("the part {} can't have a size of {} bytes", part.name.get(), part.size.value));
   }
 }
 
@@ -43,12 +45,21 @@ std::optional<StoredPoint> check_parent(const ShadowFolder& folder, const model:
   const model::PointNumber last = newest ? newest->info.number : model::PointNumber{};
   const std::string hint = fmt::format("run the pass again: it starts from point {}, the newest", last.value);
   if (header.number <= last || header.number.value == 0)
-    throw Error(Kind::refused, fmt::format("point {} can't follow point {} of shadow {}", header.number.value, last.value, folder.id().get()), hint);
+    throw Error(
+        Kind::refused,
+        fmt::format("point {} can't follow point {} of shadow {}", header.number.value, last.value, folder.id().get()),
+        hint);
   if (header.parent.value == 0) return std::nullopt;
   if (header.parent != last)
-    throw Error(Kind::refused, fmt::format("the parent, point {}, is not the newest of shadow {}", header.parent.value, folder.id().get()), hint);
+    throw Error(
+        Kind::refused,
+        fmt::format("the parent, point {}, is not the newest of shadow {}", header.parent.value, folder.id().get()),
+        hint);
   if (header.parent_root != newest->info.root)
-    throw Error(Kind::refused, fmt::format("point {} of shadow {} has other contents than the sender believes", last.value, folder.id().get()), hint);
+    throw Error(
+        Kind::refused,
+        fmt::format("point {} of shadow {} has other contents than the sender believes", last.value, folder.id().get()),
+        hint);
   return newest;
 }
 
@@ -85,13 +96,17 @@ class PointWriter final : public ports::BlockSink {
     if (!m_committed) discard();
   }
 
-  void data(std::size_t part, std::uint64_t block, const base::Digest& digest, std::span<const std::byte> data) override {
+  void data(std::size_t part, std::uint64_t block, const base::Digest& digest,
+            std::span<const std::byte> data) override {
     act([&] {
       OpenPart& open = advance(part, block, 1);
       const std::string where = fmt::format("{} at offset {}", open.manifest.part.name.get(), block * block_size);
-      if (data.size() != open.length_of(block)) throw Error(Kind::invalid, fmt::format("a block of {} bytes came for {}", data.size(), where));
+      if (data.size() != open.length_of(block))
+        throw Error(Kind::invalid, fmt::format("a block of {} bytes came for {}", data.size(), where));
       if (base::all_zero(data)) throw Error(Kind::invalid, fmt::format("zeroes came as data for {}", where));
-      if (base::sha256(data) != digest) throw Error(Kind::corrupt, fmt::format("the block that came for {} differs from its digest", where), "run the pass again");
+      if (base::sha256(data) != digest)
+        throw Error(Kind::corrupt, fmt::format("the block that came for {} differs from its digest", where),
+                    "run the pass again");
       open.writer->write(block * block_size, data);
       open.manifest.blocks[block] = digest;
       m_changes.data(part, block, digest);
@@ -115,8 +130,10 @@ class PointWriter final : public ports::BlockSink {
     if (m_broken || m_committed) throw Error(Kind::internal, "a point that failed or is committed can't be committed");
     m_broken = true;
     if (m_changes.finish() != changes)
-      throw Error(Kind::corrupt, fmt::format("the changes of point {} that came differ from those that were sent", m_header.number.value),
-                  "run the pass again");
+      throw Error(
+          Kind::corrupt,
+          fmt::format("the changes of point {} that came differ from those that were sent", m_header.number.value),
+          "run the pass again");
     StoredPoint point = describe();
     model::Manifest manifest;
     for (OpenPart& open : m_parts) {
@@ -128,7 +145,8 @@ class PointWriter final : public ports::BlockSink {
     point.info.root = model::root_of(manifest);
     write_point_file(m_dir, m_folder, point);  // syncs the folder, and with it every name in it
     const fs::path final_dir = m_folder.point_dir(m_header.number);
-    if (::rename(m_dir.c_str(), final_dir.c_str()) != 0) throw base::from_errno(errno, fmt::format("commit {}", final_dir.string()));
+    if (::rename(m_dir.c_str(), final_dir.c_str()) != 0)
+      throw base::from_errno(errno, fmt::format("commit {}", final_dir.string()));
     m_committed = true;  // from here on the point is there
     base::sync_dir(m_folder.path());
     return read_point_file(final_dir / point_file).info;
@@ -182,8 +200,10 @@ class PointWriter final : public ports::BlockSink {
     OpenPart& open = m_parts[part];
     const std::uint64_t blocks = open.manifest.blocks.size();
     if (first > blocks || count > blocks - first)
-      throw Error(Kind::invalid, fmt::format("block {} lies past the end of {}", first + count - 1, open.manifest.part.name.get()));
-    if (first < open.next_block) throw Error(Kind::invalid, fmt::format("block {} of {} came out of order", first, open.manifest.part.name.get()));
+      throw Error(Kind::invalid,
+                  fmt::format("block {} lies past the end of {}", first + count - 1, open.manifest.part.name.get()));
+    if (first < open.next_block)
+      throw Error(Kind::invalid, fmt::format("block {} of {} came out of order", first, open.manifest.part.name.get()));
     open.next_block = first + count;
     return open;
   }

@@ -55,7 +55,8 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
 void write_pid(char* place) {
   std::array<char, 20> digits{};
   std::size_t n = 0;
-  for (auto pid = static_cast<unsigned>(::getpid()); pid != 0; pid /= 10) digits[n++] = static_cast<char>('0' + pid % 10);
+  for (auto pid = static_cast<unsigned>(::getpid()); pid != 0; pid /= 10)
+    digits[n++] = static_cast<char>('0' + pid % 10);
   for (std::size_t i = 0; i < n; ++i) place[i] = digits[n - 1 - i];
   place[n] = '\0';
 }
@@ -78,7 +79,9 @@ void write_pid(char* place) {
   ::_exit(127);
 }
 
-int exit_status(int raw) { return WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw); }
+int exit_status(int raw) {
+  return WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw);
+}
 
 }  // namespace
 

@@ -2,8 +2,8 @@
 #pragma once
 // Children that need more than base::spawn gives: an inherited listening socket, a standard error kept for messages.
 
-#include <string>
 #include <sys/types.h>
+#include <string>
 
 #include "base/process.hpp"
 

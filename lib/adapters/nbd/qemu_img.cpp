@@ -19,7 +19,8 @@ using base::Error;
 using base::Kind;
 using nlohmann::json;
 
-constexpr std::uint64_t full_below = 1u << 20;  // qemu-img gives no errno: a file system this full is taken as the cause
+constexpr std::uint64_t full_below =
+    1u << 20;  // qemu-img gives no errno: a file system this full is taken as the cause
 
 bool is_full(const fs::path& path) {
   struct statvfs room {};
@@ -39,7 +40,8 @@ std::string run(const base::Argv& argv, std::string_view act, const fs::path& pa
   const std::string message = fmt::format("{} {}: {}", act, path.string(), first_line(result.err));
   if (!fs::exists(path) && act != "create") throw Error(Kind::not_found, message);
   if (is_full(path)) throw Error(Kind::no_space, message, "free space on that file system, then run the command again");
-  if (in_use(path)) throw Error(Kind::busy, message, fmt::format("another process uses the file: fuser -v {}", path.string()));
+  if (in_use(path))
+    throw Error(Kind::busy, message, fmt::format("another process uses the file: fuser -v {}", path.string()));
   throw Error(Kind::io, message, fmt::format("run by hand: {}", base::to_shell(argv)));
 }
 
@@ -74,7 +76,9 @@ json info_json(const fs::path& path, bool whole_chain) {
 
 }  // namespace
 
-Info info(const fs::path& path) { return parse_info(info_json(path, false)); }
+Info info(const fs::path& path) {
+  return parse_info(info_json(path, false));
+}
 
 std::vector<Info> chain(const fs::path& path) {
   std::vector<Info> files;
@@ -96,7 +100,8 @@ void commit(const fs::path& top, const fs::path& base) {
 }
 
 void rebase(const fs::path& path, const std::string& backing, const std::string& backing_format) {
-  run({"qemu-img", "rebase", "-q", "-u", "-f", "qcow2", "-b", backing, "-F", backing_format, path.string()}, "re-base", path);
+  run({"qemu-img", "rebase", "-q", "-u", "-f", "qcow2", "-b", backing, "-F", backing_format, path.string()}, "re-base",
+      path);
 }
 
 void remove_bitmap(const fs::path& path, const std::string& name) {
@@ -112,7 +117,8 @@ bool in_use(const fs::path& path) {
   lock.l_whence = SEEK_SET;
   lock.l_start = 100;
   lock.l_len = 200;
-  if (::fcntl(fd.get(), F_OFD_GETLK, &lock) != 0) throw base::from_errno(errno, fmt::format("query the lock of {}", path.string()));
+  if (::fcntl(fd.get(), F_OFD_GETLK, &lock) != 0)
+    throw base::from_errno(errno, fmt::format("query the lock of {}", path.string()));
   return lock.l_type != F_UNLCK;
 }
 

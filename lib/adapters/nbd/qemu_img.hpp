@@ -17,7 +17,7 @@ struct Bitmap {
 };
 
 struct Info {
-  std::string file;     ///< absolute
+  std::string file;  ///< absolute
   std::string format;
   model::ByteCount size;
   std::string backing;  ///< absolute; empty where it stands alone

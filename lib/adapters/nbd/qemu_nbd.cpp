@@ -42,7 +42,9 @@ std::pair<base::UniqueFd, base::UniqueFd> listener_and_client() {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   const std::string name = dir.path + "/s";
-  if (name.size() >= sizeof address.sun_path) throw Error(Kind::usage, fmt::format("the path of {} is too long for a socket", name), "set TMPDIR to a shorter path");
+  if (name.size() >= sizeof address.sun_path)
+    throw Error(Kind::usage, fmt::format("the path of {} is too long for a socket", name),
+                "set TMPDIR to a shorter path");
   std::memcpy(address.sun_path, name.c_str(), name.size() + 1);
   const auto* raw = reinterpret_cast<const sockaddr*>(&address);
   base::UniqueFd listener = unix_socket();
@@ -71,7 +73,8 @@ base::Argv command(const ServeOptions& options) {
 QemuNbd::QemuNbd(const ServeOptions& options) : m_path(options.path), m_stderr(make_capture()) {
   auto [listener, client] = listener_and_client();
   m_socket = std::move(client);
-  m_process = Process(command(options), {.in = -1, .out = m_stderr.get(), .err = m_stderr.get(), .listener = listener.get()});
+  m_process =
+      Process(command(options), {.in = -1, .out = m_stderr.get(), .err = m_stderr.get(), .listener = listener.get()});
 }
 
 void QemuNbd::connect(Connection& connection) {
@@ -84,7 +87,8 @@ void QemuNbd::connect(Connection& connection) {
 
 void QemuNbd::finish() {
   const int status = m_process.wait_for(base::Millis{60'000});
-  if (status < 0) throw Error(Kind::timeout, fmt::format("qemu-nbd did not end after its client left {}", m_path.string()));
+  if (status < 0)
+    throw Error(Kind::timeout, fmt::format("qemu-nbd did not end after its client left {}", m_path.string()));
   if (status != 0) throw failure(fmt::format("it ended with status {}", status));
 }
 

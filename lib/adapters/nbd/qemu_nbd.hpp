@@ -21,8 +21,8 @@ struct ServeOptions {
   std::string description{};
 };
 
-/// The socket has a name only until it is connected, before the child starts: nothing needs to be cleaned up, whoever dies
-/// first, for qemu-nbd ends with its only client.
+/// The socket has a name only until it is connected, before the child starts: nothing needs to be cleaned up, whoever
+/// dies first, for qemu-nbd ends with its only client.
 class QemuNbd {
  public:
   explicit QemuNbd(const ServeOptions& options);

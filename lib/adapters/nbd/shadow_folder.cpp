@@ -55,8 +55,9 @@ std::vector<fs::path> entries(const fs::path& dir) {
 }  // namespace
 
 void check_name(const std::string& text, std::string_view what) {
-  const bool sound = !text.empty() && text.size() <= 128 && text[0] != '.' &&
-                     std::all_of(text.begin(), text.end(), [](unsigned char c) { return c >= 32 && c != 127 && c != '/'; });
+  const bool sound =
+      !text.empty() && text.size() <= 128 && text[0] != '.' &&
+      std::all_of(text.begin(), text.end(), [](unsigned char c) { return c >= 32 && c != 127 && c != '/'; });
   if (!sound)
     throw Error(Kind::invalid, fmt::format("\"{}\" can't be {}", text, what),
                 "use 1 to 128 characters without slashes and without a dot at the start");
@@ -69,15 +70,19 @@ FolderLock::FolderLock(const fs::path& folder) : m_fd(base::open_file(folder, O_
               fmt::format("wait for it, or look who it is: fuser -v {}", folder.string()));
 }
 
-ShadowFolder::ShadowFolder(const fs::path& root, const model::ShadowId& shadow) : m_path(root / shadow.get()), m_id(shadow) {
+ShadowFolder::ShadowFolder(const fs::path& root, const model::ShadowId& shadow)
+    : m_path(root / shadow.get()), m_id(shadow) {
   check_name(shadow.get(), "a shadow's id");
 }
 
-bool ShadowFolder::exists() const { return fs::exists(m_path / shadow_file); }
+bool ShadowFolder::exists() const {
+  return fs::exists(m_path / shadow_file);
+}
 
 void ShadowFolder::require() const {
-  if (!exists()) throw Error(Kind::not_found, fmt::format("no shadow {} in {}", m_id.get(), m_path.parent_path().string()),
-                             "make it first: umbra shadow VM --host HOST");
+  if (!exists())
+    throw Error(Kind::not_found, fmt::format("no shadow {} in {}", m_id.get(), m_path.parent_path().string()),
+                "make it first: umbra shadow VM --host HOST");
 }
 
 model::VmName ShadowFolder::vm() const {
@@ -94,8 +99,9 @@ void ShadowFolder::write_vm(const model::VmName& vm) const {
 void ShadowFolder::require_vm(const model::VmName& vm) const {
   const model::VmName owner = this->vm();
   if (owner == vm) return;
-  throw Error(Kind::refused, fmt::format("the shadow {} belongs to {}, not to {}", m_id.get(), owner.get(), vm.get()),
-              fmt::format("give {} a shadow of its own, or drop this one: umbra shadow {} --drop", vm.get(), owner.get()));
+  throw Error(
+      Kind::refused, fmt::format("the shadow {} belongs to {}, not to {}", m_id.get(), owner.get(), vm.get()),
+      fmt::format("give {} a shadow of its own, or drop this one: umbra shadow {} --drop", vm.get(), owner.get()));
 }
 
 void ShadowFolder::make(const model::VmName& vm) const {
@@ -103,7 +109,8 @@ void ShadowFolder::make(const model::VmName& vm) const {
   const fs::path making = m_path.parent_path() / (std::string(making_prefix) + m_id.get());
   fs::create_directories(making);
   base::write_file_atomic(making / shadow_file, json{{"vm", vm.get()}}.dump() + "\n");
-  if (::rename(making.c_str(), m_path.c_str()) != 0) throw base::from_errno(errno, fmt::format("make {}", m_path.string()));
+  if (::rename(making.c_str(), m_path.c_str()) != 0)
+    throw base::from_errno(errno, fmt::format("make {}", m_path.string()));
   base::sync_dir(m_path.parent_path());
 }
 
@@ -112,7 +119,9 @@ fs::path ShadowFolder::empty_layer(const model::DiskName& disk) const {
   return m_path / "empty" / (disk.get() + ".qcow2");
 }
 
-fs::path ShadowFolder::point_dir(model::PointNumber point) const { return m_path / fmt::format("{}{:06}", point_prefix, point.value); }
+fs::path ShadowFolder::point_dir(model::PointNumber point) const {
+  return m_path / fmt::format("{}{:06}", point_prefix, point.value);
+}
 
 fs::path ShadowFolder::incoming_dir(model::PointNumber point) const {
   return m_path / fmt::format("{}{:06}", incoming_prefix, point.value);
@@ -143,8 +152,9 @@ std::vector<StoredPoint> ShadowFolder::points() const {
 StoredPoint ShadowFolder::point(model::PointNumber number) const {
   require();
   const fs::path file = point_dir(number) / point_file;
-  if (!fs::exists(file)) throw Error(Kind::not_found, fmt::format("the shadow {} has no point {}", m_id.get(), number.value),
-                                     "see which there are: umbra status --points");
+  if (!fs::exists(file))
+    throw Error(Kind::not_found, fmt::format("the shadow {} has no point {}", m_id.get(), number.value),
+                "see which there are: umbra status --points");
   return read_point_file(file);
 }
 
@@ -159,7 +169,8 @@ model::Manifest ShadowFolder::manifest(const StoredPoint& point) const {
   for (const model::Part& part : point.info.parts)
     manifest.parts.push_back(read_manifest_file(digests_file(point.info.number, part.name), part));
   if (model::root_of(manifest) != point.info.root)
-    throw Error(Kind::corrupt, fmt::format("the manifests of point {} of {} do not give its root", point.info.number.value, m_id.get()));
+    throw Error(Kind::corrupt, fmt::format("the manifests of point {} of {} do not give its root",
+                                           point.info.number.value, m_id.get()));
   return manifest;
 }
 

@@ -12,7 +12,8 @@
 
 namespace umbra::nbd {
 
-/// Kind::invalid where `text` can't be a file's name here: empty, long, with a slash, a control character, or a dot first.
+/// Kind::invalid where `text` can't be a file's name here: empty, long, with a slash, a control character, or a dot
+/// first.
 void check_name(const std::string& text, std::string_view what);
 
 /// What point.json holds.

@@ -5,12 +5,14 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <deque>
 #include <optional>
 
 #include "adapters/nbd/nbd_source.hpp"
+#include "adapters/nbd/process.hpp"
 #include "base/error.hpp"
 
 namespace umbra::nbd {
@@ -23,8 +25,10 @@ using ports::Range;
 
 constexpr std::string_view base_allocation = "base:allocation";
 constexpr std::string_view allocation_depth = "qemu:allocation-depth";
-constexpr std::uint32_t state_zero = 2;       // LIBNBD_STATE_ZERO
+constexpr std::uint32_t state_zero = 2;          // LIBNBD_STATE_ZERO
 constexpr std::uint64_t status_step = 1u << 30;  // a reply's lengths are 32-bit
+constexpr std::string_view depth_prefix = "umbra: changed above depth ";
+constexpr std::string_view failure_prefix = "umbra: changes unknown: ";
 constexpr std::size_t most_requests = 64;
 constexpr std::uint64_t most_bytes = 16u << 20;  // read ahead; one request of any size is always allowed
 
@@ -74,22 +78,35 @@ class Joiner {
 
 }  // namespace
 
-std::string depth_description(std::uint32_t depth) { return fmt::format("umbra: changed above depth {}", depth); }
+std::string depth_description(std::uint32_t depth) {
+  return fmt::format("{}{}", depth_prefix, depth);
+}
 
 std::optional<std::uint32_t> depth_of_description(std::string_view text) {
-  constexpr std::string_view prefix = "umbra: changed above depth ";
   std::uint32_t depth = 0;
-  if (!text.starts_with(prefix)) return std::nullopt;
-  text.remove_prefix(prefix.size());
+  if (!text.starts_with(depth_prefix)) return std::nullopt;
+  text.remove_prefix(depth_prefix.size());
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), depth);
   if (error != std::errc{} || end != text.data() + text.size() || depth == 0) return std::nullopt;
   return depth;
 }
 
+std::string failure_description(const Error& error) {
+  return fmt::format("{}{} {}", failure_prefix, base::to_string(error.kind()), error.what());
+}
+
+std::optional<Error> failure_of_description(std::string_view text) {
+  if (!text.starts_with(failure_prefix)) return std::nullopt;
+  text.remove_prefix(failure_prefix.size());
+  const std::size_t space = std::min(text.find(' '), text.size());
+  return Error(base::kind_from_string(text.substr(0, space)),
+               std::string(text.substr(std::min(space + 1, text.size()))));
+}
+
 void prepare(Connection& connection, const std::string& dirty_context) {
   connection.want_context(std::string(base_allocation));
   if (!dirty_context.empty()) connection.want_context(dirty_context);
-  if (dirty_context == allocation_depth) connection.want_description();
+  if (!dirty_context.empty()) connection.want_description();
 }
 
 NbdSource::NbdSource(Connection connection, const std::string& dirty_context, std::any server)
@@ -97,6 +114,7 @@ NbdSource::NbdSource(Connection connection, const std::string& dirty_context, st
   m_size = m_connection.size();
   m_tells_zeroes = m_connection.has_context(std::string(base_allocation));
   if (dirty_context.empty()) return;
+  if (const auto failure = failure_of_description(m_connection.description())) throw *failure;
   if (!m_connection.has_context(dirty_context))
     throw Error(Kind::unsupported, fmt::format("the NBD export does not offer {}", dirty_context));
   if (dirty_context != allocation_depth) return;
@@ -141,7 +159,8 @@ void NbdSource::each_extent(const std::function<void(const Extent&)>& each) {
   joined.finish();
 }
 
-void NbdSource::read(std::span<const Range> ranges, const std::function<void(const Range&, std::span<const std::byte>)>& each) {
+void NbdSource::read(std::span<const Range> ranges,
+                     const std::function<void(const Range&, std::span<const std::byte>)>& each) {
   try {
     read_ahead(ranges, each);
   } catch (...) {
@@ -198,24 +217,27 @@ std::unique_ptr<ports::BlockSource> open_uri(const std::string& uri, const std::
 
 std::unique_ptr<ports::BlockSource> open_command(const base::Argv& argv, const std::string& dirty_context) {
   std::array<int, 2> ends{};
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) throw base::from_errno(errno, "make a socket");
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0)
+    throw base::from_errno(errno, "make a socket");
   base::UniqueFd ours(ends[0]);
   base::UniqueFd theirs(ends[1]);
   auto process = std::make_shared<Process>(argv, ChildFds{.in = theirs.get(), .out = theirs.get()});
   theirs.reset();
-  return base::with_context(fmt::format("reading by `{}`", base::to_shell(argv)), [&]() -> std::unique_ptr<ports::BlockSource> {
-    Connection connection;
-    prepare(connection, dirty_context);
-    try {
-      connection.connect_socket(std::move(ours));
-    } catch (Error& e) {
-      const int status = process->wait_for(base::Millis{2000});
-      if (status < 0) throw;
-      throw Error(Kind::unreachable, fmt::format("the far end ended with status {} before it served anything", status),
-                  fmt::format("try it by hand: {} </dev/null", base::to_shell(argv)));
-    }
-    return std::make_unique<NbdSource>(std::move(connection), dirty_context, std::any(std::move(process)));
-  });
+  return base::with_context(
+      fmt::format("reading by `{}`", base::to_shell(argv)), [&]() -> std::unique_ptr<ports::BlockSource> {
+        Connection connection;
+        prepare(connection, dirty_context);
+        try {
+          connection.connect_socket(std::move(ours));
+        } catch (Error& e) {
+          const int status = process->wait_for(base::Millis{2000});
+          if (status < 0) throw;
+          throw Error(Kind::unreachable,
+                      fmt::format("the far end ended with status {} before it served anything", status),
+                      fmt::format("try it by hand: {} </dev/null", base::to_shell(argv)));
+        }
+        return std::make_unique<NbdSource>(std::move(connection), dirty_context, std::any(std::move(process)));
+      });
 }
 
 std::string dirty_context_of(const ports::FileExport& file) {

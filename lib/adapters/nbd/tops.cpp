@@ -51,7 +51,8 @@ model::PointNumber parent_of(const ShadowFolder& folder, const ports::AdoptReque
     const std::vector<DiskLayer> disks = disks_of(point);
     const bool below_all = std::all_of(disks.begin(), disks.end(), [&](const DiskLayer& d) {
       const auto chain = chains.find(d.disk);
-      return chain != chains.end() && std::any_of(chain->second.begin(), chain->second.end(), [&](const qemu_img::Info& f) {
+      return chain != chains.end() &&
+             std::any_of(chain->second.begin(), chain->second.end(), [&](const qemu_img::Info& f) {
                std::error_code absent;
                return fs::equivalent(f.file, d.layer, absent);
              });
@@ -76,24 +77,31 @@ StoredPoint described(const ports::AdoptRequest& request) {
     if (part.blocks.size() != model::blocks_in(part.part.size))
       throw Error(Kind::invalid, fmt::format("the manifest of {} has {} digests", disk.get(), part.blocks.size()));
     const qemu_img::Info info = qemu_img::info(file);
-    if (info.format != "qcow2") throw Error(Kind::unsupported, fmt::format("{} is {}, not qcow2", file.string(), info.format));
+    if (info.format != "qcow2")
+      throw Error(Kind::unsupported, fmt::format("{} is {}, not qcow2", file.string(), info.format));
     if (info.size != part.part.size)
-      throw Error(Kind::invalid, fmt::format("{} holds {} bytes, its manifest is of {}", file.string(), info.size.value, part.part.size.value));
+      throw Error(Kind::invalid, fmt::format("{} holds {} bytes, its manifest is of {}", file.string(), info.size.value,
+                                             part.part.size.value));
     point.info.parts.push_back(part.part);
     point.info.layers.push_back(file.lexically_normal());
   }
-  if (point.info.parts.size() != request.layers.size()) throw Error(Kind::invalid, "files and manifest name other disks");
+  if (point.info.parts.size() != request.layers.size())
+    throw Error(Kind::invalid, "files and manifest name other disks");
   return point;
 }
 
 }  // namespace
 
+void require_file_unused(const fs::path& file) {
+  if (qemu_img::in_use(file))
+    throw Error(Kind::busy, fmt::format("{} is in use by a running guest", file.string()),
+                fmt::format("see who holds it: fuser -v {}", file.string()));
+}
+
 void require_unused(const fs::path& dir) {
   std::error_code absent;
   for (const auto& entry : fs::recursive_directory_iterator(dir, absent)) {
-    if (!entry.is_regular_file() || !qemu_img::in_use(entry.path())) continue;
-    throw Error(Kind::busy, fmt::format("{} is in use by a running guest", entry.path().string()),
-                fmt::format("see who holds it: fuser -v {}", entry.path().string()));
+    if (entry.is_regular_file()) require_file_unused(entry.path());
   }
 }
 
@@ -107,7 +115,8 @@ Paths raise_top(const ShadowFolder& folder, model::PointNumber number, const std
       return stands_on(paths[d.disk], d.layer) && !folder.owner_of(paths[d.disk]);
     });
     if (same) return paths;
-    throw Error(Kind::refused, fmt::format("{} stands over another point than {}, or is a point by now", dir.string(), number.value),
+    throw Error(Kind::refused,
+                fmt::format("{} stands over another point than {}, or is a point by now", dir.string(), number.value),
                 "drop that layer first, or choose another purpose");
   }
   const fs::path making = folder.path() / ".making-top";
@@ -147,9 +156,7 @@ void adopt_layers(const ShadowFolder& folder, const ports::AdoptRequest& request
   }
   point.parent = parent_of(folder, request);
   for (const std::string& layer : point.info.layers) {
-    if (qemu_img::in_use(layer))
-      throw Error(Kind::busy, fmt::format("{} is in use by a running guest, it can't become a point", layer),
-                  fmt::format("see who holds it: fuser -v {}", layer));
+    require_file_unused(layer);
     // A point's layer never changes again: bitmaps that would follow changes are of no use.
     for (const qemu_img::Bitmap& bitmap : qemu_img::info(layer).bitmaps) qemu_img::remove_bitmap(layer, bitmap.name);
     base::sync_fd(base::open_file(layer, 0).get(), layer);
@@ -160,7 +167,8 @@ void adopt_layers(const ShadowFolder& folder, const ports::AdoptRequest& request
     write_manifest_file(incoming / (part.part.name.get() + ".digests"), part);
   write_point_file(incoming, folder, point);
   const fs::path final_dir = folder.point_dir(request.number);
-  if (::rename(incoming.c_str(), final_dir.c_str()) != 0) throw base::from_errno(errno, fmt::format("commit {}", final_dir.string()));
+  if (::rename(incoming.c_str(), final_dir.c_str()) != 0)
+    throw base::from_errno(errno, fmt::format("commit {}", final_dir.string()));
   base::sync_dir(folder.path());
 }
 

@@ -10,10 +10,13 @@
 
 namespace umbra::nbd {
 
-std::map<model::DiskName, std::string> raise_top(const ShadowFolder& folder, model::PointNumber point, const std::string& purpose);
+std::map<model::DiskName, std::string> raise_top(const ShadowFolder& folder, model::PointNumber point,
+                                                 const std::string& purpose);
 void drop_top(const ShadowFolder& folder, const std::string& purpose);
 void adopt_layers(const ShadowFolder& folder, const ports::AdoptRequest& request);
-/// Kind::busy where a running guest holds a file below `dir`.
+/// Kind::busy where a running guest holds the file.
+void require_file_unused(const std::filesystem::path& file);
+/// The same for every file below `dir`.
 void require_unused(const std::filesystem::path& dir);
 
 }  // namespace umbra::nbd

@@ -26,7 +26,10 @@ enum class Look : char { none, zero, read };
 class PartCheck {
  public:
   PartCheck(const model::PartManifest& expected, model::VerifyReport& report)
-      : m_expected(expected), m_size(expected.part.size.value), m_looks(expected.blocks.size(), Look::none), m_report(report) {}
+      : m_expected(expected),
+        m_size(expected.part.size.value),
+        m_looks(expected.blocks.size(), Look::none),
+        m_report(report) {}
 
   void run(NbdSource& source) {
     // qemu-nbd shows a raw file in whole sectors.
@@ -49,8 +52,10 @@ class PartCheck {
     for (std::uint64_t block = e.offset / block_size; block * block_size < end; ++block) {
       const std::uint64_t begin = block * block_size;
       const bool whole = e.offset <= begin && end >= std::min(begin + block_size, m_size);
-      if (!e.zero || !whole) m_looks[block] = Look::read;
-      else if (m_looks[block] == Look::none) m_looks[block] = Look::zero;
+      if (!e.zero || !whole)
+        m_looks[block] = Look::read;
+      else if (m_looks[block] == Look::none)
+        m_looks[block] = Look::zero;
     }
   }
 
@@ -62,7 +67,8 @@ class PartCheck {
       const std::uint64_t length = std::min(block_size, m_size - offset);
       if (!ranges.empty() && ranges.back().offset + ranges.back().length == offset && ranges.back().length < most_range)
         ranges.back().length += length;
-      else ranges.push_back({offset, length});
+      else
+        ranges.push_back({offset, length});
     }
     std::size_t handed_over = 0;
     try {
@@ -95,7 +101,8 @@ class PartCheck {
   model::VerifyReport& m_report;
 };
 
-void verify_part(const model::PartManifest& expected, const std::string& layer, bool own_only, model::VerifyReport& report) {
+void verify_part(const model::PartManifest& expected, const std::string& layer, bool own_only,
+                 model::VerifyReport& report) {
   ServeOptions options{.path = layer, .format = expected.part.is_memory() ? "raw" : "qcow2"};
   const bool own = own_only && !expected.part.is_memory();
   const std::string context = own ? "qemu:allocation-depth" : "";

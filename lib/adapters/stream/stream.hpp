@@ -19,8 +19,8 @@ std::unique_ptr<ports::PointStore> connect(const base::Argv& far_end);
 /// the protocol ends the session by an exception. The caller ignores SIGPIPE.
 void serve(ports::PointStore& store, int in_fd, int out_fd);
 
-/// Writes one point to `fd`, which it does not own. commit() ends the stream; it can't know what the receiver makes of it,
-/// so its PointInfo has neither root nor layers.
+/// Writes one point to `fd`, which it does not own. commit() ends the stream; it can't know what the receiver makes of
+/// it, so its PointInfo has neither root nor layers.
 std::unique_ptr<ports::BlockSink> send_one_way(int fd, const model::PointHeader& header);
 
 /// Reads one point from `fd` into `store`; the shadow is made where it is absent. Nothing stays of a stream that is

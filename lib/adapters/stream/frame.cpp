@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "adapters/stream/frame.hpp"
+
+#include <fmt/core.h>
+#include <poll.h>
+
+#include <algorithm>
+
+#include "adapters/stream/crc32c.hpp"
+#include "base/fd.hpp"
+
+namespace umbra::stream {
+namespace {
+
+using base::Error;
+using base::Kind;
+
+constexpr std::size_t write_piece = 256u << 10;
+constexpr std::size_t read_piece = 1u << 20;  // memory grows with what came, not with what a length announces
+
+[[noreturn]] void corrupt(const std::string& what) {
+  throw Error(Kind::corrupt, what, "run the pass again; if it happens again, look at what carries the stream");
+}
+
+/// The first bytes as far as they can be shown: a shell's greeting is the usual cause of a wrong beginning.
+std::string shown(std::span<const std::byte> data) {
+  std::string text;
+  for (const std::byte b : data) {
+    const char c = static_cast<char>(b);
+    text += c >= 32 && c < 127 ? c : '.';
+  }
+  return text;
+}
+
+}  // namespace
+
+void FrameWriter::preamble(StreamKind kind) {
+  Bytes bytes;
+  put(bytes, std::as_bytes(std::span(magic)));
+  put(bytes, version);
+  put(bytes, static_cast<std::uint16_t>(kind));
+  put(bytes, crc32c(bytes));
+  put(m_buffer, bytes);
+}
+
+void FrameWriter::frame(FrameType type, std::span<const std::byte> head, std::span<const std::byte> tail) {
+  const std::size_t length = head.size() + tail.size();
+  const Bounds bounds = payload_bounds(type);
+  if (length < bounds.least || length > bounds.most)
+    throw Error(Kind::invalid, fmt::format("{} bytes are too many for one frame of the stream", length));
+  Bytes header;
+  header.reserve(frame_header_size);
+  put(header, static_cast<std::uint16_t>(type));
+  put(header, std::uint16_t{0});
+  put(header, static_cast<std::uint32_t>(length));
+  put(header, m_sequence++);
+  put(header, crc32c(tail, crc32c(head, crc32c(header))));
+  put(m_buffer, header);
+  put(m_buffer, head);
+  put(m_buffer, tail);
+  if (m_buffer.size() >= write_piece) flush();
+}
+
+void FrameWriter::frame(FrameType type, std::string_view payload) {
+  frame(type, std::as_bytes(std::span(payload.data(), payload.size())));
+}
+
+void FrameWriter::flush() {
+  if (m_buffer.empty()) return;
+  // A second try after a failure would send a torn frame again: what is buffered is given up first.
+  Bytes out;
+  out.swap(m_buffer);
+  base::write_all(m_fd, std::span<const std::byte>(out), "the stream");
+  m_written += {out.size()};
+  out.clear();
+  m_buffer.swap(out);
+}
+
+void FrameReader::fill(Bytes& into, std::size_t size) {
+  into.clear();
+  while (into.size() < size) {
+    const std::size_t at = into.size();
+    into.resize(at + std::min(size - at, read_piece));
+    const std::size_t n = base::read_full(m_fd, std::span(into).subspan(at), "the stream");
+    if (at + n == into.size()) continue;
+    into.resize(at + n);
+    return;
+  }
+}
+
+void FrameReader::preamble(StreamKind kind) {
+  fill(m_header, preamble_size);
+  const std::size_t compared = std::min(m_header.size(), magic.size());
+  if (m_header.empty() || !std::equal(m_header.begin(), m_header.begin() + static_cast<std::ptrdiff_t>(compared),
+                                      std::as_bytes(std::span(magic)).begin()))
+    corrupt(m_header.empty() ? "the stream ended before it began"
+                             : fmt::format("this is no stream of Umbra's: it begins with \"{}\"", shown(m_header)));
+  if (m_header.size() < preamble_size) corrupt("the stream ended within its preamble");
+  Cursor cursor(m_header);
+  cursor.take(magic.size());
+  const auto found_version = cursor.number<std::uint16_t>();
+  const auto found_kind = cursor.number<std::uint16_t>();
+  if (cursor.number<std::uint32_t>() != crc32c(std::span(m_header).first(preamble_size - 4)))
+    corrupt("the preamble of the stream is damaged");
+  if (found_version != version)
+    throw Error(Kind::unsupported,
+                fmt::format("the stream is of version {}, this Umbra speaks version {}", found_version, version),
+                "install the same version of Umbra on both hosts");
+  if (found_kind != static_cast<std::uint16_t>(kind))
+    throw Error(
+        Kind::invalid,
+        fmt::format("the stream is of kind {} where {} is expected", found_kind, static_cast<std::uint16_t>(kind)),
+        "1 is a session (umbra receive --session), 2 is one point (umbra receive -)");
+}
+
+std::optional<Frame> FrameReader::next() {
+  fill(m_header, frame_header_size);
+  if (m_header.empty()) return std::nullopt;
+  if (m_header.size() < frame_header_size) corrupt("the stream ended within a frame");
+  Cursor cursor(m_header);
+  const auto type = static_cast<FrameType>(cursor.number<std::uint16_t>());
+  cursor.reserved<std::uint16_t>();
+  const std::size_t length = cursor.number<std::uint32_t>();
+  const auto sequence = cursor.number<std::uint32_t>();
+  const auto checksum = cursor.number<std::uint32_t>();
+  const Bounds bounds = payload_bounds(type);
+  if (length < bounds.least || length > bounds.most)
+    corrupt(fmt::format("the stream announces a frame of type {} with {} bytes", static_cast<unsigned>(type), length));
+  fill(m_payload, length);
+  if (m_payload.size() < length) corrupt("the stream ended within a frame");
+  if (checksum != crc32c(m_payload, crc32c(std::span(m_header).first(frame_header_size - 4))))
+    corrupt("a frame of the stream is damaged");
+  if (sequence != m_sequence)
+    corrupt(fmt::format("frame {} of the stream came where frame {} was due", sequence, m_sequence));
+  ++m_sequence;
+  return Frame{type, m_payload};
+}
+
+Frame FrameReader::require() {
+  const std::optional<Frame> frame = next();
+  if (!frame) corrupt("the stream ended too early");
+  return *frame;
+}
+
+bool FrameReader::ready() const {
+  pollfd fd{m_fd, POLLIN, 0};
+  return ::poll(&fd, 1, 0) > 0;
+}
+
+}  // namespace umbra::stream

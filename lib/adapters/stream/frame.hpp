@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Frames over a descriptor: the preamble, checksums, sequence and bounds of FORMAT.md. Knows no meaning.
+
+#include <optional>
+#include <string_view>
+
+#include "adapters/stream/format.hpp"
+#include "adapters/stream/wire.hpp"
+#include "model/ids.hpp"
+
+namespace umbra::stream {
+
+/// Gathers frames and writes them in large pieces; flush() before waiting for an answer. The descriptor is the
+/// caller's.
+class FrameWriter {
+ public:
+  explicit FrameWriter(int fd) : m_fd(fd) {}
+  void preamble(StreamKind kind);
+  /// `head` and `tail` together are the payload.
+  void frame(FrameType type, std::span<const std::byte> head, std::span<const std::byte> tail = {});
+  void frame(FrameType type, std::string_view payload);
+  void flush();
+  model::ByteCount written() const { return m_written; }
+
+ private:
+  int m_fd;
+  Bytes m_buffer;
+  std::uint32_t m_sequence = 0;
+  model::ByteCount m_written;
+};
+
+struct Frame {
+  FrameType type = FrameType::abort;
+  std::span<const std::byte> payload;  ///< good until the next read
+  std::string_view text() const { return {reinterpret_cast<const char*>(payload.data()), payload.size()}; }
+};
+
+/// Kind::corrupt for torn or damaged bytes, Kind::unsupported for another version.
+class FrameReader {
+ public:
+  explicit FrameReader(int fd) : m_fd(fd) {}
+  void preamble(StreamKind kind);
+  /// Nothing where the input ends between two frames.
+  std::optional<Frame> next();
+  /// An end of input is Kind::corrupt here.
+  Frame require();
+  /// Whether next() would find something without waiting: a frame's beginning, or the end.
+  bool ready() const;
+
+ private:
+  void fill(Bytes& into, std::size_t size);
+  int m_fd;
+  Bytes m_header;
+  Bytes m_payload;
+  std::uint32_t m_sequence = 0;
+};
+
+}  // namespace umbra::stream

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "adapters/stream/messages.hpp"
+
+#include <fmt/core.h>
+
+namespace umbra::stream {
+namespace {
+
+using base::Error;
+using base::Kind;
+
+base::Digest digest_from(const json& value) {
+  const auto digest = base::Digest::parse(value.get<std::string>());
+  if (!digest) throw Error(Kind::invalid, fmt::format("{} is no digest", value.dump()));
+  return *digest;
+}
+
+}  // namespace
+
+std::string dump(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+json parse_object(std::string_view text) {
+  json value = json::parse(text, nullptr, false);
+  if (!value.is_object()) throw Error(Kind::invalid, "a message of the stream is no JSON object");
+  return value;
+}
+
+base::Instant instant_from(const json& value) {
+  const auto instant = base::parse_rfc3339(value.get<std::string>());
+  if (!instant) throw Error(Kind::invalid, fmt::format("{} is no time", value.dump()));
+  return *instant;
+}
+
+json to_json(const std::vector<model::Part>& parts) {
+  json list = json::array();
+  for (const model::Part& part : parts) list.push_back({{"name", part.name.get()}, {"size", part.size.value}});
+  return list;
+}
+
+std::vector<model::Part> parts_from(const json& value) {
+  return reading([&] {
+    std::vector<model::Part> parts;
+    for (const json& part : value)
+      parts.push_back({model::DiskName(part.at("name").get<std::string>()), {part.at("size").get<std::uint64_t>()}});
+    return parts;
+  });
+}
+
+json to_json(const model::PointHeader& h) {
+  return {{"shadow", h.shadow.get()},
+          {"vm", h.vm.get()},
+          {"number", h.number.value},
+          {"parent", h.parent.value},
+          {"parent_root", h.parent_root.to_string()},
+          {"taken_at", base::to_rfc3339(h.taken_at)},
+          {"parts", to_json(h.parts)},
+          {"activity", h.activity}};
+}
+
+model::PointHeader header_from(const json& value) {
+  return reading([&] {
+    model::PointHeader h;
+    h.shadow = model::ShadowId(value.at("shadow").get<std::string>());
+    h.vm = model::VmName(value.at("vm").get<std::string>());
+    h.number = {value.at("number").get<std::uint64_t>()};
+    h.parent = {value.at("parent").get<std::uint64_t>()};
+    h.parent_root = digest_from(value.at("parent_root"));
+    h.taken_at = instant_from(value.at("taken_at"));
+    h.parts = parts_from(value.at("parts"));
+    h.activity = value.at("activity").get<std::string>();
+    return h;
+  });
+}
+
+json to_json(const model::PointInfo& info) {
+  return {
+      {"number", info.number.value},  {"root", info.root.to_string()}, {"taken_at", base::to_rfc3339(info.taken_at)},
+      {"parts", to_json(info.parts)}, {"layers", info.layers},         {"bytes", info.bytes.value}};
+}
+
+model::PointInfo info_from(const json& value) {
+  return reading([&] {
+    model::PointInfo info;
+    info.number = {value.at("number").get<std::uint64_t>()};
+    info.root = digest_from(value.at("root"));
+    info.taken_at = instant_from(value.at("taken_at"));
+    info.parts = parts_from(value.at("parts"));
+    info.layers = value.at("layers").get<std::vector<std::string>>();
+    info.bytes = {value.at("bytes").get<std::uint64_t>()};
+    if (info.layers.size() != info.parts.size())
+      throw Error(Kind::invalid, "a point has more parts than layers, or fewer");
+    return info;
+  });
+}
+
+json to_json(const Paths& paths) {
+  json object = json::object();
+  for (const auto& [disk, path] : paths) object[disk.get()] = path;
+  return object;
+}
+
+Paths paths_from(const json& value) {
+  return reading([&] {
+    Paths paths;
+    for (const auto& [disk, path] : value.items()) paths[model::DiskName(disk)] = path.get<std::string>();
+    return paths;
+  });
+}
+
+json to_json(const model::VerifyReport& report) {
+  json mismatches = json::array();
+  for (const model::Mismatch& m : report.mismatches)
+    mismatches.push_back({{"disk", m.disk.get()}, {"offset", m.offset}, {"what", m.what}});
+  return {{"blocks_read", report.blocks_read}, {"mismatches", mismatches}};
+}
+
+model::VerifyReport report_from(const json& value) {
+  return reading([&] {
+    model::VerifyReport report;
+    report.blocks_read = value.at("blocks_read").get<std::uint64_t>();
+    for (const json& m : value.at("mismatches"))
+      report.mismatches.push_back({model::DiskName(m.at("disk").get<std::string>()),
+                                   m.at("offset").get<std::uint64_t>(), m.at("what").get<std::string>()});
+    return report;
+  });
+}
+
+json to_json(const Error& error) {
+  return {{"kind", base::to_string(error.kind())},
+          {"message", error.message()},
+          {"hint", error.hint()},
+          {"context", error.context()}};
+}
+
+Error error_from(const json& value) {
+  return reading([&] {
+    Error error(base::kind_from_string(value.at("kind").get<std::string>()), value.at("message").get<std::string>(),
+                value.at("hint").get<std::string>());
+    const auto context = value.at("context").get<std::vector<std::string>>();
+    for (auto it = context.rbegin(); it != context.rend(); ++it) error.add_context(*it);
+    return error;
+  });
+}
+
+}  // namespace umbra::stream

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The JSON of FORMAT.md: values of the port, and errors, to JSON and back. A wrong form is Kind::invalid.
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.hpp"
+#include "ports/point_store.hpp"
+
+namespace umbra::stream {
+
+using nlohmann::json;
+using Paths = std::map<model::DiskName, std::string>;
+
+json to_json(const std::vector<model::Part>& parts);
+std::vector<model::Part> parts_from(const json& value);
+json to_json(const model::PointHeader& header);
+model::PointHeader header_from(const json& value);
+json to_json(const model::PointInfo& info);
+model::PointInfo info_from(const json& value);
+json to_json(const Paths& paths);
+Paths paths_from(const json& value);
+json to_json(const model::VerifyReport& report);
+model::VerifyReport report_from(const json& value);
+json to_json(const base::Error& error);
+base::Error error_from(const json& value);
+
+/// The object in a frame; Kind::invalid where it is none.
+json parse_object(std::string_view text);
+base::Instant instant_from(const json& value);
+/// As text for a frame. Bytes that are no UTF-8 (a path may hold any) are replaced rather than refused.
+std::string dump(const json& value);
+/// Runs `act`; a missing or mistyped field becomes Kind::invalid.
+template <class Act>
+auto reading(Act&& act) {
+  try {
+    return act();
+  } catch (const json::exception& e) {
+    throw base::Error(base::Kind::invalid, std::string("a message of the stream has a wrong form: ") + e.what());
+  }
+}
+
+}  // namespace umbra::stream

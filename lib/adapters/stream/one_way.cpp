@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "adapters/stream/block_codec.hpp"
+#include "adapters/stream/messages.hpp"
+#include "adapters/stream/stream.hpp"
+
+namespace umbra::stream {
+namespace {
+
+class OneWaySink final : public ports::BlockSink {
+ public:
+  OneWaySink(int fd, const model::PointHeader& header) : m_out(fd), m_header(header) {
+    m_out.preamble(StreamKind::one_point);
+    m_out.frame(FrameType::begin, dump(to_json(header)));
+    m_out.flush();
+  }
+  void data(std::size_t part, std::uint64_t block, const base::Digest& digest,
+            std::span<const std::byte> data) override {
+    m_encoder.data(m_out, part, block, digest, data);
+  }
+  void zero(std::size_t part, std::uint64_t first, std::uint64_t count) override {
+    BlockEncoder::zero(m_out, part, first, count);
+  }
+  model::PointInfo commit(const base::Digest& changes) override {
+    m_out.frame(FrameType::trailer, changes.bytes);
+    m_out.flush();
+    model::PointInfo info;
+    info.number = m_header.number;
+    info.taken_at = m_header.taken_at;
+    info.parts = m_header.parts;
+    return info;
+  }
+  model::ByteCount sent() const override { return m_out.written(); }
+
+ private:
+  FrameWriter m_out;
+  BlockEncoder m_encoder;
+  model::PointHeader m_header;
+};
+
+std::vector<model::Part> disks_of(const model::PointHeader& header) {
+  std::vector<model::Part> disks;
+  for (const model::Part& part : header.parts) {
+    if (!part.is_memory()) disks.push_back(part);
+  }
+  return disks;
+}
+
+}  // namespace
+
+std::unique_ptr<ports::BlockSink> send_one_way(int fd, const model::PointHeader& header) {
+  return std::make_unique<OneWaySink>(fd, header);
+}
+
+model::PointInfo receive_one_way(ports::PointStore& store, int fd) {
+  FrameReader in(fd);
+  in.preamble(StreamKind::one_point);
+  const Frame first = in.require();
+  if (first.type != FrameType::begin)
+    throw base::Error(base::Kind::corrupt, "the stream does not begin with a point's header");
+  const model::PointHeader header = header_from(parse_object(first.text()));
+  if (header.parent.value == 0) store.create(header.shadow, header.vm, disks_of(header));
+  const std::unique_ptr<ports::BlockSink> sink = store.begin(header);
+  BlockDecoder decoder;
+  for (;;) {
+    const Frame frame = in.require();
+    switch (frame.type) {
+      case FrameType::block:
+      case FrameType::zero:
+        decoder.deliver(frame, *sink);
+        break;
+      case FrameType::trailer:
+        return sink->commit(Cursor(frame.payload).digest());
+      default:
+        throw base::Error(base::Kind::corrupt, "a frame came that has no place in the stream of one point");
+    }
+  }
+}
+
+}  // namespace umbra::stream
