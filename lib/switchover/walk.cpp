@@ -102,7 +102,15 @@ Walk open_walk(const Ports& ports, const Request& request, const std::string& ki
   row.plan = to_json(request).dump();
   row.state = "open";
   row.started = ports.clock.now();
-  row.id = ports.journal.open_walk(row);
+  try {
+    row.id = ports.journal.open_walk(row);
+  } catch (const Error&) {
+    // It may be there all the same. None was open before, and the lease is held: any that is open now is this one.
+    for (const ports::Walk& open : ports.journal.open_walks()) {
+      if (open.vm == request.vm) ports.journal.close_walk(open.id, "undone");
+    }
+    throw;
+  }
   return {ports, row, request, {}};
 }
 

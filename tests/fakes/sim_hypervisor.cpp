@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+// Simulated libvirt: each call has its effect whole or throws.
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "fakes/sim_ports.hpp"
+
+namespace umbra::fakes {
+
+using base::Error;
+using base::Kind;
+using model::DomainState;
+
+SimHypervisors::SimHypervisors(SimWorld& world) {
+  for (const auto& [name, host] : world.hosts) m_hosts.emplace(name, SimHypervisor(world, name));
+}
+
+ports::Hypervisor& SimHypervisors::at(const model::HostName& host) {
+  const auto it = m_hosts.find(host);
+  if (it == m_hosts.end()) throw Error(Kind::not_found, "no host is named " + host.get());
+  return it->second;
+}
+
+std::vector<model::HostName> SimHypervisors::names() const {
+  std::vector<model::HostName> names;
+  for (const auto& [name, host] : m_hosts) names.push_back(name);
+  return names;
+}
+
+SimDomain& SimHypervisor::domain(const model::VmName& vm) {
+  const auto it = at().domains.find(vm);
+  if (it == at().domains.end()) throw Error(Kind::not_found, "no domain " + vm.get());
+  return it->second;
+}
+
+model::Domain& SimHypervisor::live(const model::VmName& vm) {
+  SimDomain& found = domain(vm);
+  if (!found.live) throw Error(Kind::refused, vm.get() + " is off");
+  return *found.live;
+}
+
+model::HostFacts SimHypervisor::facts() {
+  return call("facts", [&] { return at().facts; });
+}
+
+std::vector<model::Domain> SimHypervisor::domains() {
+  return call("domains", [&] {
+    std::vector<model::Domain> all;
+    for (const auto& [vm, found] : at().domains) all.push_back(found.live ? *found.live : *found.defined);
+    return all;
+  });
+}
+
+std::optional<model::Domain> SimHypervisor::find(const model::VmName& vm) {
+  return call("find", [&]() -> std::optional<model::Domain> {
+    const auto it = at().domains.find(vm);
+    if (it == at().domains.end()) return std::nullopt;
+    model::Domain found = it->second.live ? *it->second.live : *it->second.defined;
+    for (model::Disk& disk : found.disks) {
+      if (!at().files.contains(disk.path)) continue;
+      disk.chain = SimWorld::chain(at(), disk.path);
+      disk.chain.erase(disk.chain.begin());
+    }
+    return found;
+  });
+}
+
+model::CpuVerdict SimHypervisor::can_run_cpu_of(const model::Domain&) {
+  return call("cpu", [&] { return at().cpu; });
+}
+
+std::optional<model::ByteRate> SimHypervisor::dirty_rate(const model::VmName& vm) {
+  return call("dirty rate", [&]() -> std::optional<model::ByteRate> {
+    live(vm);
+    return model::ByteRate{10e6};
+  });
+}
+
+std::optional<model::GuestActivity> SimHypervisor::guest_activity(const model::VmName&) { return std::nullopt; }
+
+void SimHypervisor::define_shadow(const model::Domain& primary, const ports::ShadowDefinition& definition) {
+  call("define", [&] {
+    if (SimDomain& there = at().domains[primary.name]; there.live) throw Error(Kind::refused, "it is active");
+    model::Domain stand_in = primary;
+    stand_in.state = DomainState::off;
+    stand_in.tag = definition.tag;
+    stand_in.job = false;
+    for (model::Disk& disk : stand_in.disks) disk.path = definition.disk_paths.at(disk.name);
+    for (model::Nic& nic : stand_in.nics) {
+      if (definition.networks.contains(nic.network)) nic.network = definition.networks.at(nic.network);
+    }
+    at().domains[primary.name] = {stand_in, std::nullopt, {}};
+  });
+}
+
+void SimHypervisor::undefine(const model::VmName& vm) {
+  call("undefine", [&] {
+    const auto it = at().domains.find(vm);
+    if (it == at().domains.end()) return;
+    if (it->second.live) SimWorld::violation("undefined while active");
+    at().domains.erase(it);
+  });
+}
+
+void SimHypervisor::set_tag(const model::VmName& vm, const model::RoleTag& tag) {
+  call("set tag", [&] {
+    SimDomain& found = domain(vm);
+    if (found.defined) found.defined->tag = tag;
+    if (found.live) found.live->tag = tag;
+  });
+}
+
+std::vector<model::CheckpointName> SimHypervisor::checkpoints(const model::VmName& vm) {
+  return call("checkpoints", [&] { return domain(vm).checkpoints; });
+}
+
+void SimHypervisor::delete_checkpoint(const model::VmName& vm, const model::CheckpointName& name) {
+  call("delete checkpoint", [&] { std::erase(domain(vm).checkpoints, name); });
+}
+
+std::unique_ptr<ports::BackupJob> SimHypervisor::begin_backup(const model::VmName&, const ports::BackupRequest&) {
+  throw Error(Kind::unsupported, "the simulated hypervisor has no backup jobs; SimWorld::replicate stands for a pass");
+}
+
+bool SimHypervisor::end_stale_backup(const model::VmName&) { return false; }
+
+ports::FreezeResult SimHypervisor::freeze(const model::VmName& vm, const ports::FreezeRequest& request) {
+  return call("freeze", [&] {
+    model::Domain& guest = live(vm);
+    for (const auto& [disk, overlay] : request.overlays) {
+      if (at().files.contains(overlay)) throw Error(Kind::refused, "the overlay exists: " + overlay);
+    }
+    for (model::Disk& disk : guest.disks) {
+      SimFile overlay{disk.size, disk.path, {}, {}};
+      for (const auto& [bitmap, dirty] : at().files.at(disk.path).bitmaps) overlay.bitmaps[bitmap] = {};
+      disk.path = request.overlays.at(disk.name);
+      at().files[disk.path] = overlay;
+    }
+    if (domain(vm).defined) domain(vm).defined->disks = guest.disks;
+    return ports::FreezeResult{base::Instant(m_world.time), guest.agent, 12};
+  });
+}
+
+void SimHypervisor::fold(const model::VmName& vm, const std::map<model::DiskName, std::string>& down_to) {
+  call("fold", [&] {
+    model::Domain& guest = live(vm);
+    for (model::Disk& disk : guest.disks) {
+      const auto base = down_to.find(disk.name);
+      if (base == down_to.end()) continue;
+      const auto files = SimWorld::chain(at(), disk.path);
+      const auto last = std::find(files.begin(), files.end(), base->second);
+      if (last == files.end()) throw Error(Kind::invalid, base->second + " is not in the chain");
+      SimFile& into = at().files.at(base->second);
+      for (auto file = std::make_reverse_iterator(last); file != files.rend(); ++file) {
+        for (const auto& [block, number] : at().files.at(*file).blocks) {
+          into.blocks[block] = number;
+          for (auto& [bitmap, dirty] : into.bitmaps) dirty.insert(block);
+        }
+      }
+      disk.path = base->second;
+    }
+    if (domain(vm).defined) domain(vm).defined->disks = guest.disks;
+  });
+}
+
+namespace {
+
+class SimMove : public ports::Move {
+ public:
+  explicit SimMove(SimWorld& world) : m_world(world) {}
+  ports::MoveProgress progress() override {
+    return m_world.call("move progress", [&] {
+      const SimMigration& move = *m_world.migration;
+      ports::MoveProgress now;
+      now.state = move.state;
+      now.remaining = {static_cast<std::uint64_t>(std::max(0, move.rounds)) << 20};
+      now.dirty_bytes_per_s = 50e6;
+      now.bytes_per_s = 40e6;
+      now.error = move.error;
+      return now;
+    });
+  }
+  void set_downtime_limit(base::Millis limit) override {
+    m_world.call("move limit", [&] { m_world.migration->request.downtime_limit = limit; });
+  }
+  void set_bandwidth(model::ByteRate rate) override {
+    m_world.call("move bandwidth", [&] { m_world.migration->request.bandwidth = rate; });
+  }
+  void abort() override {
+    m_world.call("move abort", [&] { m_world.migration->abort = true; });
+  }
+
+ private:
+  SimWorld& m_world;
+};
+
+}  // namespace
+
+std::unique_ptr<ports::Move> SimHypervisor::begin_move(const model::VmName& vm, const ports::MoveRequest& request) {
+  return call("begin move", [&] {
+    model::Domain& guest = live(vm);
+    const model::HostName to(request.peer_uri.substr(std::string("sim://").size()));
+    SimHost& far = m_world.host(to);
+    SimDomain& there = far.domains[vm];
+    if (there.live) throw Error(Kind::refused, "it is active on the target");
+    for (const auto& [disk, path] : request.target_paths) {
+      if (!far.files.contains(path)) throw Error(Kind::not_found, "the target has no " + path);
+      if (!far.files.at(path).blocks.empty()) SimWorld::violation("the target's top layer is not empty: " + path);
+    }
+    model::Domain incoming = guest;
+    incoming.state = DomainState::paused;
+    incoming.tag = request.tag;
+    for (model::Disk& disk : incoming.disks) disk.path = request.target_paths.at(disk.name);
+    for (model::Nic& nic : incoming.nics) {
+      if (request.networks.contains(nic.network)) nic.network = request.networks.at(nic.network);
+    }
+    there.live = incoming;
+    guest.job = true;
+    m_world.migration = SimMigration{vm, m_name, to, request};
+    return std::make_unique<SimMove>(m_world);
+  });
+}
+
+std::optional<double> SimHypervisor::last_blackout_ms(const model::VmName&) {
+  return call("blackout", [&]() -> std::optional<double> {
+    if (m_world.migration && m_world.migration->to == m_name) return 120;
+    return std::nullopt;
+  });
+}
+
+void SimHypervisor::announce(const model::VmName& vm) {
+  call("announce", [&] { live(vm); });
+}
+
+void SimHypervisor::start(const model::VmName& vm) {
+  call("start", [&] {
+    SimDomain& found = domain(vm);
+    if (found.live || !found.defined) throw Error(Kind::refused, "it can't be started");
+    found.live = found.defined;
+    found.live->state = DomainState::running;
+  });
+}
+
+void SimHypervisor::resume(const model::VmName& vm) {
+  call("resume", [&] { live(vm).state = DomainState::running; });
+}
+
+void SimHypervisor::destroy(const model::VmName& vm) {
+  call("destroy", [&] {
+    if (SimDomain& found = domain(vm); found.live) {
+      found.live.reset();
+      if (!found.defined) at().domains.erase(vm);
+    }
+  });
+}
+
+void SimHypervisor::restore(const model::VmName&, const ports::ResumeRequest&) {
+  throw Error(Kind::unsupported, "the simulated hypervisor keeps no memory files");
+}
+
+}  // namespace umbra::fakes

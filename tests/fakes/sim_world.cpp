@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fakes/sim_world.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <unordered_map>
+
+namespace umbra::fakes {
+
+using model::DomainState;
+using State = ports::MoveProgress::State;
+
+void SimWorld::new_run() {
+  m_dead = false;
+  fault.reset();
+  calls = 0;
+  trace.clear();
+}
+
+void SimWorld::enter(const std::string& name) {
+  if (m_dead) throw SimCrash{};
+  ++calls;
+  trace.push_back(name);
+  time += base::Millis{1};
+  event();
+  leave(Fault::When::before);
+}
+
+void SimWorld::leave(Fault::When when) {
+  check();
+  if (fault && fault->at == calls && fault->when == when) strike();
+}
+
+void SimWorld::strike() {
+  if (fault->kind == Fault::Kind::error) throw base::Error(base::Kind::io, "injected failure of " + trace.back());
+  m_dead = true;
+  throw SimCrash{};
+}
+
+void SimWorld::event() {
+  for (auto& [name, host] : hosts) {
+    for (auto& [vm, domain] : host.domains) {
+      if (domain.live && domain.live->state == DomainState::running) write(vm, host, *domain.live);
+    }
+  }
+  advance_migration();
+  check();
+}
+
+void SimWorld::write(const model::VmName& vm, SimHost& host, model::Domain& domain) {
+  SimGuest& guest = guests[vm];
+  if (guest.idle) return;
+  const std::uint64_t number = ++guest.last;
+  const model::Disk& disk = domain.disks[number % domain.disks.size()];
+  const auto file = host.files.find(disk.path);
+  if (file == host.files.end()) violation(fmt::format("{}'s disk {} is gone", vm.get(), disk.path));
+  const std::uint64_t block = number * 7 % model::blocks_in(disk.size);
+  file->second.blocks[block] = number;
+  for (auto& [bitmap, dirty] : file->second.bitmaps) dirty.insert(block);
+  guest.acknowledged[disk.name][block] = number;
+}
+
+void SimWorld::advance_migration() {
+  if (!migration || migration->state != State::running) return;
+  SimMigration& move = *migration;
+  SimDomain& source = host(move.from).domains.at(move.vm);
+  SimDomain& target = host(move.to).domains[move.vm];
+  if (move.abort) return fail_migration("aborted");
+  if (move.stopped) {
+    if (move.rounds-- > 0) return;
+    return link.fails_late ? fail_migration("the link was cut") : complete_migration();
+  }
+  if (move.request.downtime_limit < link.converges_at) return;
+  if (move.rounds-- > 0) return;
+  if (link.fails_early) return fail_migration("the target said no");
+  move.stopped = true;
+  move.rounds = static_cast<int>(link.stands_for);
+  source.live->state = DomainState::paused;
+  target.live->state = DomainState::paused;
+}
+
+void SimWorld::complete_migration() {
+  SimMigration& move = *migration;
+  SimHost& from = host(move.from);
+  SimHost& to = host(move.to);
+  SimDomain& source = from.domains.at(move.vm);
+  SimDomain& target = to.domains.at(move.vm);
+  for (const model::Disk& disk : source.live->disks) {
+    const SimFile& top = from.files.at(disk.path);
+    for (const auto& [block, number] : top.blocks) to.files.at(move.request.target_paths.at(disk.name)).blocks[block] = number;
+  }
+  target.live->state = DomainState::running;
+  target.defined = target.live;
+  target.defined->state = DomainState::off;
+  source.live.reset();
+  move.state = State::done;
+}
+
+void SimWorld::fail_migration(const std::string& why) {
+  SimDomain& source = host(migration->from).domains.at(migration->vm);
+  source.live->state = DomainState::running;
+  source.live->job = false;
+  SimHost& to = host(migration->to);
+  SimDomain& target = to.domains.at(migration->vm);
+  target.live.reset();
+  if (!target.defined) to.domains.erase(migration->vm);
+  migration->state = State::failed;
+  migration->error = why;
+}
+
+void SimWorld::check() const {
+  for (const auto& [vm, guest] : guests) {
+    const auto where = running_on(vm);
+    if (where.size() > 1) violation(fmt::format("{} runs on {} hosts", vm.get(), where.size()));
+    if (where.empty()) continue;
+    const SimHost& home = hosts.at(where.front());
+    for (const model::Disk& disk : home.domains.at(vm).live->disks) {
+      const auto told = guest.acknowledged.find(disk.name);
+      if (told == guest.acknowledged.end()) continue;
+      for (const auto& [block, number] : told->second) {
+        const std::uint64_t found = read(home, disk.path, block);
+        if (found == number) continue;
+        violation(fmt::format("{} on {}: {} block {} holds {}, {} was acknowledged", vm.get(), where.front().get(),
+                              disk.name.get(), block, found, number));
+      }
+    }
+  }
+}
+
+SimHost& SimWorld::host(const model::HostName& name) {
+  const auto it = hosts.find(name);
+  if (it == hosts.end()) throw base::Error(base::Kind::not_found, "no host named " + name.get());
+  return it->second;
+}
+
+std::uint64_t SimWorld::read(const SimHost& host, const std::string& path, std::uint64_t block) {
+  for (std::string at = path; !at.empty();) {
+    const auto file = host.files.find(at);
+    if (file == host.files.end()) violation(fmt::format("{} of the chain of {} is gone", at, path));
+    if (const auto found = file->second.blocks.find(block); found != file->second.blocks.end()) return found->second;
+    at = file->second.backing;
+  }
+  return 0;
+}
+
+std::vector<std::string> SimWorld::chain(const SimHost& host, const std::string& path) {
+  std::vector<std::string> files;
+  for (std::string at = path; !at.empty(); at = host.files.at(at).backing) {
+    if (!host.files.contains(at)) throw base::Error(base::Kind::not_found, "no file " + at);
+    files.push_back(at);
+  }
+  return files;
+}
+
+bool SimWorld::in_use(const SimHost& host, const std::string& path) {
+  for (const auto& [vm, domain] : host.domains) {
+    if (!domain.live) continue;
+    for (const model::Disk& disk : domain.live->disks) {
+      const auto files = chain(host, disk.path);
+      if (std::find(files.begin(), files.end(), path) != files.end()) return true;
+    }
+  }
+  return false;
+}
+
+std::vector<model::HostName> SimWorld::running_on(const model::VmName& vm) const {
+  std::vector<model::HostName> where;
+  for (const auto& [name, host] : hosts) {
+    const auto domain = host.domains.find(vm);
+    if (domain != host.domains.end() && domain->second.live && domain->second.live->state == DomainState::running) {
+      where.push_back(name);
+    }
+  }
+  return where;
+}
+
+std::vector<std::string> SimWorld::leftovers() const {
+  std::vector<std::string> left;
+  for (const auto& [name, host] : hosts) {
+    std::set<std::string> layers;
+    for (const auto& [id, shadow] : host.shadows) {
+      for (const auto& [number, point] : shadow.points) layers.insert(point.info.layers.begin(), point.info.layers.end());
+    }
+    for (const auto& [path, file] : host.files) {
+      const bool made = path.find(".umbra-") != std::string::npos || path.find("/top-") != std::string::npos;
+      if (made && !layers.contains(path) && !in_use(host, path)) left.push_back(name.get() + ":" + path);
+    }
+  }
+  return left;
+}
+
+base::Digest sim_digest(std::uint64_t number) {
+  static std::unordered_map<std::uint64_t, base::Digest> known;
+  if (number == 0) return {};
+  const auto [it, fresh] = known.try_emplace(number);
+  if (fresh) it->second = base::sha256(sim_block(number));
+  return it->second;
+}
+
+std::vector<std::byte> sim_block(std::uint64_t number) {
+  std::vector<std::byte> bytes(model::block_size);
+  for (std::size_t i = 0; i < 8; ++i) bytes[i] = static_cast<std::byte>(number >> (8 * i));
+  return bytes;
+}
+
+std::string sim_point_path(const model::ShadowId& id, model::PointNumber point, const model::DiskName& disk) {
+  return fmt::format("/images/umbra/{}/point-{:06}/{}.qcow2", id.get(), point.value, disk.get());
+}
+
+}  // namespace umbra::fakes

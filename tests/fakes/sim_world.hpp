@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// A simulated pair of hosts behind the ports: files with backing chains, domains, migrations, points, a journal, a
+// registry, a clock. It outlives any run of Umbra. Every port call is an event: the running guest writes a numbered block,
+// a migration goes on a little, the invariants are checked, and a fault may strike before or after the call's effect.
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "model/domain.hpp"
+#include "model/points.hpp"
+#include "ports/hypervisor.hpp"
+#include "ports/store.hpp"
+
+namespace umbra::fakes {
+
+/// Umbra died here. No base::Error, so that nothing but the harness catches it.
+struct SimCrash {};
+/// An invariant is broken: the walk did harm.
+struct SimViolation {
+  std::string what;
+};
+
+struct Fault {
+  enum class Kind { crash, error };
+  enum class When { before, after };
+  Kind kind = Kind::crash;
+  When when = When::before;
+  std::size_t at = 0;  ///< the port call that it strikes, the first is 1
+};
+
+/// One qcow2 file: block -> the number that the guest wrote there.
+struct SimFile {
+  model::ByteCount size;
+  std::string backing;
+  std::map<std::uint64_t, std::uint64_t> blocks;
+  std::map<std::string, std::set<std::uint64_t>> bitmaps;
+};
+
+struct SimDomain {
+  std::optional<model::Domain> defined;  ///< the persistent definition; its state is off
+  std::optional<model::Domain> live;     ///< where it is active
+  std::vector<model::CheckpointName> checkpoints;
+};
+
+struct SimPoint {
+  model::PointInfo info;
+  model::Manifest manifest;
+};
+
+struct SimShadow {
+  model::VmName vm;
+  std::map<model::PointNumber, SimPoint> points;
+  std::map<std::string, std::map<model::DiskName, std::string>> tops;  ///< purpose -> files
+};
+
+struct SimHost {
+  model::HostFacts facts;
+  model::CpuVerdict cpu;
+  model::ByteCount free{1ull << 40};
+  bool reachable = true;
+  std::map<std::string, SimFile> files;
+  std::map<model::VmName, SimDomain> domains;
+  std::map<model::ShadowId, SimShadow> shadows;
+};
+
+/// A live migration. It goes on whatever becomes of the process that asked for it.
+struct SimMigration {
+  model::VmName vm;
+  model::HostName from;
+  model::HostName to;
+  ports::MoveRequest request;
+  int rounds = 4;            ///< events until the guest stops
+  bool stopped = false;      ///< both sides stand paused
+  bool abort = false;
+  ports::MoveProgress::State state = ports::MoveProgress::State::running;
+  std::string error{};
+};
+
+/// How migrations behave here.
+struct SimLink {
+  bool fails_early = false;             ///< in pre-copy
+  bool fails_late = false;              ///< when the guest stands on both sides
+  unsigned stands_for = 1;              ///< events for which both sides stand paused
+  base::Millis converges_at{0};         ///< only where that much blackout is allowed
+};
+
+/// What the guest was told is on its disks.
+struct SimGuest {
+  bool idle = false;  ///< writes nothing
+  std::uint64_t last = 0;
+  std::map<model::DiskName, std::map<std::uint64_t, std::uint64_t>> acknowledged;
+};
+
+class SimWorld {
+ public:
+  std::map<model::HostName, SimHost> hosts;
+  std::map<model::VmName, SimGuest> guests;
+  std::optional<SimMigration> migration;
+  SimLink link;
+  // What Umbra keeps.
+  std::vector<ports::Walk> walks;
+  std::map<std::int64_t, std::vector<ports::JournalEntry>> entries;
+  std::map<model::Uuid, model::Epoch> epochs;
+  std::map<model::VmName, ports::ShadowRow> registry;
+  std::set<model::VmName> leases;
+  // Time and faults.
+  base::Millis time{1'000'000'000'000};
+  std::optional<Fault> fault;
+  std::size_t calls = 0;
+  std::vector<std::string> trace;  ///< the calls of this run, in order
+
+  /// One port call of a run: an event, then `effect`, with the fault where it is due.
+  template <class Effect>
+  auto call(const std::string& name, Effect effect) {
+    enter(name);
+    if constexpr (std::is_void_v<decltype(effect())>) {
+      effect();
+      leave(Fault::When::after);
+    } else {
+      auto result = effect();
+      leave(Fault::When::after);
+      return result;
+    }
+  }
+  /// A new process: faults are over, what the old one held in memory is gone.
+  void new_run();
+  /// Time goes on: the guest writes, a migration advances.
+  void event();
+  /// Throws SimViolation where two run, or a running guest's disk is not what it was told.
+  void check() const;
+  [[noreturn]] static void violation(const std::string& what) { throw SimViolation{what}; }
+
+  SimHost& host(const model::HostName& name);
+  /// The number that a reader of `path`'s chain finds; 0 where none was written.
+  static std::uint64_t read(const SimHost& host, const std::string& path, std::uint64_t block);
+  static std::vector<std::string> chain(const SimHost& host, const std::string& path);
+  /// Whether an active guest on `host` stands on the file.
+  static bool in_use(const SimHost& host, const std::string& path);
+  std::vector<model::HostName> running_on(const model::VmName& vm) const;
+  /// Files that a walk made and that nothing names any more.
+  std::vector<std::string> leftovers() const;
+
+  // Building a scene.
+  void add_host(const std::string& name);
+  void add_vm(const model::VmName& vm, const model::HostName& host, unsigned disks, std::uint64_t blocks);
+  /// What a pass of replication leaves: a definition, the next point, a checkpoint on the primary.
+  void replicate(const model::VmName& vm, const model::HostName& primary, const model::HostName& to,
+                 const model::ShadowId& id);
+
+ private:
+  void enter(const std::string& name);
+  void leave(Fault::When when);
+  void strike();
+  void write(const model::VmName& vm, SimHost& host, model::Domain& domain);
+  void advance_migration();
+  void complete_migration();
+  void fail_migration(const std::string& why);
+  bool m_dead = false;
+};
+
+/// The digest of a block that holds `number`; all-zero for 0.
+base::Digest sim_digest(std::uint64_t number);
+/// The bytes of such a block: the number in the first eight, then zeroes.
+std::vector<std::byte> sim_block(std::uint64_t number);
+std::string sim_point_path(const model::ShadowId& id, model::PointNumber point, const model::DiskName& disk);
+
+}  // namespace umbra::fakes

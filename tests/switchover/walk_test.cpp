@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <catch2/catch.hpp>
+
+#include "scene.hpp"
+
+using namespace umbra;
+using namespace umbra::switchover;
+using base::Kind;
+
+namespace {
+
+Kind kind_of(const std::function<void()>& act) {
+  try {
+    act();
+  } catch (const base::Error& e) {
+    UNSCOPED_INFO(e.what());
+    return e.kind();
+  }
+  FAIL("nothing was thrown");
+  return Kind::internal;
+}
+
+std::vector<std::string> names(const std::vector<model::Phase>& phases) {
+  std::vector<std::string> all;
+  for (const model::Phase& phase : phases) all.push_back(phase.name);
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("a switchover leaves the guest on the shadow with every write, and the old primary as its shadow") {
+  fakes::SimWorld world = make_world();
+  Run run(world);
+  const model::Outcome outcome = switch_over(run.ports, request_for(alpha, beta));
+
+  CHECK(outcome.result == "switched");
+  CHECK(outcome.host == beta);
+  CHECK(outcome.epoch.value == 1);
+  CHECK(outcome.primary == "hibernated");
+  CHECK(outcome.blackout_ms == 120.0);
+  CHECK(names(outcome.phases) == std::vector<std::string>{"lease", "freeze", "finish", "prepare", "move", "redirect", "retire",
+                                                          "reverse"});
+  CHECK(world.running_on(web1) == std::vector{beta});
+  CHECK(untidy(world) == "");
+  const model::Domain& old = *world.hosts.at(alpha).domains.at(web1).defined;
+  CHECK(old.tag == model::RoleTag{model::Role::hibernated, beta, {1}});
+  CHECK(old.disks.front().path == "/images/web1-vda.qcow2");
+  CHECK(world.hosts.at(beta).domains.at(web1).live->tag == model::RoleTag{model::Role::primary, alpha, {1}});
+  // Both hosts hold the point that they share.
+  const auto& here = world.hosts.at(beta).shadows.at(shadow_id).points;
+  const auto& there = world.hosts.at(alpha).shadows.at(shadow_id).points;
+  CHECK(there.rbegin()->second.info.root == here.rbegin()->second.info.root);
+  CHECK(there.rbegin()->first == here.rbegin()->first);
+  CHECK(world.registry.at(web1).replica->method == "frozen");
+}
+
+TEST_CASE("what the walk writes down comes before what it does") {
+  fakes::SimWorld world = make_world();
+  Run run(world);
+  switch_over(run.ports, request_for(alpha, beta));
+  const auto at = [&](const std::string& call) {
+    const auto it = std::find(world.trace.begin(), world.trace.end(), call);
+    REQUIRE(it != world.trace.end());
+    return it - world.trace.begin();
+  };
+  CHECK(at("lease") < at("journal open"));
+  CHECK(at("journal freeze intent") < at("alpha freeze"));
+  CHECK(at("alpha freeze") < at("journal freeze done"));
+  CHECK(at("journal finish intent") < at("beta commit"));
+  CHECK(at("beta commit") < at("beta raise top"));
+  CHECK(at("journal prepare done") < at("journal move intent"));
+  CHECK(at("journal move intent") < at("alpha begin move"));
+  CHECK(at("journal move done") < at("journal raise epoch"));
+  CHECK(at("journal raise epoch") < at("redirect balancer"));
+  CHECK(at("redirect balancer") < at("redirect routes"));
+  CHECK(at("redirect routes") < at("probe"));
+  CHECK(at("alpha define") < at("alpha adopt"));
+  CHECK(world.trace.back() == "journal close");
+}
+
+TEST_CASE("a guest goes there and back ten times without losing a write") {
+  fakes::SimWorld world = make_world();
+  for (unsigned i = 0; i < 10; ++i) {
+    const bool there = i % 2 == 0;
+    world.new_run();
+    Run run(world);
+    const Request request = there ? request_for(alpha, beta) : request_for(beta, alpha);
+    const model::Outcome outcome = there ? switch_over(run.ports, request) : roll_back(run.ports, request);
+    CHECK(outcome.result == (there ? "switched" : "rolled_back"));
+    CHECK(outcome.epoch.value == i + 1);
+    CHECK(outcome.host == (there ? beta : alpha));
+    REQUIRE(untidy(world) == "");
+    for (int e = 0; e < 3; ++e) world.event();
+  }
+  // Retention holds on both sides, however often the guest comes by.
+  CHECK(world.hosts.at(alpha).shadows.at(shadow_id).points.size() <= 4);
+}
+
+TEST_CASE("a walk back sends what lies above the shared point, and nothing else") {
+  fakes::SimWorld world = make_world();
+  Run run(world);
+  switch_over(run.ports, request_for(alpha, beta));
+  world.new_run();
+  Run again(world);
+  roll_back(again.ports, request_for(beta, alpha));
+  const auto& entries = world.entries.at(2);
+  const auto finish = std::find_if(entries.begin(), entries.end(), [](const ports::JournalEntry& entry) {
+    return entry.step == "finish" && entry.phase == ports::StepPhase::done;
+  });
+  REQUIRE(finish != entries.end());
+  CHECK(model::required<std::string>(Json::parse(finish->data), "method") == "above");
+  CHECK(std::count(world.trace.begin(), world.trace.end(), "redirect routes undo") == 1);
+}
+
+TEST_CASE("a roll-back is refused where there was no switchover") {
+  fakes::SimWorld world = make_world();
+  const std::string before = picture(world);
+  Run run(world);
+  CHECK(kind_of([&] { roll_back(run.ports, request_for(alpha, beta)); }) == Kind::refused);
+  CHECK(picture(world) == before);
+}
+
+TEST_CASE("a roll-back is refused where the reverse shadow is gone") {
+  fakes::SimWorld world = make_world();
+  Run run(world);
+  switch_over(run.ports, request_for(alpha, beta));
+  world.hosts.at(alpha).shadows.clear();
+  CHECK(kind_of([&] { roll_back(run.ports, request_for(beta, alpha)); }) == Kind::refused);
+  CHECK(world.running_on(web1) == std::vector{beta});
+}
+
+TEST_CASE("a failed probe walks back where the policy says so") {
+  fakes::SimWorld world = make_world();
+  Run run(world);
+  run.probe.answer = {false, "connection refused"};
+  const model::Outcome outcome = switch_over(run.ports, request_for(alpha, beta));
+  CHECK(outcome.result == "rolled_back");
+  CHECK(outcome.host == alpha);
+  CHECK(outcome.epoch.value == 2);
+  CHECK(untidy(world) == "");
+}
+
+TEST_CASE("a failed probe is a note where the policy says to stay") {
+  fakes::SimWorld world = make_world();
+  Run run(world);
+  run.probe.answer = {false, "connection refused"};
+  Request request = request_for(alpha, beta);
+  request.policy.roll_back_on_failed_probe = false;
+  const model::Outcome outcome = switch_over(run.ports, request);
+  CHECK(outcome.result == "switched");
+  CHECK(std::any_of(outcome.notes.begin(), outcome.notes.end(),
+                    [](const std::string& note) { return note.find("connection refused") != std::string::npos; }));
+  CHECK(untidy(world) == "");
+}
+
+TEST_CASE("a redirector that fails is a note, and the walk ends") {
+  fakes::SimWorld world = make_world();
+  Run run(world);
+  run.balancer.answer = {false, "no such backend"};
+  const model::Outcome outcome = switch_over(run.ports, request_for(alpha, beta));
+  CHECK(outcome.result == "switched");
+  CHECK(std::any_of(outcome.notes.begin(), outcome.notes.end(),
+                    [](const std::string& note) { return note.find("no such backend") != std::string::npos; }));
+}
+
+TEST_CASE("a migration that fails leaves the guest where it was, and nothing behind") {
+  fakes::SimWorld world = make_world();
+  SECTION("while it copies") { world.link.fails_early = true; }
+  SECTION("while both sides stand paused") {
+    world.link.fails_late = true;
+    world.link.stands_for = 40;
+  }
+  Run run(world);
+  CHECK(kind_of([&] { switch_over(run.ports, request_for(alpha, beta)); }) == Kind::io);
+  CHECK(world.running_on(web1) == std::vector{alpha});
+  CHECK(untidy(world) == "");
+  // The epoch that was proposed is not raised, and never proposed again.
+  CHECK(world.epochs.at(model::Uuid("00000000-0000-4000-8000-000000000001")).value == 0);
+  world.link = {};
+  world.new_run();
+  CHECK(switch_over(run.ports, request_for(alpha, beta)).epoch.value == 2);
+  CHECK(untidy(world) == "");
+}
+
+TEST_CASE("a guest that needs more blackout gets it in steps up to the limit") {
+  fakes::SimWorld world = make_world();
+  world.link.converges_at = base::Millis{300};
+  Run run(world);
+  CHECK(switch_over(run.ports, request_for(alpha, beta)).result == "switched");
+  CHECK(std::count(world.trace.begin(), world.trace.end(), "move limit") >= 2);
+  CHECK(world.migration->request.downtime_limit == base::Millis{300});
+}
+
+TEST_CASE("a guest that does not converge within the limit stays, with what would help") {
+  fakes::SimWorld world = make_world();
+  world.link.converges_at = base::Millis{900};
+  Run run(world);
+  try {
+    switch_over(run.ports, request_for(alpha, beta));
+    FAIL("it converged");
+  } catch (const base::Error& e) {
+    CHECK(e.kind() == Kind::timeout);
+    CHECK(e.hint().find("downtime_limit") != std::string::npos);
+  }
+  CHECK(world.running_on(web1) == std::vector{alpha});
+  CHECK(untidy(world) == "");
+}
+
+TEST_CASE("a stop that is asked for before the move takes everything back") {
+  fakes::SimWorld world = make_world();
+  Run run(world);
+  run.cancel.request(15);
+  CHECK(kind_of([&] { switch_over(run.ports, request_for(alpha, beta)); }) == Kind::cancelled);
+  CHECK(untidy(world) == "");
+}
+
+TEST_CASE("where both hosts stay unclear the answer is a refusal, and the walk stays open") {
+  fakes::SimWorld world = make_world();
+  world.link.stands_for = 100'000;
+  {
+    // Umbra dies while both sides stand paused.
+    world.fault = fakes::Fault{fakes::Fault::Kind::crash, fakes::Fault::When::after, 0};
+    Run run(world);
+    world.fault->at = 100;
+    CHECK_THROWS_AS(switch_over(run.ports, request_for(alpha, beta)), fakes::SimCrash);
+    REQUIRE(world.migration);
+  }
+  world.new_run();
+  Run run(world);
+  CHECK(kind_of([&] { recover(run.ports); }) == Kind::refused);
+  CHECK(world.walks.back().state == "open");
+  // The link heals; the same command goes on.
+  world.migration->rounds = 1;
+  world.event();
+  world.event();
+  CHECK(recover(run.ports).size() == 1);
+  CHECK(world.running_on(web1) == std::vector{beta});
+  CHECK(untidy(world) == "");
+}
+
+TEST_CASE("a plan changes nothing and says what it stands on") {
+  fakes::SimWorld world = make_world();
+  const std::string before = picture(world);
+  Run run(world);
+  Request request = request_for(alpha, beta);
+  const Plan first = plan(run.ports, request);
+  CHECK(first.blackout_ms == 300);
+  CHECK(first.bytes.value >= 1ull << 30);
+  CHECK(picture(world) == before);
+  CHECK(first.as_outcome(alpha).result == "planned");
+  CHECK(first.as_outcome(alpha).phases.size() == 8);
+
+  switch_over(run.ports, request);
+  CHECK(plan(run.ports, request_for(beta, alpha)).blackout_ms == 120);
+}
+
+TEST_CASE("an old primary is decommissioned only after the rollback window, or by force") {
+  fakes::SimWorld world = make_world();
+  Run run(world);
+  switch_over(run.ports, request_for(alpha, beta));
+  DecommissionRequest request{web1, alpha, shadow_id, base::Seconds(3600), false};
+  SECTION("within the window it is refused") {
+    const std::string before = picture(world);
+    CHECK(kind_of([&] { decommission(run.ports, request); }) == Kind::refused);
+    CHECK(picture(world) == before);
+  }
+  SECTION("after it, definition and disks are gone, and again there is nothing to do") {
+    world.time += std::chrono::hours(2);
+    CHECK(decommission(run.ports, request).primary == "decommissioned");
+    CHECK(world.hosts.at(alpha).domains.empty());
+    CHECK(world.hosts.at(alpha).files.empty());
+    CHECK(world.registry.empty());
+    CHECK(world.running_on(web1) == std::vector{beta});
+    CHECK(decommission(run.ports, request).primary == "decommissioned");
+  }
+  SECTION("by force at once") {
+    request.force = true;
+    CHECK(decommission(run.ports, request).primary == "decommissioned");
+    CHECK(world.hosts.at(alpha).files.empty());
+  }
+  SECTION("never the host where it runs") {
+    request.host = beta;
+    request.force = true;
+    CHECK(kind_of([&] { decommission(run.ports, request); }) == Kind::refused);
+  }
+  SECTION("never while it runs nowhere") {
+    request.force = true;
+    world.hosts.at(beta).domains.at(web1).live.reset();
+    CHECK(kind_of([&] { decommission(run.ports, request); }) == Kind::refused);
+  }
+}
