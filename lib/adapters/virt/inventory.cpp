@@ -8,6 +8,7 @@
 
 #include "adapters/virt/domain_xml.hpp"
 #include "adapters/virt/errors.hpp"
+#include "adapters/virt/jobs.hpp"
 #include "adapters/virt/libvirt_hypervisor.hpp"
 #include "base/clock.hpp"
 
@@ -30,12 +31,6 @@ model::DomainState state_of(_virDomain* domain) {
     case VIR_DOMAIN_CRASHED: return model::DomainState::off;
     default: return model::DomainState::other;
   }
-}
-
-bool has_job(_virDomain* domain) {
-  virDomainJobInfo info{};
-  if (virDomainGetJobInfo(domain, &info) < 0) return false;  // an off domain has none
-  return info.type == VIR_DOMAIN_JOB_BOUNDED || info.type == VIR_DOMAIN_JOB_UNBOUNDED;
 }
 
 /// Sizes stay 0 where the file is not there (yet) or is not readable to libvirt.

@@ -59,21 +59,20 @@ std::string backup_xml(const BackupXml& backup) {
   if (backup.since) add_text(root, "incremental", backup.since->get());
   pugi::xml_node server = root.append_child("server");
   server.append_attribute("transport").set_value(backup.listen.empty() ? "unix" : "tcp");
-  if (!backup.listen.empty()) {
+  if (backup.listen.empty()) {
+    server.append_attribute("socket").set_value(backup.socket.c_str());
+  } else {
     server.append_attribute("name").set_value(backup.listen.c_str());
     server.append_attribute("port").set_value(static_cast<unsigned>(backup.port));
   }
   pugi::xml_node disks = root.append_child("disks");
-  for (const model::DiskName& name : backup.disks) {
+  for (const auto& [name, scratch] : backup.scratch) {
     add_disk(disks, name.get(), "backup", "yes");
     pugi::xml_node disk = disks.last_child();
-    disk.append_attribute("type").set_value("file");
     disk.append_attribute("exportname").set_value(export_name(name).c_str());
     if (backup.since) disk.append_attribute("exportbitmap").set_value(export_name(name).c_str());
-    if (!backup.scratch_prefix.empty()) {
-      const std::string file = fmt::format("{}{}.umbra-scratch", backup.scratch_prefix, name.get());
-      disk.append_child("scratch").append_attribute("file").set_value(file.c_str());
-    }
+    disk.append_attribute("type").set_value("file");
+    disk.append_child("scratch").append_attribute("file").set_value(scratch.c_str());
   }
   for (const std::string& name : backup.other_disks) add_disk(disks, name, "backup", "no");
   return to_text(root);

@@ -10,6 +10,7 @@
 #include "adapters/virt/agent.hpp"
 #include "adapters/virt/domain_xml.hpp"
 #include "adapters/virt/errors.hpp"
+#include "adapters/virt/jobs.hpp"
 #include "adapters/virt/libvirt_hypervisor.hpp"
 #include "adapters/virt/pause_watch.hpp"
 #include "adapters/virt/xml_edit.hpp"
@@ -35,13 +36,21 @@ bool try_snapshot(_virDomain* domain, const std::string& xml, unsigned flags) {
   return snapshot != nullptr;
 }
 
+/// Failures that an agent can cause: a file system that can't be frozen, no answer in time.
+bool may_be_the_agents(const Failure& failure) {
+  return failure.code == VIR_ERR_AGENT_UNRESPONSIVE || failure.code == VIR_ERR_AGENT_UNSYNCED ||
+         failure.code == VIR_ERR_INTERNAL_ERROR;
+}
+
 /// The disks alone. Quiesced where an agent can; an agent that fails in it costs the quiescence, not the freeze.
 bool freeze_disks(_virDomain* domain, const std::string& xml, bool agent, const std::string& what) {
   const unsigned flags = VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC |
                          VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA;
   if (agent && agent_offers(domain, {"guest-fsfreeze-freeze", "guest-fsfreeze-thaw"})) {
     if (try_snapshot(domain, xml, flags | VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE)) return true;
-    base::log(base::Level::warning, what + " with its file systems frozen: " + last_failure().message);
+    const Failure failure = last_failure();
+    if (!may_be_the_agents(failure)) throw to_error(failure, what);
+    base::log(base::Level::warning, what + " with its file systems frozen: " + failure.message);
   }
   if (!try_snapshot(domain, xml, flags)) throw to_error(last_failure(), what);
   return false;
@@ -126,20 +135,21 @@ ports::FreezeResult LibvirtHypervisor::freeze(const model::VmName& vm, const por
   if (!is_active(domain.get())) {
     throw base::Error(base::Kind::refused, what + ": it is off", "start it first: virsh start " + vm.get());
   }
+  refuse_while_busy(domain.get(), what);
   const std::string xml = snapshot_xml(request, disks_but(live_xml, disks_of(request)));
 
   const PauseWatch watch(m_connection->get(), domain.get());
   ports::FreezeResult result;
+  result.taken_at = base::system_clock().now();  // not later than the instant
   if (request.memory_file) {
     freeze_with_memory(domain.get(), xml, what);
   } else {
-    result.taken_at = base::system_clock().now();
     result.quiesced = freeze_disks(domain.get(), xml, parse_domain(live_xml).domain.agent, what);
   }
   const base::Seconds paused = watch.paused(request.memory_file.has_value(), event_deadline);
   result.paused_ms = std::chrono::duration<double, std::milli>(paused).count();
-  // The guest stands still for the instant at the very end of a memory snapshot.
-  if (request.memory_file) result.taken_at = base::system_clock().now() - std::chrono::duration_cast<base::Millis>(paused);
+  // Memory is saved while the guest runs on; the instant is the stop at the end.
+  if (request.memory_file) result.taken_at = watch.last_pause().value_or(result.taken_at);
   return result;
 }
 

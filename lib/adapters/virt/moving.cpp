@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "adapters/virt/errors.hpp"
+#include "adapters/virt/jobs.hpp"
 #include "adapters/virt/libvirt_hypervisor.hpp"
 #include "adapters/virt/params.hpp"
 #include "adapters/virt/xml_edit.hpp"
@@ -129,7 +130,9 @@ class LibvirtMove final : public ports::Move {
 
 std::unique_ptr<ports::Move> LibvirtHypervisor::begin_move(const model::VmName& vm, const ports::MoveRequest& request) {
   DomainHandle domain = m_connection->domain(vm);
-  if (!is_active(domain.get())) throw base::Error(base::Kind::refused, m_connection->act("move", vm) + ": it is off");
+  const std::string what = m_connection->act("move", vm);
+  if (!is_active(domain.get())) throw base::Error(base::Kind::refused, what + ": it is off");
+  refuse_while_busy(domain.get(), what);
   const std::string live_xml = domain_xml_of(domain.get(), false, VIR_DOMAIN_XML_MIGRATABLE | VIR_DOMAIN_XML_SECURE);
   const std::string defined_xml = domain_xml_of(domain.get(), true, VIR_DOMAIN_XML_MIGRATABLE | VIR_DOMAIN_XML_SECURE);
   TypedParams params = migration_params(request, live_xml, defined_xml);

@@ -3,7 +3,6 @@
 
 #include <libvirt/libvirt.h>
 #include <mutex>
-#include <optional>
 
 #include "adapters/virt/connection.hpp"
 #include "adapters/virt/errors.hpp"
@@ -14,6 +13,7 @@ namespace umbra::virt {
 struct PauseWatch::Seen {
   std::mutex mutex;
   std::optional<base::Millis> since;  ///< of the pause that has not ended
+  std::optional<base::Instant> last_pause;
   base::Millis total{0};
   unsigned pauses = 0;
 };
@@ -26,7 +26,10 @@ int on_lifecycle(virConnectPtr, virDomainPtr, int event, int, void* opaque) noex
   PauseWatch::Seen& seen = **static_cast<Shared*>(opaque);
   const base::Millis now = base::system_clock().steady();
   const std::lock_guard lock(seen.mutex);
-  if (event == VIR_DOMAIN_EVENT_SUSPENDED && !seen.since) seen.since = now;
+  if (event == VIR_DOMAIN_EVENT_SUSPENDED && !seen.since) {
+    seen.since = now;
+    seen.last_pause = base::system_clock().now();
+  }
   if (event == VIR_DOMAIN_EVENT_RESUMED && seen.since) {
     seen.total += now - *seen.since;
     seen.since.reset();
@@ -58,6 +61,11 @@ base::Seconds PauseWatch::paused(bool expected, base::Millis deadline) const {
   });
   const std::lock_guard lock(m_seen->mutex);
   return m_seen->total;
+}
+
+std::optional<base::Instant> PauseWatch::last_pause() const {
+  const std::lock_guard lock(m_seen->mutex);
+  return m_seen->last_pause;
 }
 
 }  // namespace umbra::virt

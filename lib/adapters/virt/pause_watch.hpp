@@ -3,6 +3,7 @@
 // Measures how long a guest's CPUs stand still, by libvirt's lifecycle events.
 
 #include <memory>
+#include <optional>
 
 #include "adapters/virt/handles.hpp"
 #include "base/clock.hpp"
@@ -20,6 +21,9 @@ class PauseWatch {
   /// The pauses seen so far in all, once the last has ended and, with `expected`, at least one was seen; waits for that
   /// no longer than `deadline`, since events come on their own time.
   base::Seconds paused(bool expected, base::Millis deadline) const;
+
+  /// When the last pause began, by this machine's clock.
+  std::optional<base::Instant> last_pause() const;
 
   struct Seen;
 

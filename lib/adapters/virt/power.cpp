@@ -31,6 +31,19 @@ void refuse_to_replace(const Connection& connection, const model::Domain& primar
   }
 }
 
+/// Lets a guest go on that was resumed paused, once its cables are out. It does not stay where they can't be pulled.
+void resume_unplugged(_virDomain* domain, const std::string& what) {
+  try {
+    for (const std::string& nic : unplugged_nics(domain_xml_of(domain, false))) {
+      check(virDomainUpdateDeviceFlags(domain, nic.c_str(), VIR_DOMAIN_AFFECT_LIVE), what);
+    }
+    check(virDomainResume(domain), what);
+  } catch (const base::Error&) {
+    virDomainDestroy(domain);
+    throw;
+  }
+}
+
 }  // namespace
 
 void LibvirtHypervisor::define_shadow(const model::Domain& primary, const ports::ShadowDefinition& definition) {
@@ -106,7 +119,9 @@ void LibvirtHypervisor::restore(const model::VmName& vm, const ports::ResumeRequ
     defined_here = domain_xml_of(present.get(), true);
   }
   const std::string xml = base::with_context(what, [&] { return resume_xml(image_xml, request, defined_here); });
-  check(virDomainRestoreFlags(m_connection->get(), file, xml.c_str(), VIR_DOMAIN_SAVE_RUNNING), what);
+  const unsigned flags = request.links_down ? VIR_DOMAIN_SAVE_PAUSED : VIR_DOMAIN_SAVE_RUNNING;
+  check(virDomainRestoreFlags(m_connection->get(), file, xml.c_str(), flags), what);
+  if (request.links_down) resume_unplugged(m_connection->domain(vm).get(), what);
 }
 
 }  // namespace umbra::virt

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which blocks of a running guest change: checkpoints, and the pull-mode backup jobs that read them.
+#include <algorithm>
+#include <filesystem>
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 #include <random>
@@ -9,6 +11,7 @@
 #include "adapters/virt/agent.hpp"
 #include "adapters/virt/domain_xml.hpp"
 #include "adapters/virt/errors.hpp"
+#include "adapters/virt/jobs.hpp"
 #include "adapters/virt/libvirt_hypervisor.hpp"
 #include "adapters/virt/xml_edit.hpp"
 #include "base/clock.hpp"
@@ -92,6 +95,22 @@ class LibvirtBackup final : public ports::BackupJob {
   std::vector<ports::NbdExport> m_exports;
 };
 
+/// Where the job keeps what the guest overwrites meanwhile: in the folder asked for, else beside each disk.
+std::map<model::DiskName, std::string> scratch_files(const model::Domain& domain, const ports::BackupRequest& request,
+                                                     const std::string& unique) {
+  std::map<model::DiskName, std::string> files;
+  for (const model::DiskName& name : request.disks) {
+    const auto disk = std::find_if(domain.disks.begin(), domain.disks.end(), [&](const auto& d) { return d.name == name; });
+    if (disk == domain.disks.end()) {
+      throw base::Error(base::Kind::not_found, fmt::format("{} has no writable disk {}", domain.name.get(), name.get()));
+    }
+    std::filesystem::path folder(request.scratch_dir);
+    if (folder.empty()) folder = std::filesystem::path(disk->path).parent_path();
+    files[name] = folder / fmt::format("{}-{}.umbra-scratch", unique, name.get());
+  }
+  return files;
+}
+
 /// The failure of one attempt; nothing where the job began.
 std::optional<Failure> try_backup(_virDomain* domain, const BackupXml& backup, const std::string& checkpoint) {
   const std::string xml = backup_xml(backup);
@@ -110,8 +129,7 @@ void begin_with_free_port(_virDomain* domain, BackupXml& backup, const std::stri
   const bool bitmap_lost = backup.since && (failure->code == VIR_ERR_NO_DOMAIN_CHECKPOINT ||
                                             failure->code == VIR_ERR_CHECKPOINT_INCONSISTENT);
   if (!bitmap_lost) throw to_error(*failure, what);
-  throw base::Error(base::Kind::corrupt, fmt::format("{}: {}", what, failure->message),
-                    fmt::format("delete the checkpoint: virsh checkpoint-delete {} {}", name_of(domain), backup.since->get()));
+  throw base::Error(base::Kind::corrupt, fmt::format("{}: {}", what, failure->message));
 }
 
 }  // namespace
@@ -140,23 +158,31 @@ std::unique_ptr<ports::BackupJob> LibvirtHypervisor::begin_backup(const model::V
                                                                   const ports::BackupRequest& request) {
   const std::string what = m_connection->act("begin a backup of", vm);
   DomainHandle domain = m_connection->domain(vm);
+  refuse_while_busy(domain.get(), what);
   const std::string xml = domain_xml_of(domain.get(), false);
+  const model::Domain seen = parse_domain(xml).domain;
   const std::vector<std::string> others = disks_but(xml, request.disks);
 
-  BackupXml backup{request.disks, others, request.since, request.listen, 0, {}};
-  if (!request.scratch_dir.empty()) {
-    // Unlike any that a crashed host may have left: libvirt refuses one that exists.
-    backup.scratch_prefix = fmt::format("{}/{}-{:08x}-", request.scratch_dir, vm.get(), random_number(0, ~0u));
-  }
+  // Files unlike any that a crashed host may have left: libvirt refuses those that exist. QEMU itself makes the socket,
+  // as whatever user it runs as, and nobody else may connect to it but root.
+  const std::string unique = fmt::format("{}-{:08x}", vm.get(), random_number(0, ~0u));
+  BackupXml backup{scratch_files(seen, request, unique), others, request.since, request.listen, 0, {}};
+  if (request.listen.empty()) backup.socket = fmt::format("/var/tmp/umbra-{}.nbd", unique);
   const std::string checkpoint = request.fresh ? checkpoint_xml(*request.fresh, request.disks, others) : std::string();
 
-  FrozenFileSystems frozen(domain.get(), parse_domain(xml).domain.agent);
+  FrozenFileSystems frozen(domain.get(), seen.agent);
   const base::Instant taken_at = base::system_clock().now();  // not later than the job's own instant
   begin_with_free_port(domain.get(), backup, checkpoint, what);
   frozen.thaw();
 
   auto job = std::make_unique<LibvirtBackup>(m_connection, std::move(domain), taken_at, frozen.worked());
-  job->read_exports(request);
+  try {
+    job->read_exports(request);
+  } catch (const base::Error&) {
+    job->end();
+    if (request.fresh) delete_checkpoint(vm, *request.fresh);
+    throw;
+  }
   return job;
 }
 

@@ -110,11 +110,13 @@ void take_networks(pugi::xml_node domain, const pugi::xml_node& from) {
   }
 }
 
-void unplug_cables(pugi::xml_node domain) {
+/// A tap device of the guest's own, in no bridge.
+void join_to_nothing(pugi::xml_node domain) {
   for (pugi::xml_node interface : domain.child("devices").children("interface")) {
-    pugi::xml_node link = interface.child("link");
-    if (!link) link = interface.append_child("link");
-    ensure_attribute(link, "state").set_value("down");
+    interface.attribute("type").set_value("ethernet");
+    for (const char* part : {"source", "target", "virtualport", "filterref", "vlan", "port", "bandwidth"}) {
+      interface.remove_child(part);
+    }
   }
 }
 
@@ -152,8 +154,20 @@ std::string resume_xml(const std::string& image_xml, const ports::ResumeRequest&
     take_networks(domain, here.document_element());
     put_tag(domain, parse_domain(*defined_here).domain.tag);
   }
-  if (request.links_down) unplug_cables(domain);
+  if (request.links_down) join_to_nothing(domain);
   return to_text(domain);
+}
+
+std::vector<std::string> unplugged_nics(const std::string& live_xml) {
+  pugi::xml_document document = load_xml(live_xml, "domain");
+  std::vector<std::string> nics;
+  for (pugi::xml_node interface : document.document_element().child("devices").children("interface")) {
+    pugi::xml_node link = interface.child("link");
+    if (!link) link = interface.append_child("link");
+    ensure_attribute(link, "state").set_value("down");
+    nics.push_back(to_text(interface));
+  }
+  return nics;
 }
 
 std::string tag_xml(const model::RoleTag& tag) {

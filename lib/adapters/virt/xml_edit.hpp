@@ -2,6 +2,7 @@
 #pragma once
 // Writes the XML that this folder hands to libvirt: a domain as it is to be elsewhere, and the documents of jobs. Pure.
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,9 +19,13 @@ std::string shadow_xml(const std::string& primary_xml, const ports::ShadowDefini
 std::string move_xml(const std::string& domain_xml, const ports::MoveRequest& request);
 
 /// A save image's domain as it is to go on here. `defined_here`, where there is one, is this host's definition of the
-/// same VM: its networks (by MAC address) and its tag hold.
+/// same VM: its networks (by MAC address) and its tag hold. With links_down its NICs are joined to nothing at all: a
+/// link state alone does not do, since QEMU takes the link's state from the image, up, and announces the guest at once.
 std::string resume_xml(const std::string& image_xml, const ports::ResumeRequest& request,
                        const std::optional<std::string>& defined_here);
+
+/// The NICs of a running domain with their links down, one document each, as virDomainUpdateDeviceFlags takes them.
+std::vector<std::string> unplugged_nics(const std::string& live_xml);
 
 /// Umbra's element as virDomainSetMetadata takes it: without prefix and namespace.
 std::string tag_xml(const model::RoleTag& tag);
@@ -29,12 +34,12 @@ std::string tag_xml(const model::RoleTag& tag);
 std::string snapshot_xml(const ports::FreezeRequest& request, const std::vector<std::string>& other_disks);
 
 struct BackupXml {
-  std::vector<model::DiskName> disks;
+  std::map<model::DiskName, std::string> scratch;  ///< per disk of the backup, a file that does not exist yet
   std::vector<std::string> other_disks;
   std::optional<model::CheckpointName> since;
-  std::string listen;          ///< empty: a socket that libvirt chooses
+  std::string listen;          ///< TCP address; empty: by `socket`
   unsigned short port = 0;     ///< with `listen`
-  std::string scratch_prefix;  ///< a path; "vda.umbra-scratch" is appended. Empty: beside the disks
+  std::string socket;          ///< path of a local socket
 };
 std::string backup_xml(const BackupXml& backup);
 std::string checkpoint_xml(const model::CheckpointName& name, const std::vector<model::DiskName>& disks,

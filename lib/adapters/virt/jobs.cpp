@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "adapters/virt/jobs.hpp"
+
+#include <libvirt/libvirt.h>
+
+#include "adapters/virt/connection.hpp"
+#include "base/error.hpp"
+
+namespace umbra::virt {
+
+bool has_job(_virDomain* domain) {
+  virDomainJobInfo info{};
+  if (virDomainGetJobInfo(domain, &info) < 0) return false;  // an off domain has none
+  return info.type == VIR_DOMAIN_JOB_BOUNDED || info.type == VIR_DOMAIN_JOB_UNBOUNDED;
+}
+
+void refuse_while_busy(_virDomain* domain, const std::string& what) {
+  if (!has_job(domain)) return;
+  throw base::Error(base::Kind::busy, what + ": another job is under way",
+                    "wait for its end, or see what it is: virsh domjobinfo " + name_of(domain));
+}
+
+}  // namespace umbra::virt
