@@ -34,6 +34,12 @@ ports::FrozenPoint frozen_point(const Context& context, const FinishRequest& req
   return frozen;
 }
 
+/// Whether an earlier call for the same freeze committed its point.
+bool is_there(const FinishRequest& request, const std::vector<model::PointInfo>& points) {
+  return request.parent && !points.empty() && points.back().number == request.parent->next() &&
+         points.back().taken_at == request.taken_at;
+}
+
 /// The far end reads back what it wrote.
 void verify(ports::PointStore& far, const FinishRequest& request, model::PointNumber point) {
   const model::VerifyReport report = far.verify(request.shadow, point, !request.whole);
@@ -58,8 +64,7 @@ PassResult finish(const Context& context, const FinishRequest& request) {
                   request.shadow_host.get(), ports::what_is_safe(points)),
       [&] {
         ports::SentPoint sent;
-        if (!points.empty() && points.back().taken_at == request.taken_at) {
-          // An earlier call for the same freeze committed it.
+        if (is_there(request, points)) {
           sent.info = points.back();
           sent.choice = {ports::Method::above, std::nullopt, "the point of this freeze is there already"};
         } else {

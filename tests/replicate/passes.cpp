@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <catch2/catch.hpp>
+#include <rapidcheck.h>
+
+#include <algorithm>
+
+#include "replicate/scene.hpp"
+
+namespace umbra::replicate {
+
+using base::Kind;
+
+TEST_CASE("passes: full, then what the bitmap tells, and one checkpoint stays") {
+  Scene scene;
+  scene.write(3, 4, 7);
+  const PassResult first = scene.pass();
+  CHECK(first.replica.method == "full");
+  CHECK(first.replica.point == model::PointNumber{1});
+  CHECK(first.replica.sent.value == 4 * block);
+  CHECK(first.replica.verified);
+  CHECK(first.replica.next_due);
+  CHECK(scene.newest_is_disk());
+
+  scene.write(5, 1, 8);
+  scene.write(20, 2, 9);
+  scene.write(3, 1, 0);  // zeroes
+  const PassResult second = scene.pass();
+  CHECK(second.replica.method == "bitmap");
+  CHECK(second.replica.why.empty());
+  CHECK(second.replica.dirty.value == 4 * block);
+  CHECK(second.replica.sent.value == 3 * block);
+  CHECK(second.replica.zero.value == block);
+  CHECK(second.notes.empty());
+  CHECK(scene.newest_is_disk());
+  CHECK(scene.newest().info.root == second.replica.root);
+  CHECK(scene.checkpoints() == std::vector{model::CheckpointName("umbra-2")});
+  CHECK(scene.lab.open_jobs == 0);
+}
+
+TEST_CASE("what the guest writes during a pass is of the next point") {
+  Scene scene;
+  scene.write(0, 4, 1);
+  const auto at_start = scene.lab.disk("alpha", "web1", "vda");
+  scene.lab.on_open = [&] { scene.write(2, 1, 9); };
+  scene.pass();
+  CHECK(scene.newest().parts.at(model::DiskName("vda")) == at_start);
+  scene.lab.on_open = {};
+  CHECK(scene.pass().replica.dirty.value == block);
+  CHECK(scene.newest_is_disk());
+}
+
+TEST_CASE("without a usable checkpoint only blocks that differ are sent") {
+  Scene scene;
+  scene.write(0, 32, 1);
+  scene.pass();
+  scene.write(4, 1, 2);
+  SECTION("the checkpoint is gone") { scene.checkpoints().clear(); }
+  SECTION("its bitmap is inconsistent") { scene.lab.host("alpha").bitmaps.clear(); }
+  const PassResult second = scene.pass();
+  CHECK(second.replica.method == "digest");
+  CHECK_FALSE(second.replica.why.empty());
+  CHECK(second.replica.dirty.value == 32 * block);
+  CHECK(second.replica.sent.value == block);
+  CHECK(scene.newest_is_disk());
+  CHECK(scene.checkpoints() == std::vector{model::CheckpointName("umbra-2")});
+  CHECK(scene.pass().replica.method == "bitmap");
+}
+
+TEST_CASE("a checkpoint that a failed pass left behind is deleted, and not used") {
+  Scene scene;
+  scene.pass();
+  scene.checkpoints().emplace_back("umbra-2");
+  scene.checkpoints().emplace_back("nightly");
+  CHECK(scene.pass().replica.method == "bitmap");
+  CHECK(scene.checkpoints() == std::vector{model::CheckpointName("nightly"), model::CheckpointName("umbra-2")});
+}
+
+TEST_CASE("a point that another sender made is covered by an older checkpoint") {
+  Scene scene;
+  scene.write(0, 8, 1);
+  scene.pass();
+  scene.write(2, 1, 2);
+  fakes::MemoryPoint other = scene.newest();  // as a sync makes it: no checkpoint of its own
+  other.info.number = {2};
+  other.parts[model::DiskName("vda")] = scene.lab.disk("alpha", "web1", "vda");
+  other.manifest.parts = {scene.lab.disk("alpha", "web1", "vda").manifest(model::DiskName("vda"))};
+  other.info.root = model::root_of(other.manifest);
+  scene.points()[2] = other;
+  scene.write(5, 1, 3);
+  const PassResult third = scene.pass();
+  CHECK(third.replica.method == "bitmap");
+  CHECK(third.replica.point == model::PointNumber{3});
+  CHECK(scene.newest_is_disk());
+}
+
+TEST_CASE("disks that were resized or added are compared and sent whole") {
+  Scene scene({8 * block});
+  scene.write(0, 8, 1);
+  scene.pass();
+  auto& host = scene.lab.host("alpha");
+  SECTION("resized") {
+    scene.domain().disks[0].size = {12 * block};
+    host.storage.files.at(scene.domain().disks[0].path).resize({12 * block});
+    scene.write(10, 1, 2);
+  }
+  SECTION("resized, and the definition does not tell") {
+    scene.domain().disks[0].size = {0};
+    host.storage.files.at(scene.domain().disks[0].path).resize({12 * block});
+    scene.write(10, 1, 2);
+  }
+  SECTION("added") {
+    model::Disk disk = scene.domain().disks[0];
+    disk.name = model::DiskName("vdb");
+    disk.path = "/images/web1-vdb.qcow2";
+    host.storage.files[disk.path] = fakes::MemoryImage({8 * block});
+    host.storage.files[disk.path].fill(block, block, 2);
+    scene.domain().disks.push_back(disk);
+  }
+  const PassResult second = scene.pass();
+  CHECK(second.replica.sent.value == block);
+  CHECK(scene.newest_is_disk());
+}
+
+TEST_CASE("a VM that is off is read from its files, raw ones too, without a checkpoint") {
+  Scene scene;
+  scene.write(1, 3, 4);
+  scene.domain().state = model::DomainState::off;
+  scene.domain().disks[0].format = "raw";
+  CHECK(scene.pass().replica.method == "full");
+  scene.write(2, 1, 5);
+  const PassResult second = scene.pass();
+  CHECK(second.replica.method == "digest");
+  CHECK(second.replica.sent.value == block);
+  CHECK(scene.newest_is_disk());
+  CHECK(scene.checkpoints().empty());
+}
+
+TEST_CASE("a VM that is started while its files are read gets no point") {
+  Scene scene;
+  scene.domain().state = model::DomainState::off;
+  scene.lab.on_open = [&] { scene.domain().state = model::DomainState::running; };
+  CHECK(kind_of([&] { scene.pass(); }) == Kind::busy);
+  CHECK(scene.points().empty());
+}
+
+TEST_CASE("what can't be replicated is refused before anything is changed") {
+  Scene scene;
+  const auto refusal = [&] {
+    const Kind kind = kind_of([&] { scene.pass(); });
+    CHECK(scene.points().empty());
+    CHECK(scene.checkpoints().empty());
+    CHECK(scene.lab.count_of("hv.begin_backup") == 0);
+    return kind;
+  };
+  SECTION("a running VM on a raw disk") {
+    scene.domain().disks[0].format = "raw";
+    CHECK(refusal() == Kind::unsupported);
+    try {
+      scene.pass();
+    } catch (const base::Error& e) {
+      CHECK(e.hint().find("qemu-img convert") != std::string::npos);
+    }
+  }
+  SECTION("a shadow") {
+    scene.domain().tag.role = model::Role::shadow;
+    CHECK(refusal() == Kind::refused);
+  }
+  SECTION("a hibernated primary") {
+    scene.domain().tag.role = model::Role::hibernated;
+    CHECK(refusal() == Kind::refused);
+  }
+  SECTION("no such VM") {
+    scene.request.vm = model::VmName("web2");
+    CHECK(refusal() == Kind::not_found);
+  }
+  SECTION("no such host") {
+    scene.request.primary = model::HostName("omega");
+    CHECK(refusal() == Kind::not_found);
+  }
+  SECTION("no shadow there") {
+    scene.request.shadow = model::ShadowId("other");
+    CHECK(refusal() == Kind::not_found);
+  }
+  SECTION("no disk") {
+    scene.domain().disks.clear();
+    CHECK(refusal() == Kind::unsupported);
+  }
+  SECTION("another's job") {
+    scene.domain().job = true;
+    CHECK(refusal() == Kind::busy);
+  }
+}
+
+TEST_CASE("a backup job that an earlier run left is ended") {
+  Scene scene;
+  scene.domain().job = true;
+  scene.lab.host("alpha").stale_job = true;
+  CHECK(scene.pass().replica.point == model::PointNumber{1});
+}
+
+TEST_CASE("old points are merged; that this fails is a note and no failure") {
+  Scene scene;
+  for (unsigned char i = 0; i < 5; ++i) {
+    scene.write(i, 1, i);
+    scene.pass();
+  }
+  CHECK(scene.points().size() == 3);
+  scene.lab.fail_named("points.retain");
+  const PassResult sixth = scene.pass();
+  CHECK(sixth.replica.point == model::PointNumber{6});
+  CHECK(sixth.notes.size() == 1);
+}
+
+TEST_CASE("a plan changes nothing and tells what the pass then does") {
+  Scene scene;
+  scene.write(0, 4, 1);
+  PassPlan plan = plan_pass(scene.lab.context(), scene.request);
+  CHECK(plan.method == ports::Method::full);
+  CHECK(plan.bytes == model::ByteCount{32 * block});
+  CHECK(scene.points().empty());
+  CHECK(scene.checkpoints().empty());
+  scene.request.last = scene.pass().replica;
+  scene.request.last->duration_s = 2;
+  plan = plan_pass(scene.lab.context(), scene.request);
+  CHECK(plan.method == ports::Method::bitmap);
+  CHECK(plan.point == model::PointNumber{2});
+  CHECK(plan.duration->count() == Approx(2));
+}
+
+TEST_CASE("incremental passes give the same as full ones, whatever was written and whatever failed in between") {
+  CHECK(rc::check([] {
+    Scene scene({20 * block + 512, 3 * block});
+    const int passes = *rc::gen::inRange(2, 6);
+    for (int i = 0; i < passes; ++i) {
+      const auto writes = *rc::gen::container<std::vector<std::tuple<bool, std::uint64_t, unsigned char>>>(
+          rc::gen::tuple(rc::gen::arbitrary<bool>(), rc::gen::inRange<std::uint64_t>(0, 20 * block),
+                         rc::gen::inRange<unsigned char>(0, 4)));
+      for (const auto& [second, at, value] : writes)
+        scene.lab.write("alpha", "web1", second ? "vdb" : "vda", second ? at % (2 * block) : at, 512, value);
+      if (*rc::gen::weightedElement<bool>({{1, true}, {3, false}})) {
+        scene.lab.fail_call(*rc::gen::inRange(0u, 40u));
+        try {
+          scene.pass();
+        } catch (const base::Error&) {
+        }
+        scene.lab.forget_failures();
+      }
+      scene.pass();
+      RC_ASSERT(scene.newest_is_disk());
+      RC_ASSERT(scene.checkpoints().size() == 1u);
+    }
+  }));
+}
+
+}  // namespace umbra::replicate
