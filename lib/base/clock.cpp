@@ -156,7 +156,8 @@ std::string to_human(Seconds duration) {
   const long long minutes = whole / 60;
   if (minutes < 1440)
     return minutes % 60 == 0 ? fmt::format("{}h", minutes / 60) : fmt::format("{}h{}m", minutes / 60, minutes % 60);
-  return fmt::format("{}d{}h", minutes / 1440, minutes % 1440 / 60);
+  const long long hours = minutes % 1440 / 60;
+  return hours == 0 ? fmt::format("{}d", minutes / 1440) : fmt::format("{}d{}h", minutes / 1440, hours);
 }
 
 }  // namespace umbra::base

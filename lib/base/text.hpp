@@ -9,7 +9,8 @@
 
 namespace umbra::base {
 
-/// Letters to insert, remove, replace or swap with their neighbour to make `a` into `b`; upper and lower case are alike.
+/// Letters to insert, remove, replace or swap with their neighbour to make `a` into `b`; upper and lower case are
+/// alike.
 std::size_t edit_distance(std::string_view a, std::string_view b);
 
 /// The candidate nearest to `word`, the first of several; nothing where none is near enough to be a slip of the hand

@@ -17,11 +17,22 @@ using Unit = std::pair<std::string_view, double>;
 constexpr double kibi = 1024;
 constexpr std::array<Unit, 17> byte_units{{
     {"B", 1},
-    {"K", kibi}, {"KiB", kibi}, {"kB", 1e3}, {"KB", 1e3},
-    {"M", kibi * kibi}, {"MiB", kibi * kibi}, {"MB", 1e6},
-    {"G", kibi * kibi * kibi}, {"GiB", kibi * kibi * kibi}, {"GB", 1e9},
-    {"T", kibi * kibi * kibi * kibi}, {"TiB", kibi * kibi * kibi * kibi}, {"TB", 1e12},
-    {"P", kibi * kibi * kibi * kibi * kibi}, {"PiB", kibi * kibi * kibi * kibi * kibi}, {"PB", 1e15},
+    {"K", kibi},
+    {"KiB", kibi},
+    {"kB", 1e3},
+    {"KB", 1e3},
+    {"M", kibi* kibi},
+    {"MiB", kibi* kibi},
+    {"MB", 1e6},
+    {"G", kibi* kibi* kibi},
+    {"GiB", kibi* kibi* kibi},
+    {"GB", 1e9},
+    {"T", kibi* kibi* kibi* kibi},
+    {"TiB", kibi* kibi* kibi* kibi},
+    {"TB", 1e12},
+    {"P", kibi* kibi* kibi* kibi* kibi},
+    {"PiB", kibi* kibi* kibi* kibi* kibi},
+    {"PB", 1e15},
 }};
 constexpr std::array<Unit, 5> bit_units{{{"bit", 1}, {"kbit", 1e3}, {"Mbit", 1e6}, {"Gbit", 1e9}, {"Tbit", 1e12}}};
 

@@ -50,7 +50,9 @@ class Checks {
   }
 
  private:
-  void problem(const std::string& path, std::string text) { m_document.problems.push_back({m_document.places[path], std::move(text)}); }
+  void problem(const std::string& path, std::string text) {
+    m_document.problems.push_back({m_document.places[path], std::move(text)});
+  }
 
   /// A key that is there with a wrong value was reported already.
   void require(const std::string& table, const std::string& key, const std::string& what) {

@@ -32,12 +32,12 @@ struct Environment {
 /// The environment of this process.
 Environment process_environment();
 
-/// Files: --config, else UMBRA_CONFIG, else $XDG_CONFIG_HOME/umbra/umbra.toml, else umbra.toml and then conf.d/*.toml in
-/// the order of their names under the system's folder, where a later file's keys win; none at all is fine.
-/// Hosts: --connect, else UMBRA_CONNECT, stand alone in place of the configured ones (under the configured name where
-/// one has that URI); without any, LIBVIRT_DEFAULT_URI, else qemu:///system.
-/// State: --state, else UMBRA_STATE, else [state].dir, else the system's folder for root and $XDG_STATE_HOME/umbra for others.
-/// Throws Kind::usage with every mistake of every file, one per line as FILE:LINE:COLUMN.
+/// Files: --config, else UMBRA_CONFIG, else $XDG_CONFIG_HOME/umbra/umbra.toml, else umbra.toml and then conf.d/*.toml
+/// in the order of their names under the system's folder, where a later file's keys win; none at all is fine. Hosts:
+/// --connect, else UMBRA_CONNECT, stand alone in place of the configured ones (under the configured name where one has
+/// that URI); without any, LIBVIRT_DEFAULT_URI, else qemu:///system. State: --state, else UMBRA_STATE, else
+/// [state].dir, else the system's folder for root and $XDG_STATE_HOME/umbra for others. Throws Kind::usage with every
+/// mistake of every file, one per line as FILE:LINE:COLUMN.
 model::Config load(const Options& options, const Environment& environment);
 
 /// Every key that a file may hold, as "hosts.NAME.uri", in the order of the table.

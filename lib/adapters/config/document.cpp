@@ -40,7 +40,7 @@ void Document::add_file(const std::filesystem::path& file) {
     read_root(*this, table);
   } catch (const toml::parse_error& e) {
     const auto at = e.source().begin;
-    problems.push_back({{files.size() - 1, at.line, at.column}, std::string(e.description())});
+    problems.push_back({{files.size() - 1, at.line, at.column}, fmt::format("no valid TOML: {}", e.description())});
   }
 }
 
@@ -50,7 +50,8 @@ void Document::throw_problems() {
   std::string message;
   for (const Problem& problem : problems) {
     if (!message.empty()) message += '\n';
-    message += fmt::format("{}:{}:{}: {}", files[problem.place.file].string(), problem.place.line, problem.place.column, problem.text);
+    message += fmt::format("{}:{}:{}: {}", files[problem.place.file].string(), problem.place.line, problem.place.column,
+                           problem.text);
   }
   throw base::Error(base::Kind::usage, std::move(message), "correct the configuration, then run the command again");
 }

@@ -80,9 +80,8 @@ Keys<VmOverrides> vm_keys() {
 
 Keys<Flavour> flavour_keys() {
   return {
-      value("host", &Flavour::host),   value("memory", &Flavour::memory),
-      value("vcpus", &Flavour::vcpus), value("disks", &Flavour::disks),
-      value("count", &Flavour::count, read_count),
+      value("host", &Flavour::host),   value("memory", &Flavour::memory),           value("vcpus", &Flavour::vcpus),
+      value("disks", &Flavour::disks), value("count", &Flavour::count, read_count),
   };
 }
 
@@ -111,7 +110,9 @@ const Keys<Config>& root_keys() {
   static const Keys<Config> keys{
       group<Config>("state", {value("dir", &Config::state_dir, read_absolute_path)}),
       named("hosts", "NAME", host_keys(),
-            [](Config& c, const std::string& name) -> HostConfig& { return find_or_add(c.hosts, &HostConfig::name, name); }),
+            [](Config& c, const std::string& name) -> HostConfig& {
+              return find_or_add(c.hosts, &HostConfig::name, name);
+            }),
       named("vms", "PATTERN", vm_keys(),
             [](Config& c, const std::string& pattern) -> VmOverrides& {
               return find_or_add(c.vms, &model::VmPattern::pattern, pattern).overrides;
@@ -125,8 +126,12 @@ const Keys<Config>& root_keys() {
   return keys;
 }
 
-void read_root(Document& document, const toml::table& table) { read_table(document, "", table, root_keys(), document.config); }
+void read_root(Document& document, const toml::table& table) {
+  read_table(document, "", table, root_keys(), document.config);
+}
 
-std::vector<std::string> known_keys() { return names_in(root_keys(), ""); }
+std::vector<std::string> known_keys() {
+  return names_in(root_keys(), "");
+}
 
 }  // namespace umbra::config

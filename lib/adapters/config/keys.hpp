@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What a line of the table of keys can be: a value, a group, a section, a table of named elements; and the walk of a file
-// against such lines. Inside this folder only.
+// What a line of the table of keys can be: a value, a group, a section, a table of named elements; and the walk of a
+// file against such lines. Inside this folder only.
 
 #include <fmt/core.h>
 #include <toml++/toml.h>
@@ -72,25 +72,29 @@ void read_table(Document& document, const std::string& path, const toml::table& 
     std::vector<std::string> known;
     for (const Key<T>& k : keys) known.push_back(k.name);
     const std::string where = path.empty() ? "" : fmt::format(" in [{}]", path);
-    document.problems.push_back({place_of(document, name->source()), fmt::format("unknown key \"{}\"{}{}", name->str(), where,
-                                                                                 base::did_you_mean(name->str(), known))});
+    document.problems.push_back(
+        {place_of(document, name->source()),
+         fmt::format("unknown key \"{}\"{}{}", name->str(), where, base::did_you_mean(name->str(), known))});
   }
 }
 
 /// A value that `read_value` puts into a member.
 template <class T, class Member>
-Key<T> value(std::string name, Member T::*member, std::type_identity_t<void (*)(const toml::node&, Member&)> read_value) {
+Key<T> value(std::string name, Member T::*member,
+             std::type_identity_t<void (*)(const toml::node&, Member&)> read_value) {
   return {std::move(name),
           [=](Document& document, const std::string& path, const toml::node& node, T& target) {
             try {
               read_value(node, target.*member);
             } catch (const WrongValue& e) {
-              document.problems.push_back({place_of(document, e.where), fmt::format("{} must be {}, not {}", path, e.expected, e.got)});
+              document.problems.push_back(
+                  {place_of(document, e.where), fmt::format("{} must be {}, not {}", path, e.expected, e.got)});
               return;
             }
             const Place place = place_of(document, node.source());
             document.places[path] = place;
-            record_origin(document.config, path, show(node), fmt::format("{}:{}", document.files.back().string(), place.line));
+            record_origin(document.config, path, show(node),
+                          fmt::format("{}:{}", document.files.back().string(), place.line));
           },
           {}};
 }
@@ -104,7 +108,8 @@ template <class T>
 void read_group(Document& document, const std::string& path, const toml::node& node, const Keys<T>& keys, T& target) {
   const toml::table* table = node.as_table();
   if (table == nullptr) {
-    document.problems.push_back({place_of(document, node.source()), fmt::format("{} must be a table, not {}", path, show(node))});
+    document.problems.push_back(
+        {place_of(document, node.source()), fmt::format("{} must be a table, not {}", path, show(node))});
     return;
   }
   read_table(document, path, *table, keys, target);
@@ -148,10 +153,12 @@ template <class Element, class At>
 Key<model::Config> named(std::string name, const std::string& placeholder, Keys<Element> keys, At at) {
   auto names = names_in(keys, placeholder + ".");
   return {std::move(name),
-          [=, keys = std::move(keys)](Document& document, const std::string& path, const toml::node& node, model::Config& config) {
+          [=, keys = std::move(keys)](Document& document, const std::string& path, const toml::node& node,
+                                      model::Config& config) {
             const toml::table* table = node.as_table();
             if (table == nullptr) {
-              document.problems.push_back({place_of(document, node.source()), fmt::format("{0} must be tables, such as [{0}.{1}]", path, placeholder)});
+              document.problems.push_back({place_of(document, node.source()),
+                                           fmt::format("{0} must be tables, such as [{0}.{1}]", path, placeholder)});
               return;
             }
             for (const auto& [key, element] : in_file_order(*table)) {

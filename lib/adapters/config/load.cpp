@@ -26,15 +26,17 @@ struct Given {
   std::string where;
 };
 
-std::optional<Given> first_of(const std::optional<std::string>& option, const std::string& flag, const Environment& environment,
-                              const std::string& variable) {
+std::optional<Given> first_of(const std::optional<std::string>& option, const std::string& flag,
+                              const Environment& environment, const std::string& variable) {
   if (option) return Given{*option, flag};
   if (const auto value = environment.get(variable)) return Given{*value, variable};
   return std::nullopt;
 }
 
-/// $VARIABLE, else the folder under $HOME that the XDG base directory specification gives; relative ones don't count there.
-std::optional<fs::path> xdg_dir(const Environment& environment, const std::string& variable, const fs::path& under_home) {
+/// $VARIABLE, else the folder under $HOME that the XDG base directory specification gives; relative ones don't count
+/// there.
+std::optional<fs::path> xdg_dir(const Environment& environment, const std::string& variable,
+                                const fs::path& under_home) {
   if (const auto dir = environment.get(variable); dir && dir->starts_with('/')) return fs::path(*dir);
   if (const auto home = environment.get("HOME")) return fs::path(*home) / under_home;
   return std::nullopt;
@@ -63,7 +65,8 @@ std::vector<fs::path> system_files(const Environment& environment) {
 Files find_files(const Options& options, const Environment& environment) {
   if (const auto named = first_of(options.config_file, "--config", environment, "UMBRA_CONFIG")) {
     if (!fs::is_regular_file(named->value))
-      throw Error(Kind::usage, fmt::format("{} names the configuration {}, which is no file", named->where, named->value),
+      throw Error(Kind::usage,
+                  fmt::format("{} names the configuration {}, which is no file", named->where, named->value),
                   "name an existing file, or leave it out to use the default places");
     return {{named->value}, named->where};
   }
@@ -81,15 +84,18 @@ void choose_hosts(model::Config& config, const Options& options, const Environme
   if (!is_uri(given->value))
     throw Error(Kind::usage, fmt::format("{} is no libvirt URI: \"{}\"", given->where, given->value),
                 "give one such as qemu:///system or qemu+ssh://root@beta/system");
-  const auto configured = std::ranges::find(config.hosts, given->value, &model::HostConfig::uri);
+  const auto known = std::ranges::find(config.hosts, given->value, &model::HostConfig::uri);
+  const bool configured = known != config.hosts.end();
   model::HostConfig host;
-  if (configured != config.hosts.end()) host = *configured;
-  else host.name = model::HostName(host_in_uri(given->value).value_or("local"));
+  if (configured)
+    host = *known;
+  else
+    host.name = model::HostName(host_in_uri(given->value).value_or("local"));
   host.uri = given->value;
   config.hosts = {host};
   const std::string own = join_path("hosts", host.name.get()) + ".";
   std::erase_if(config.origins, [&](const model::Origin& origin) {
-    return origin.key.starts_with("hosts.") && !(configured != config.hosts.end() && origin.key.starts_with(own));
+    return origin.key.starts_with("hosts.") && !(configured && origin.key.starts_with(own));
   });
   record_origin(config, own + "uri", host.uri, given->where);
 }
@@ -97,12 +103,14 @@ void choose_hosts(model::Config& config, const Options& options, const Environme
 fs::path default_state_dir(const Environment& environment) {
   if (environment.root) return environment.system_state;
   if (const auto dir = xdg_dir(environment, "XDG_STATE_HOME", ".local/state")) return *dir / "umbra";
-  throw Error(Kind::usage, "no folder for the state: neither XDG_STATE_HOME nor HOME is set", "name one with --state DIR");
+  throw Error(Kind::usage, "no folder for the state: neither XDG_STATE_HOME nor HOME is set",
+              "name one with --state DIR");
 }
 
 void choose_state_dir(model::Config& config, const Options& options, const Environment& environment) {
   if (const auto given = first_of(options.state_dir, "--state", environment, "UMBRA_STATE")) {
-    if (given->value.empty()) throw Error(Kind::usage, fmt::format("{} names no folder", given->where), "name one, such as /var/lib/umbra");
+    if (given->value.empty())
+      throw Error(Kind::usage, fmt::format("{} names no folder", given->where), "name one, such as /var/lib/umbra");
     config.state_dir = given->value;
     record_origin(config, "state.dir", given->value, given->where);
   } else if (config.state_dir.empty()) {
@@ -123,7 +131,8 @@ Environment process_environment() {
   for (char** entry = ::environ; *entry != nullptr; ++entry) {
     const std::string_view text(*entry);
     const std::size_t equals = text.find('=');
-    if (equals != std::string_view::npos) environment.variables.emplace(text.substr(0, equals), text.substr(equals + 1));
+    if (equals != std::string_view::npos)
+      environment.variables.emplace(text.substr(0, equals), text.substr(equals + 1));
   }
   environment.root = ::geteuid() == 0;
   return environment;

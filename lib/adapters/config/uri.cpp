@@ -15,8 +15,10 @@ std::optional<std::string> host_in_uri(const std::string& uri) {
   authority = authority.substr(0, authority.find_first_of("/?#"));
   if (const std::size_t at = authority.rfind('@'); at != std::string::npos) authority.erase(0, at + 1);
   const bool bracketed = authority.starts_with('[');  // an IPv6 address
-  if (bracketed) authority = authority.substr(1, authority.find(']') - 1);
-  else authority = authority.substr(0, authority.find(':'));
+  if (bracketed)
+    authority = authority.substr(1, authority.find(']') - 1);
+  else
+    authority = authority.substr(0, authority.find(':'));
   if (authority.empty()) return std::nullopt;
   return authority;
 }

@@ -26,7 +26,8 @@ std::string as_toml(const toml::node& node) {
   }
   if (const auto* table = node.as_table()) {
     std::vector<std::string> entries;
-    for (const auto& [key, value] : *table) entries.push_back(fmt::format("{} = {}", join_path("", key.str()), as_toml(value)));
+    for (const auto& [key, value] : *table)
+      entries.push_back(fmt::format("{} = {}", join_path("", key.str()), as_toml(value)));
     return fmt::format("{{ {} }}", fmt::join(entries, ", "));
   }
   std::ostringstream out;
@@ -85,7 +86,8 @@ double duration_of(const toml::node& node, const char* expected) {
 
 unsigned whole_number(const toml::node& node, std::int64_t least, const char* expected) {
   const auto* number = node.as_integer();
-  if (number == nullptr || number->get() < least || number->get() > std::numeric_limits<int>::max()) wrong(node, expected);
+  if (number == nullptr || number->get() < least || number->get() > std::numeric_limits<int>::max())
+    wrong(node, expected);
   return static_cast<unsigned>(number->get());
 }
 
@@ -98,7 +100,9 @@ std::string show(const toml::node& node) {
   return text;
 }
 
-void read(const toml::node& node, std::string& out) { out = text_of(node, "a text that is not empty"); }
+void read(const toml::node& node, std::string& out) {
+  out = text_of(node, "a text that is not empty");
+}
 
 void read(const toml::node& node, std::vector<std::string>& out) {
   constexpr auto expected = "a list of texts, such as [\"ssh\", \"beta\"]";
@@ -162,8 +166,12 @@ void read(const toml::node& node, model::Fraction& out) {
   out = model::Fraction{*number};
 }
 
-void read(const toml::node& node, unsigned& out) { out = whole_number(node, 1, "a whole number of at least 1"); }
-void read_count(const toml::node& node, unsigned& out) { out = whole_number(node, 0, "a whole number, 0 or more"); }
+void read(const toml::node& node, unsigned& out) {
+  out = whole_number(node, 1, "a whole number of at least 1");
+}
+void read_count(const toml::node& node, unsigned& out) {
+  out = whole_number(node, 0, "a whole number, 0 or more");
+}
 
 void read(const toml::node& node, double& out) {
   const auto number = node.is_number() ? node.value<double>() : std::nullopt;
@@ -171,21 +179,26 @@ void read(const toml::node& node, double& out) {
   out = *number;
 }
 
-void read(const toml::node& node, model::HostName& out) { out = model::HostName(text_of(node, "a host's name")); }
+void read(const toml::node& node, model::HostName& out) {
+  out = model::HostName(text_of(node, "a host's name"));
+}
 
 void read(const toml::node& node, model::Priority& out) {
   out = model::priority_from_string(choice(node, {"critical", "high", "normal", "low"})).value();
 }
 
 void read(const toml::node& node, model::After& out) {
-  out = choice(node, {"hibernate", "decommission"}) == "hibernate" ? model::After::hibernate : model::After::decommission;
+  out =
+      choice(node, {"hibernate", "decommission"}) == "hibernate" ? model::After::hibernate : model::After::decommission;
 }
 
 void read_on_failed_probe(const toml::node& node, std::optional<bool>& roll_back) {
   roll_back = choice(node, {"rollback", "keep"}) == "rollback";
 }
 
-void read_source(const toml::node& node, std::string& out) { out = choice(node, {"libvirt", "prometheus", "trace"}); }
+void read_source(const toml::node& node, std::string& out) {
+  out = choice(node, {"libvirt", "prometheus", "trace"});
+}
 
 void read_absolute_path(const toml::node& node, std::string& out) {
   constexpr auto expected = "an absolute path, such as \"/var/lib/umbra\"";

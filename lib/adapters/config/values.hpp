@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What a value in a file may be: one read() per type of the model, which says what it expected where it got something else.
-// Inside this folder only.
+// What a value in a file may be: one read() per type of the model, which says what it expected where it got something
+// else. Inside this folder only.
 
 #include <toml++/toml.h>
 
@@ -36,7 +36,7 @@ void read(const toml::node& node, model::ByteCount& out);  ///< more than zero
 void read(const toml::node& node, model::ByteRate& out);
 void read(const toml::node& node, model::Fraction& out);
 void read(const toml::node& node, unsigned& out);  ///< at least 1
-void read(const toml::node& node, double& out);  ///< above 0
+void read(const toml::node& node, double& out);    ///< above 0
 void read(const toml::node& node, model::HostName& out);
 void read(const toml::node& node, model::Priority& out);
 void read(const toml::node& node, model::After& out);

@@ -31,10 +31,14 @@ void switch_to_wal(SQLite::Database& db) {
 }  // namespace
 
 Database::Database(const std::filesystem::path& state_dir, Access access)
-    : m_dir(state_dir.has_filename() ? state_dir : state_dir.parent_path()), m_file(m_dir / "umbra.db"), m_access(access) {
+    : m_dir(state_dir.has_filename() ? state_dir : state_dir.parent_path()),
+      m_file(m_dir / "umbra.db"),
+      m_access(access) {
   try {
-    if (access == Access::read_only && !std::filesystem::exists(m_file)) open_memory();
-    else open_file();
+    if (access == Access::read_only && !std::filesystem::exists(m_file))
+      open_memory();
+    else
+      open_file();
   } catch (const SQLite::Exception& e) {
     throw translate(e);
   }
@@ -51,7 +55,8 @@ void Database::open_file() {
   const Schema schema = inspect(db, m_file.string());
   if (!writable) {
     if (schema != Schema::current)
-      throw base::Error(base::Kind::refused, fmt::format("{} has an older schema, which a dry run may not change", m_file.string()),
+      throw base::Error(base::Kind::refused,
+                        fmt::format("{} has an older schema, which a dry run may not change", m_file.string()),
                         "run `umbra status` once, which brings it up to date");
     return;
   }
@@ -81,8 +86,10 @@ base::Error Database::translate(const SQLite::Exception& error) const {
   switch (error.getErrorCode()) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-      return Error(Kind::corrupt, fmt::format("the state database is damaged: {}", told),
-                   fmt::format("move it away (mv {0} {0}.damaged): Umbra starts a new one; history is lost, no VM's data", file));
+      return Error(
+          Kind::corrupt, fmt::format("the state database is damaged: {}", told),
+          fmt::format("move it away (mv {0} {0}.damaged): Umbra starts a new one; history is lost, no VM's data",
+                      file));
     case SQLITE_FULL:
       return Error(Kind::no_space, fmt::format("no space left for the state database: {}", told),
                    fmt::format("free space on the file system of {}, then run the command again", m_dir.string()));
@@ -95,7 +102,8 @@ base::Error Database::translate(const SQLite::Exception& error) const {
     case SQLITE_PERM:
       return Error(Kind::io, fmt::format("the state database can't be opened for writing: {}", told),
                    "run it as the user who owns the file, or choose another folder with --state DIR");
-    default: return Error(Kind::io, fmt::format("the state database failed: {}", told));
+    default:
+      return Error(Kind::io, fmt::format("the state database failed: {}", told));
   }
 }
 

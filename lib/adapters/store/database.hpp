@@ -42,7 +42,9 @@ class Query {
   bool null(int column) { return m_statement.getColumn(column).isNull(); }
   base::Instant time(int column) { return base::Instant{base::Millis{number(column)}}; }
   std::optional<double> maybe_real(int column) { return null(column) ? std::nullopt : std::optional(real(column)); }
-  std::optional<std::string> maybe_text(int column) { return null(column) ? std::nullopt : std::optional(text(column)); }
+  std::optional<std::string> maybe_text(int column) {
+    return null(column) ? std::nullopt : std::optional(text(column));
+  }
   std::optional<model::ByteCount> maybe_bytes(int column) {
     return null(column) ? std::nullopt : std::optional(model::ByteCount{count(column)});
   }
@@ -63,8 +65,10 @@ class Query {
   }
   template <class T>
   void put(int index, const std::optional<T>& value) {
-    if (value) put(index, *value);
-    else m_statement.bind(index);
+    if (value)
+      put(index, *value);
+    else
+      m_statement.bind(index);
   }
 
   SQLite::Statement m_statement;

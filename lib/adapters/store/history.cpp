@@ -76,7 +76,8 @@ model::Series SqliteHistory::series(const model::Uuid& uuid, base::Instant since
     while (samples.next()) {
       model::Sample& sample = series.samples.emplace_back();
       sample.at = samples.time(0);
-      for (std::size_t i = 0; i < sample.values.size(); ++i) sample.values[i] = samples.maybe_real(static_cast<int>(i) + 1);
+      for (std::size_t i = 0; i < sample.values.size(); ++i)
+        sample.values[i] = samples.maybe_real(static_cast<int>(i) + 1);
     }
     return series;
   });

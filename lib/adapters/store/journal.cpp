@@ -56,7 +56,8 @@ std::int64_t SqliteJournal::open_walk(const ports::Walk& walk) {
   m_database.write([&](SQLite::Database& db) {
     Query open(db, "SELECT kind FROM walks WHERE uuid = ? AND state = 'open'");
     if (open.bind(walk.uuid).next())
-      throw Error(Kind::interrupted, fmt::format("a {} of {} was interrupted and is still open", open.text(0), walk.vm.get()),
+      throw Error(Kind::interrupted,
+                  fmt::format("a {} of {} was interrupted and is still open", open.text(0), walk.vm.get()),
                   fmt::format("run: umbra switchover --recover {}", walk.vm.get()));
     Query(db,
           "INSERT INTO walks (kind, vm, uuid, from_host, to_host, epoch, plan, state, started) "
@@ -75,7 +76,8 @@ void SqliteJournal::append(std::int64_t walk, const ports::JournalEntry& entry) 
                             "SELECT id, ?2, ?3, ?4, ?5 FROM walks WHERE id = ?1 AND state = 'open'")
                           .bind(walk, entry.step, name_of(entry.phase), entry.data, entry.at)
                           .exec();
-    if (added != 1) throw Error(Kind::internal, fmt::format("the journal has no open walk {}: {} was not written", walk, entry.step));
+    if (added != 1)
+      throw Error(Kind::internal, fmt::format("the journal has no open walk {}: {} was not written", walk, entry.step));
   });
 }
 
@@ -90,7 +92,8 @@ std::vector<ports::JournalEntry> SqliteJournal::entries(std::int64_t walk) {
 }
 
 void SqliteJournal::close_walk(std::int64_t walk, const std::string& state) {
-  if (state != "done" && state != "undone") throw Error(Kind::internal, fmt::format("a walk can't be closed as \"{}\"", state));
+  if (state != "done" && state != "undone")
+    throw Error(Kind::internal, fmt::format("a walk can't be closed as \"{}\"", state));
   m_database.write([&](SQLite::Database& db) {
     if (Query(db, "UPDATE walks SET state = ?2 WHERE id = ?1 AND state = 'open'").bind(walk, state).exec() != 1)
       throw Error(Kind::internal, fmt::format("the journal has no open walk {} to close", walk));
@@ -124,8 +127,10 @@ void SqliteJournal::raise_epoch(const model::Uuid& vm, model::Epoch epoch) {
     Query known(db, "SELECT epoch FROM epochs WHERE uuid = ?");
     const model::Epoch current = known.bind(vm).next() ? model::Epoch{known.count(0)} : model::Epoch{};
     if (epoch <= current)
-      throw Error(Kind::refused, fmt::format("the epoch of VM {} is {} already; {} would not grow it", vm.get(), current.value, epoch.value),
-                  "another run activated this VM: look with umbra status");
+      throw Error(
+          Kind::refused,
+          fmt::format("the epoch of VM {} is {} already; {} would not grow it", vm.get(), current.value, epoch.value),
+          "another run activated this VM: look with umbra status");
     Query(db, "INSERT OR REPLACE INTO epochs (uuid, epoch) VALUES (?, ?)").bind(vm, epoch).exec();
   });
 }

@@ -60,7 +60,9 @@ std::string holder_of(const std::filesystem::path& path) {
 }
 
 base::Error busy(const model::VmName& vm, const std::string& holder) {
-  if (holder.empty()) return base::Error(base::Kind::busy, fmt::format("another run of umbra works on {}", vm.get()), "run the command again later");
+  if (holder.empty())
+    return base::Error(base::Kind::busy, fmt::format("another run of umbra works on {}", vm.get()),
+                       "run the command again later");
   return base::Error(base::Kind::busy, fmt::format("another run of umbra works on {}: process {}", vm.get(), holder),
                      fmt::format("wait for it to end, or see what it does: ps -fp {}", holder));
 }
@@ -69,7 +71,9 @@ base::Error busy(const model::VmName& vm, const std::string& holder) {
 
 FileLeases::FileLeases(std::filesystem::path state_dir) : m_dir(std::move(state_dir) / "locks") {}
 
-std::filesystem::path FileLeases::path_of(const model::VmName& vm) const { return m_dir / (file_name_of(vm.get()) + ".lock"); }
+std::filesystem::path FileLeases::path_of(const model::VmName& vm) const {
+  return m_dir / (file_name_of(vm.get()) + ".lock");
+}
 
 std::unique_ptr<ports::Lease> FileLeases::acquire(const model::VmName& vm, base::Millis wait) {
   make_private_dir(m_dir.parent_path());

@@ -10,7 +10,8 @@ constexpr unsigned most_kept = 1000;
 
 }  // namespace
 
-void SqliteLedger::add_section(const model::Uuid& vm, std::string_view section, const std::string& json, base::Instant at) {
+void SqliteLedger::add_section(const model::Uuid& vm, std::string_view section, const std::string& json,
+                               base::Instant at) {
   const std::string name(section);
   m_database.write([&](SQLite::Database& db) {
     Query(db, "INSERT INTO sections (vm_uuid, section, at, json) VALUES (?, ?, ?, ?)").bind(vm, name, at, json).exec();

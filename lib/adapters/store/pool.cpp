@@ -5,7 +5,9 @@ namespace umbra::store {
 
 void SqlitePool::put(const ports::PoolRow& row) {
   m_database.write([&](SQLite::Database& db) {
-    Query(db, "INSERT OR REPLACE INTO pool (id, flavour, host) VALUES (?, ?, ?)").bind(row.id, row.flavour, row.host).exec();
+    Query(db, "INSERT OR REPLACE INTO pool (id, flavour, host) VALUES (?, ?, ?)")
+        .bind(row.id, row.flavour, row.host)
+        .exec();
   });
 }
 
@@ -20,7 +22,8 @@ std::vector<ports::PoolRow> SqlitePool::all() {
 
 bool SqlitePool::take(const model::ShadowId& id) {
   bool taken = false;
-  m_database.write([&](SQLite::Database& db) { taken = Query(db, "DELETE FROM pool WHERE id = ?").bind(id).exec() == 1; });
+  m_database.write(
+      [&](SQLite::Database& db) { taken = Query(db, "DELETE FROM pool WHERE id = ?").bind(id).exec() == 1; });
   return taken;
 }
 

@@ -92,11 +92,15 @@ constexpr std::array<Migration, 4> steps{{
     )sql"},
 }};
 
-std::int64_t number(SQLite::Database& db, const char* sql) { return db.execAndGet(sql).getInt64(); }
+std::int64_t number(SQLite::Database& db, const char* sql) {
+  return db.execAndGet(sql).getInt64();
+}
 
 }  // namespace
 
-std::span<const Migration> migrations() { return steps; }
+std::span<const Migration> migrations() {
+  return steps;
+}
 
 Schema inspect(SQLite::Database& db, const std::string& file) {
   // One transaction, so that the three answers belong together while another process creates the schema.
@@ -110,9 +114,10 @@ Schema inspect(SQLite::Database& db, const std::string& file) {
                       fmt::format("move it away (mv {0} {0}.other) or choose another folder with --state DIR", file));
   const auto latest = static_cast<std::int64_t>(steps.size());
   if (version > latest)
-    throw base::Error(base::Kind::unsupported,
-                      fmt::format("{} was written by a newer Umbra: its schema is {}, this program knows {}", file, version, latest),
-                      "install that newer version of Umbra, or choose another folder with --state DIR");
+    throw base::Error(
+        base::Kind::unsupported,
+        fmt::format("{} was written by a newer Umbra: its schema is {}, this program knows {}", file, version, latest),
+        "install that newer version of Umbra, or choose another folder with --state DIR");
   return version == latest ? Schema::current : Schema::older;
 }
 
@@ -124,7 +129,8 @@ void migrate(SQLite::Database& db, std::size_t last) {
     try {
       db.exec(steps[step].sql);
     } catch (const SQLite::Exception& e) {
-      throw SQLite::Exception(fmt::format("schema step {} ({}): {}", step + 1, steps[step].what, e.what()), e.getErrorCode());
+      throw SQLite::Exception(fmt::format("schema step {} ({}): {}", step + 1, steps[step].what, e.what()),
+                              e.getErrorCode());
     }
   }
   if (version < last) {

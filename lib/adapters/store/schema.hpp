@@ -21,10 +21,12 @@ std::span<const Migration> migrations();
 
 enum class Schema { older, current };
 
-/// Looks, and changes nothing. Kind::unsupported for a schema newer than the list, Kind::corrupt for another program's database.
+/// Looks, and changes nothing. Kind::unsupported for a schema newer than the list, Kind::corrupt for another program's
+/// database.
 Schema inspect(SQLite::Database& db, const std::string& file);
 
-/// Applies in one transaction the steps that are missing, up to version `last`. Another process may do so at the same time.
+/// Applies in one transaction the steps that are missing, up to version `last`. Another process may do so at the same
+/// time.
 void migrate(SQLite::Database& db, std::size_t last = migrations().size());
 
 }  // namespace umbra::store

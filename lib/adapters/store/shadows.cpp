@@ -13,7 +13,8 @@ model::Json parsed(const model::VmName& vm, const std::string& json) {
   try {
     return model::Json::parse(json);
   } catch (const nlohmann::json::exception& e) {
-    throw base::Error(base::Kind::corrupt, fmt::format("what is stored of the shadow of {} is no JSON: {}", vm.get(), e.what()),
+    throw base::Error(base::Kind::corrupt,
+                      fmt::format("what is stored of the shadow of {} is no JSON: {}", vm.get(), e.what()),
                       "run umbra replicate for it, which stores it anew");
   }
 }
@@ -27,7 +28,8 @@ ports::ShadowRow shadow_from(Query& row) {
   shadow.host = model::HostName(row.text(4));
   const auto level = model::level_from_string(row.text(5));
   if (!level)
-    throw base::Error(base::Kind::corrupt, fmt::format("the stored level of {} is unknown: {}", row.text(1), row.text(5)));
+    throw base::Error(base::Kind::corrupt,
+                      fmt::format("the stored level of {} is unknown: {}", row.text(1), row.text(5)));
   shadow.level = *level;
   shadow.from_pool = row.number(6) != 0;
   if (const auto json = row.maybe_text(7)) shadow.replica = model::replica_from(parsed(shadow.vm, *json));
@@ -72,7 +74,8 @@ std::vector<ports::ShadowRow> SqliteShadows::all() {
 }
 
 void SqliteShadows::remove(const model::Uuid& vm_uuid) {
-  m_database.write([&](SQLite::Database& db) { Query(db, "DELETE FROM shadows WHERE vm_uuid = ?").bind(vm_uuid).exec(); });
+  m_database.write(
+      [&](SQLite::Database& db) { Query(db, "DELETE FROM shadows WHERE vm_uuid = ?").bind(vm_uuid).exec(); });
 }
 
 }  // namespace umbra::store

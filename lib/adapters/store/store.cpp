@@ -21,10 +21,20 @@ SqliteStore::~SqliteStore() = default;
 SqliteStore::SqliteStore(SqliteStore&&) noexcept = default;
 SqliteStore& SqliteStore::operator=(SqliteStore&&) noexcept = default;
 
-ports::HistoryStore& SqliteStore::history() { return m_ports->history; }
-ports::ShadowRegistry& SqliteStore::shadows() { return m_ports->shadows; }
-ports::PoolRegistry& SqliteStore::pool() { return m_ports->pool; }
-ports::Ledger& SqliteStore::ledger() { return m_ports->ledger; }
-ports::Journal& SqliteStore::journal() { return m_ports->journal; }
+ports::HistoryStore& SqliteStore::history() {
+  return m_ports->history;
+}
+ports::ShadowRegistry& SqliteStore::shadows() {
+  return m_ports->shadows;
+}
+ports::PoolRegistry& SqliteStore::pool() {
+  return m_ports->pool;
+}
+ports::Ledger& SqliteStore::ledger() {
+  return m_ports->ledger;
+}
+ports::Journal& SqliteStore::journal() {
+  return m_ports->journal;
+}
 
 }  // namespace umbra::store

@@ -79,10 +79,14 @@ TEST_CASE("a closed walk stays as it is") {
   const std::int64_t id = store.journal().open_walk(walk_of("u1"));
   store.journal().close_walk(id, "undone");
   CHECK(store.journal().open_walks().empty());
-  CHECK(failure_of([&] { store.journal().append(id, {"move", StepPhase::intent, "", at(1)}); }).kind() == base::Kind::internal);
+  CHECK(failure_of([&] {
+          store.journal().append(id, {"move", StepPhase::intent, "", at(1)});
+        }).kind() == base::Kind::internal);
   CHECK(failure_of([&] { store.journal().close_walk(id, "done"); }).kind() == base::Kind::internal);
   CHECK(failure_of([&] { store.journal().close_walk(id, "open"); }).kind() == base::Kind::internal);
-  CHECK(failure_of([&] { store.journal().append(999, {"move", StepPhase::intent, "", at(1)}); }).kind() == base::Kind::internal);
+  CHECK(failure_of([&] {
+          store.journal().append(999, {"move", StepPhase::intent, "", at(1)});
+        }).kind() == base::Kind::internal);
   CHECK(store.journal().entries(id).empty());
   CHECK(store.journal().walks(model::Uuid("u1")).at(0).state == "undone");
 }

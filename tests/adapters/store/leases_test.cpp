@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <catch2/catch.hpp>
 #include <unistd.h>
+#include <catch2/catch.hpp>
 
 #include <set>
 
@@ -101,9 +101,10 @@ TEST_CASE("no VM's name leaves the folder of locks, and no two share a file") {
   CHECK(leases.path_of(web1).filename() == "web1.lock");
   std::set<std::string> seen;
   const std::string long_name(250, 'a');
-  for (const std::string& name : {std::string("web1"), std::string("Web1"), std::string("../etc/passwd"), std::string("."), std::string(".."),
-                                  std::string("a/b"), std::string("a%2Fb"), std::string("a b"), std::string("ü"), long_name, long_name + "b",
-                                  std::string(250, '/')}) {
+  for (const std::string& name :
+       {std::string("web1"), std::string("Web1"), std::string("../etc/passwd"), std::string("."), std::string(".."),
+        std::string("a/b"), std::string("a%2Fb"), std::string("a b"), std::string("ü"), long_name, long_name + "b",
+        std::string(250, '/')}) {
     const auto path = leases.path_of(model::VmName(name));
     CHECK(path.parent_path() == dir / "locks");
     CHECK(path.filename().string().size() < 255);

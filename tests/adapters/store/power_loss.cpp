@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A VFS of SQLite that is the system's own but for xSync, which also copies the file that was synced, and xDelete, which
-// holds for the copies from the next sync of the folder on: SQLite syncs it with the first sync of a log that it made.
+// A VFS of SQLite that is the system's own but for xSync, which also copies the file that was synced, and xDelete,
+// which holds for the copies from the next sync of the folder on: SQLite syncs it with the first sync of a log that it
+// made.
 #include "adapters/store/power_loss.hpp"
 
 #include <sqlite3.h>
@@ -84,7 +85,9 @@ PowerLoss::PowerLoss(fs::path synced) : m_synced(std::move(synced)) {
   if (sqlite3_vfs_register(&s.vfs, 1) != SQLITE_OK) throw std::runtime_error("sqlite3_vfs_register failed");
 }
 
-PowerLoss::~PowerLoss() { sqlite3_vfs_unregister(&shim().vfs); }
+PowerLoss::~PowerLoss() {
+  sqlite3_vfs_unregister(&shim().vfs);
+}
 
 fs::path PowerLoss::after() {
   const fs::path dir = m_synced.parent_path() / ("after-" + std::to_string(++m_losses));

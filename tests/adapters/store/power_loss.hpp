@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What a power loss would leave. While it lives, SQLite's files are copied at each fsync: the copies hold what was synced
-// and nothing that was only written.
+// What a power loss would leave. While it lives, SQLite's files are copied at each fsync: the copies hold what was
+// synced and nothing that was only written.
 
 #include <filesystem>
 

@@ -25,7 +25,8 @@ TEST_CASE("processes that open a new state at the same instant all get it") {
       }));
     for (const pid_t child : children) CHECK(reap(child) == 0);
     store::SqliteStore store(dir / "state");
-    for (int i = 0; i < 6; ++i) CHECK(store.history().series(model::Uuid("u" + std::to_string(i)), at(0)).samples.size() == 1);
+    for (int i = 0; i < 6; ++i)
+      CHECK(store.history().series(model::Uuid("u" + std::to_string(i)), at(0)).samples.size() == 1);
   }
 }
 

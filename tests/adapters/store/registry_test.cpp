@@ -106,7 +106,8 @@ TEST_CASE("threads may share one store") {
       for (unsigned i = 0; i < 10; ++i) store.history().append(std::vector{sample("u" + std::to_string(t), i, 0.5)});
     });
   for (std::thread& writer : writers) writer.join();
-  for (unsigned t = 0; t < 4; ++t) CHECK(store.history().series(model::Uuid("u" + std::to_string(t)), at(0)).samples.size() == 10);
+  for (unsigned t = 0; t < 4; ++t)
+    CHECK(store.history().series(model::Uuid("u" + std::to_string(t)), at(0)).samples.size() == 10);
 }
 
 TEST_CASE("the ledger gives the newest sections, newest last") {

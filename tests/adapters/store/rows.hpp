@@ -6,7 +6,9 @@
 
 namespace umbra::test {
 
-inline base::Instant at(std::int64_t seconds) { return base::Instant{base::Millis{seconds * 1000}}; }
+inline base::Instant at(std::int64_t seconds) {
+  return base::Instant{base::Millis{seconds * 1000}};
+}
 
 inline ports::SampleRow sample(const std::string& uuid, std::int64_t second, double cpu) {
   ports::SampleRow row{model::Uuid(uuid), model::VmName("vm-" + uuid), model::HostName("alpha"), {}};

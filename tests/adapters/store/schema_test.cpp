@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <SQLiteCpp/SQLiteCpp.h>
-#include <catch2/catch.hpp>
 #include <sys/stat.h>
+#include <catch2/catch.hpp>
 
 #include <fstream>
 
@@ -29,8 +29,12 @@ base::Error opening_fails(const TempDir& dir, store::Access access = store::Acce
   throw 0;
 }
 
-std::string file_in(const TempDir& dir) { return (dir / "umbra.db").string(); }
-std::string content_of(const TempDir& dir) { return base::read_text_file(dir / "umbra.db"); }
+std::string file_in(const TempDir& dir) {
+  return (dir / "umbra.db").string();
+}
+std::string content_of(const TempDir& dir) {
+  return base::read_text_file(dir / "umbra.db");
+}
 
 /// A use of every part of the store.
 void use_all(store::SqliteStore& store) {
@@ -53,7 +57,9 @@ TEST_CASE("every earlier schema is brought up to date, and its rows stay") {
     SQLite::Database old(file_in(dir), writable);
     store::migrate(old, from);
     CHECK(old.execAndGet("PRAGMA user_version").getInt64() == static_cast<std::int64_t>(from));
-    old.exec("INSERT INTO series VALUES (1, 'u0', 'web0', 'alpha'); INSERT INTO samples (series, at, cpu) VALUES (1, 5000, 0.25)");
+    old.exec(
+        "INSERT INTO series VALUES (1, 'u0', 'web0', 'alpha'); INSERT INTO samples (series, at, cpu) VALUES (1, 5000, "
+        "0.25)");
   }
   store::SqliteStore store(dir.path());
   const auto kept = store.history().series(model::Uuid("u0"), at(0));
@@ -87,7 +93,8 @@ TEST_CASE("a newer schema is refused and not touched") {
   const std::string before = content_of(dir);
   const base::Error error = opening_fails(dir);
   CHECK(error.kind() == base::Kind::unsupported);
-  CHECK(std::string(error.what()) == file_in(dir) + " was written by a newer Umbra: its schema is 99, this program knows 4");
+  CHECK(std::string(error.what()) ==
+        file_in(dir) + " was written by a newer Umbra: its schema is 99, this program knows 4");
   CHECK(error.hint() == "install that newer version of Umbra, or choose another folder with --state DIR");
   CHECK(content_of(dir) == before);
 }

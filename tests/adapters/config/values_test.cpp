@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+// What each key becomes, how patterns add up, and where each value says it came from.
+#include <catch2/catch.hpp>
+
+#include <algorithm>
+
+#include "adapters/config/files.hpp"
+
+using namespace umbra;
+using namespace umbra::test;
+using model::Resource;
+
+namespace {
+
+model::Config loaded(const std::string& text) {
+  System system;
+  system.write("etc/umbra.toml", text);
+  return system.load();
+}
+
+std::string example() {
+  return std::string(UMBRA_SOURCE_DIR) + "/examples/umbra.toml";
+}
+
+model::Config load_example() {
+  System system;
+  system.options.config_file = example();
+  return system.load();
+}
+
+}  // namespace
+
+TEST_CASE("the example loads, and every key of the table is in it") {
+  const model::Config config = load_example();
+  for (const std::string& key : config::known_keys()) {
+    CAPTURE(key);
+    // NAME and PATTERN stand for any one name.
+    const std::size_t dot = key.find('.');
+    const std::string section = key.substr(0, dot);
+    const bool named = section == "hosts" || section == "vms" || section == "pool";
+    const std::string last = key.substr(named ? key.find('.', dot + 1) : dot);
+    const bool shown = std::ranges::any_of(config.origins, [&](const model::Origin& origin) {
+      return origin.key.starts_with(section + ".") && origin.key.ends_with(last) && origin.where.starts_with(example());
+    });
+    CHECK(shown);
+  }
+}
+
+TEST_CASE("the example's values arrive") {
+  const model::Config config = load_example();
+  CHECK(config.state_dir == "/var/lib/umbra");
+  const model::HostConfig& alpha = config.host(model::HostName("alpha"));
+  CHECK(alpha.uri == "qemu+tcp://10.0.0.1/system");
+  CHECK(alpha.images == "/var/lib/libvirt/images");
+  CHECK(alpha.receive == base::Argv{"ssh", "root@10.0.0.1", "umbra", "receive"});
+  CHECK(alpha.nbd_listen == "10.0.0.1");
+  const model::HostConfig& beta = config.host(model::HostName("beta"));
+  CHECK(beta.peer_uri == beta.uri);
+  CHECK(beta.networks == std::map<std::string, std::string>{{"br0", "br1"}});
+
+  const model::VmPolicy web = config.policy(model::VmName("web1"));
+  CHECK(web.priority == model::Priority::critical);
+  CHECK(web.window == base::Seconds{1800});
+  CHECK(web.rpo == base::Seconds{60});
+  CHECK(web.saturation == std::map<Resource, model::Fraction>{{Resource::cpu, {0.90}}, {Resource::memory, {0.92}}});
+  CHECK(web.redirect == std::vector<std::string>{"/etc/umbra/redirect.d/haproxy"});
+  CHECK(web.probe == base::Argv{"/usr/local/bin/probe-web"});
+  CHECK(web.probe_deadline == base::Seconds{10});
+  CHECK(web.roll_back_on_failed_probe);
+  CHECK(web.after == model::After::hibernate);
+  CHECK(web.rollback_window == base::Seconds{3600});
+  CHECK(web.retain == 3);
+  CHECK(web.downtime_limit == base::Millis{300});
+  CHECK(web.bandwidth == model::ByteRate{125e6});
+  CHECK(web.candidates == std::vector{model::HostName("alpha"), model::HostName("beta")});
+  CHECK(config.policy(model::VmName("db1")).candidates.empty());
+
+  REQUIRE(config.pool.size() == 1);
+  CHECK(config.pool[0].name == "small");
+  CHECK(config.pool[0].host == model::HostName("beta"));
+  CHECK(config.pool[0].memory == model::ByteCount{2ull << 30});
+  CHECK(config.pool[0].vcpus == 2);
+  CHECK(config.pool[0].disks == std::vector{model::ByteCount{20ull << 30}});
+  CHECK(config.pool[0].count == 2);
+  CHECK(config.metrics.source == "libvirt");
+  CHECK(config.metrics.capacities.net == model::ByteRate{125e6});
+  CHECK(config.metrics.capacities.disk == model::ByteRate{200e6});
+  CHECK(config.metrics.keep == base::Seconds{14 * 86400.0});
+  CHECK(config.place.headroom == model::Fraction{0.1});
+  CHECK(config.place.weights.at("cpu_match") == 1.0);
+  CHECK(config.fence == base::Argv{"/usr/local/sbin/fence", "{host}"});
+}
+
+TEST_CASE("a later pattern that matches keeps what it does not set") {
+  const model::Config config = loaded(R"(
+[vms."*"]
+rpo = "10m"
+retain = 7
+saturation = { cpu = 0.8, memory = 0.7 }
+[vms."web*"]
+rpo = "1m"
+on_failed_probe = "keep"
+saturation = { cpu = 0.95 }
+[vms."web-db"]
+after = "decommission"
+)");
+  const model::VmPolicy web = config.policy(model::VmName("web-db"));
+  CHECK(web.rpo == base::Seconds{60});
+  CHECK(web.retain == 7);
+  CHECK(web.saturation.at(Resource::cpu) == model::Fraction{0.95});
+  CHECK(web.saturation.at(Resource::memory) == model::Fraction{0.7});
+  CHECK(web.after == model::After::decommission);
+  CHECK_FALSE(web.roll_back_on_failed_probe);
+  const model::VmPolicy other = config.policy(model::VmName("mail"));
+  CHECK(other.rpo == base::Seconds{600});
+  CHECK(other.after == model::After::hibernate);
+  CHECK(other.roll_back_on_failed_probe);
+}
+
+TEST_CASE("patterns apply in the order of the file, whatever their names") {
+  const model::Config config = loaded("[vms.\"z*\"]\nretain = 1\n[vms.\"*a\"]\nretain = 2\n[vms.\"m\"]\nretain = 3\n");
+  REQUIRE(config.vms.size() == 3);
+  CHECK(config.vms[0].pattern == "z*");
+  CHECK(config.vms[1].pattern == "*a");
+  CHECK(config.policy(model::VmName("za")).retain == 2);
+}
+
+TEST_CASE("an integer is a fine number where a fraction or a weight is asked for") {
+  const model::Config config =
+      loaded("[place]\nheadroom = 0\nweights = { cpu = 2 }\n[vms.\"*\"]\nsaturation = { cpu = 1 }\n");
+  CHECK(config.place.headroom == model::Fraction{0});
+  CHECK(config.place.weights.at("cpu") == 2.0);
+}
+
+TEST_CASE("origins tell file and line, and name the defaults") {
+  System system;
+  const std::string file = system.write("etc/umbra.toml",
+                                        "[hosts.alpha]\nuri = \"qemu:///system\"\nreceive = [\"ssh\", \"alpha\"]\n"
+                                        "[vms.\"web*\"]\nsaturation = { cpu = 0.9 }\n");
+  const model::Config config = system.load();
+  const auto same = [](const model::Origin& a, const model::Origin& b) {
+    return a.key == b.key && a.value == b.value && a.where == b.where;
+  };
+  const std::vector<model::Origin> expected{
+      {"config", file, "default"},
+      {"state.dir", system.path("var"), "default"},
+      {"hosts.alpha.uri", "qemu:///system", file + ":2"},
+      {"hosts.alpha.receive", "[\"ssh\", \"alpha\"]", file + ":3"},
+      {"hosts.alpha.peer_uri", "qemu:///system", "default"},
+      {"hosts.alpha.images", "/var/lib/libvirt/images", "default"},
+      {"vms.\"web*\".saturation.cpu", "0.9", file + ":5"},
+      {"vms.\"*\".priority", "normal", "default"},
+      {"vms.\"*\".window", "30m", "default"},
+      {"vms.\"*\".rpo", "5m", "default"},
+      {"vms.\"*\".probe_deadline", "10s", "default"},
+      {"vms.\"*\".on_failed_probe", "rollback", "default"},
+      {"vms.\"*\".after", "hibernate", "default"},
+      {"vms.\"*\".rollback_window", "1h", "default"},
+      {"vms.\"*\".retain", "3", "default"},
+      {"vms.\"*\".downtime_limit", "300ms", "default"},
+      {"metrics.source", "libvirt", "default"},
+      {"metrics.net_capacity", "119.2 MiB/s", "default"},
+      {"metrics.disk_capacity", "190.7 MiB/s", "default"},
+      {"metrics.keep", "14d", "default"},
+      {"place.headroom", "0.1", "default"},
+      {"place.cpu_overcommit", "1", "default"},
+  };
+  for (std::size_t i = 0; i < std::max(expected.size(), config.origins.size()); ++i) {
+    REQUIRE(i < expected.size());
+    REQUIRE(i < config.origins.size());
+    CAPTURE(config.origins[i].key, config.origins[i].value, config.origins[i].where);
+    CHECK(same(config.origins[i], expected[i]));
+  }
+}
