@@ -113,7 +113,7 @@ Common parse_verb(const Verb& verb, const std::vector<std::string>& words) {
     std::vector<std::string> reversed(words.rbegin(), words.rend());
     app.parse(reversed);
   } catch (const CLI::ParseError& e) {
-    throw base::Error(base::Kind::usage, fmt::format("umbra {}: {}", verb.name, e.what()), option_hint(options, words, verb));
+    throw base::Error(base::Kind::usage, fmt::format("{}: {}", verb.name, e.what()), option_hint(options, words, verb));
   }
   return common;
 }

@@ -163,7 +163,7 @@ int run_pool(Session& session) {
     claim(session, model::VmName(words[1]));
     return exit_done;
   }
-  throw base::Error(base::Kind::usage, "pool takes one of: list, fill, claim VM, release VM, resize FLAVOUR COUNT", "umbra pool --help");
+  throw base::Error(base::Kind::usage, "it takes one of: list, fill, claim VM, release VM, resize FLAVOUR COUNT", "umbra pool --help");
 }
 
 }  // namespace

@@ -102,7 +102,8 @@ int run_predict(Session& session, const PredictOptions& options) {
     const model::Vm vm = record.vm();
     const base::Seconds window = options.within.value_or(session.config().policy(vm.name).window);
     const auto since = now - std::chrono::ceil<base::Millis>(std::max(base::Seconds{6 * 3600.0}, window * 4));
-    const model::Series series = session.history().series(vm.uuid, since);
+    model::Series series = session.history().series(vm.uuid, since);
+    series.vm = vm.name;
     record.set(forecast_of(session, options, vm, series, session.clock().now(), session.config().metrics.source));
     remember(session, record, "forecast");
   }, true);

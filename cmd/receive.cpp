@@ -37,7 +37,7 @@ int run_receive(Session& session, ReceiveOptions& options) {
   const bool piped = session.common().operands == std::vector<std::string>{"-"};
   const int modes = int(options.session) + int(!options.file.path.empty()) + int(piped);
   if (modes != 1) {
-    throw base::Error(base::Kind::usage, "receive takes one of -, --session and --export",
+    throw base::Error(base::Kind::usage, "it takes one of -, --session and --export",
                       "a one-way stream: `umbra replicate VM --send - | ssh HOST umbra receive -`; the others are started by umbra itself");
   }
   if (piped) return receive_stream(session, options);

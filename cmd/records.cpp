@@ -116,11 +116,11 @@ void pass_all(Session& session, Run& run) {
   for (const Located& located : running) run.pass(record_of(session, located), false);
 }
 
-void check_operands(const Common& common, const std::string& verb) {
+void check_operands(const Common& common) {
   const bool piped = common.operands == std::vector<std::string>{"-"};
   const bool dash = std::find(common.operands.begin(), common.operands.end(), "-") != common.operands.end();
   if (common.operands.empty() && !common.all) {
-    throw Error(Kind::usage, fmt::format("umbra {} needs to know which VMs", verb),
+    throw Error(Kind::usage, "it must be told which VMs",
                 "name them, or type --all, or - for records on standard input");
   }
   if ((common.all && !common.operands.empty()) || (dash && !piped))
@@ -158,7 +158,7 @@ void print_error(const Error& error, const std::string& verb, const std::string&
 int for_each_vm(Session& session, const std::string& verb, const RecordTable& table, const Act& act,
                 bool act_on_untriggered) {
   const Common& common = session.common();
-  check_operands(common, verb);
+  check_operands(common);
   Run run(session, verb, act, act_on_untriggered);
   if (common.all) {
     pass_all(session, run);

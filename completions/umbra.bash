@@ -1,0 +1,36 @@
+# bash completion for umbra; made from the option tables
+_umbra() {
+  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} flags= words=
+  COMPREPLY=()
+  if [ "$COMP_CWORD" -eq 1 ]; then
+    mapfile -t COMPREPLY < <(compgen -W "predict place shadow replicate sync decide switchover pool observe status doctor receive --help --version" -- "$cur")
+    return
+  fi
+  case $prev in
+    -o|--output) mapfile -t COMPREPLY < <(compgen -W "auto table jsonl" -- "$cur"); return ;;
+    --config|--export) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+    --state|--into) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
+  esac
+  case ${COMP_WORDS[1]} in
+    predict) flags="-w --within --trace --at --all -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
+    place) flags="--on --all -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
+    shadow) flags="--on --rehearse --watch --drop --all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="list points" ;;
+    replicate) flags="--due --wait --all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
+    sync) flags="--all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
+    decide) flags="--replay --exit-code --all -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
+    switchover) flags="--rollback --recover --decommission --force --all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
+    pool) flags="-o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="list fill claim release resize" ;;
+    observe) flags="--interval --for -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
+    status) flags="-o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
+    doctor) flags="-o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
+    receive) flags="--session --images --into --export --format --bitmap --above -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
+  esac
+  if [[ $cur == -* ]]; then
+    mapfile -t COMPREPLY < <(compgen -W "$flags --help" -- "$cur")
+  else
+    local vms
+    vms=$(umbra status -o jsonl 2>/dev/null | sed -n 's/.*"vm":{"name":"\([^"]*\)".*/\1/p')
+    mapfile -t COMPREPLY < <(compgen -W "$words $vms" -- "$cur")
+  fi
+}
+complete -F _umbra umbra
