@@ -332,6 +332,7 @@ const MemoryImage& MemoryLab::disk(const std::string& on, const std::string& vm,
 
 void MemoryLab::call(const std::string& name) {
   ++m_counts[name];
+  if (on_call) on_call(name);
   const unsigned index = m_calls++;
   if ((m_fail_at && *m_fail_at == index) || (!m_fail_name.empty() && m_fail_name == name)) {
     m_failed = true;

@@ -50,6 +50,7 @@ class MemoryLab {
 
   /// "alpha" and "beta" are there from the start.
   LabHost& host(const std::string& name);
+  void add_host(const std::string& name) { m_hosts[name]; }
   /// A running VM with qcow2 disks named vda, vdb … of these sizes.
   model::Domain& add_vm(const std::string& host, const std::string& vm, const std::vector<std::uint64_t>& sizes);
   /// The guest writes `count` bytes of `value`.
@@ -73,6 +74,8 @@ class MemoryLab {
   unsigned open_jobs = 0;
   /// Called when a part is opened for reading: what the guest does meanwhile.
   std::function<void()> on_open;
+  /// Called before each call acts, with its name.
+  CallHook on_call;
 
  private:
   friend class LabHypervisor;

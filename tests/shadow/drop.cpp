@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <catch2/catch.hpp>
+
+#include "shadow/scene.hpp"
+
+namespace umbra::shadow {
+
+using base::Kind;
+using model::Role;
+
+namespace {
+
+void add_checkpoints(Scene& scene) {
+  auto& checkpoints = scene.lab.host("alpha").checkpoints[scene.vm];
+  checkpoints.emplace_back("umbra-1");
+  checkpoints.emplace_back("nightly");
+  checkpoints.emplace_back("umbra-2");
+}
+
+}  // namespace
+
+TEST_CASE("a dropped shadow leaves no definition, no folder, no row and none of Umbra's checkpoints") {
+  Scene scene;
+  scene.make();
+  add_checkpoints(scene);
+  const DropResult dropped = drop(scene.lab.context(), scene.registries, scene.vm);
+  CHECK(dropped.notes.empty());
+  CHECK_FALSE(scene.has_stand_in());
+  CHECK(scene.folders().empty());
+  CHECK(scene.rows.all().empty());
+  CHECK(scene.lab.host("alpha").checkpoints[scene.vm] == std::vector{model::CheckpointName("nightly")});
+  CHECK(scene.primary().tag == model::RoleTag{Role::none, {}, {3}});
+  CHECK(kind_of([&] { drop(scene.lab.context(), scene.registries, scene.vm); }) == Kind::not_found);
+}
+
+TEST_CASE("what is in use or not a shadow is not dropped") {
+  Scene scene;
+  scene.make();
+  SECTION("active") { scene.stand_in().state = model::DomainState::running; }
+  SECTION("paused") { scene.stand_in().state = model::DomainState::paused; }
+  SECTION("a hibernated primary") { scene.stand_in().tag.role = Role::hibernated; }
+  SECTION("tagged otherwise") { scene.stand_in().tag.role = Role::primary; }
+  SECTION("another VM by now") { scene.stand_in().uuid = model::Uuid("ffffffff"); }
+  CHECK(kind_of([&] { drop(scene.lab.context(), scene.registries, scene.vm); }) == Kind::refused);
+  CHECK(scene.has_stand_in());
+  CHECK(scene.folders().size() == 1);
+  CHECK(scene.rows.all().size() == 1);
+  CHECK(scene.primary().tag.role == Role::primary);
+}
+
+TEST_CASE("a primary that does not answer does not keep its shadow from being dropped") {
+  Scene scene;
+  scene.make();
+  add_checkpoints(scene);
+  scene.lab.fail_named("hv.checkpoints", Kind::unreachable);
+  CHECK(drop(scene.lab.context(), scene.registries, scene.vm).notes.size() == 1);
+  CHECK(scene.folders().empty());
+}
+
+TEST_CASE("a drop that fails at any call can be done again") {
+  unsigned nth = 0;
+  for (;; ++nth) {
+    Scene scene;
+    scene.make();
+    add_checkpoints(scene);
+    scene.lab.fail_call(nth);
+    try {
+      drop(scene.lab.context(), scene.registries, scene.vm);
+    } catch (const base::Error&) {
+      CHECK(scene.rows.all().size() == 1);
+    }
+    if (!scene.lab.failed()) break;
+    scene.lab.forget_failures();
+    INFO("call " << nth);
+    if (!scene.rows.all().empty()) drop(scene.lab.context(), scene.registries, scene.vm);
+    CHECK_FALSE(scene.has_stand_in());
+    CHECK(scene.folders().empty());
+    CHECK(scene.rows.all().empty());
+  }
+  CHECK(nth >= 6);
+}
+
+}  // namespace umbra::shadow
