@@ -164,6 +164,7 @@ class LabHypervisor : public ports::Hypervisor {
       disk.path = overlay;
     }
     if (request.memory_file) me().storage.files[*request.memory_file] = me().memory.at(vm);
+    m_lab.call("hv.freeze-answer");
     return {m_lab.clock.now(), true, 12.5};
   }
   void fold(const model::VmName& vm, const std::map<model::DiskName, std::string>& down_to) override {
