@@ -46,7 +46,7 @@ inline fakes::SimWorld make_world() {
   fakes::SimWorld world;
   world.add_host("alpha");
   world.add_host("beta");
-  world.add_vm(web1, alpha, 2, 12);
+  world.add_vm(web1, alpha, 2, 40);
   world.replicate(web1, alpha, beta, shadow_id);
   for (int i = 0; i < 5; ++i) world.event();
   world.replicate(web1, alpha, beta, shadow_id);
