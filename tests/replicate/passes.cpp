@@ -105,8 +105,9 @@ TEST_CASE("disks that were resized or added are compared and sent whole") {
   }
   SECTION("resized, and the definition does not tell") {
     scene.domain().disks[0].size = {0};
-    host.storage.files.at(scene.domain().disks[0].path).resize({12 * block});
-    scene.write(10, 1, 2);
+    fakes::MemoryImage& image = host.storage.files.at(scene.domain().disks[0].path);
+    image.resize({12 * block});
+    image.fill(10 * block, block, 2);  // a bitmap made for the smaller disk knows nothing of it
   }
   SECTION("added") {
     model::Disk disk = scene.domain().disks[0];

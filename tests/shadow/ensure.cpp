@@ -59,6 +59,7 @@ TEST_CASE("what can't be a shadow is refused, and nothing is made") {
   SECTION("another VM of that name there") {
     scene.lab.add_vm("beta", "web1", {block}).uuid = model::Uuid("ffffffff-0000-4000-8000-000000000000");
     scene.stand_in().state = model::DomainState::off;
+    scene.stand_in().tag.role = Role::shadow;
   }
   SECTION("the VM is active there") { scene.lab.add_vm("beta", "web1", {block}).tag.role = Role::shadow; }
   SECTION("the VM is defined there, but not by Umbra") {
