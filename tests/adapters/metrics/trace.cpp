@@ -104,12 +104,14 @@ TEST_CASE("bad rows are counted by their kind and the first of each is told") {
                                              "\n"                        // no row
                                              "5,db1,0.5,,,,,\n" +
                                              std::string(100000, 'x') + "\n"
-                                             "20,web1,0.7,,,,,\n");
+                                             "20,web1,0.7,,,,,\n"
+                                             "20,web1,0.8,,,,,\n"        // repeated, of a later row
+                                             "15,web1,0.8,,,,,\n");      // out of order, though after the first
   const auto trace = read_trace(file);
-  CHECK(trace.counts.rows == 15);
+  CHECK(trace.counts.rows == 17);
   CHECK(trace.counts.used == 3);
-  CHECK(trace.counts.repeated == 1);
-  CHECK(trace.counts.out_of_order == 1);
+  CHECK(trace.counts.repeated == 2);
+  CHECK(trace.counts.out_of_order == 2);
   CHECK(trace.counts.empty == 1);
   CHECK(trace.counts.malformed == 9);
   CHECK(trace.notes.size() == 4);
