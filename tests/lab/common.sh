@@ -1,0 +1,83 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+# Sourced by the lab's tests: brings a lab of its own up, takes it down at the end whatever happens, and counts promises.
+set -euo pipefail
+root=$(readlink -f "$(dirname "${BASH_SOURCE[0]}")/../..")
+UMBRA_BIN=$(readlink -f "$1")
+UMBRA_LAB=test-$(basename "$0" | tr '_' '-')-$$
+export UMBRA_BIN UMBRA_LAB
+export PATH=$PATH:/usr/sbin:/sbin
+work=$(mktemp -d)
+images=/var/lib/libvirt/images
+failed=0
+
+lab() { "$root/examples/lab/lab" "$@"; }
+umbra() { lab exec client "$UMBRA_BIN" "$@"; }
+on() { lab exec "$@"; }
+
+end_of_test() {
+    local status=$?
+    trap - EXIT
+    touch "$work/stop"
+    lab down >/dev/null 2>&1 || true
+    rm -rf "$work"
+    [ "$failed" -eq 0 ] || status=1
+    exit "$status"
+}
+trap end_of_test EXIT
+
+# promise WHAT CMD...: the command must succeed; else its output is shown and the test fails.
+promise() {
+    local what=$1
+    shift
+    if "$@" >"$work/promise" 2>&1; then
+        echo "ok      $what"
+    else
+        echo "FAILED  $what"
+        sed 's/^/        /' "$work/promise"
+        failed=1
+    fi
+}
+not() { ! "$@"; }
+# json FILTER: true where the newest record satisfies it.
+json() { tail -n 1 "$work/record" | jq -e "$1"; }
+# record VERB...: runs umbra, keeps its records, shows what went wrong.
+record() { umbra "$@" -o jsonl >"$work/record" 2>"$work/messages" || { local s=$?; cat "$work/messages" "$work/record"; return $s; }; }
+# refused STATUS KIND WORDS VERB...: exit status, the record's error kind (or "-"), and words of the message.
+refused() {
+    local status=$1 kind=$2 words=$3 got=0
+    shift 3
+    umbra "$@" -o jsonl >"$work/record" 2>"$work/messages" || got=$?
+    cat "$work/messages"
+    [ "$got" -eq "$status" ] || { echo "exit status $got, not $status"; return 1; }
+    [ "$kind" = - ] || [ "$(tail -n 1 "$work/record" | jq -r .error.kind)" = "$kind" ] || { echo "not kind $kind"; cat "$work/record"; return 1; }
+    grep -q -- "$words" "$work/messages" || { echo "the message lacks: $words"; return 1; }
+    grep -q 'hint: ' "$work/messages" || { echo "there is no hint"; return 1; }
+}
+# refused_plain WORDS VERB...: the same for a verb that prints no record; any status but 0.
+refused_plain() {
+    local words=$1
+    shift
+    ! umbra "$@" >"$work/messages" 2>&1 || { echo "it was not refused"; return 1; }
+    cat "$work/messages"
+    grep -q -- "$words" "$work/messages" && grep -q 'hint: ' "$work/messages"
+}
+# Everything of Umbra on a host's disk: what is made, and what may be left over.
+made_on() { on "$1" sh -c "find $images -path '*umbra*' | sort"; }
+state_of() { on "$1" virsh domstate "$2" 2>/dev/null || echo absent; }
+runs_once() { # VM: exactly one of the hosts runs it
+    local running=0 host
+    for host in alpha beta; do [ "$(state_of "$host" "$1")" != running ] || running=$((running + 1)); done
+    [ "$running" -eq 1 ] || { echo "$1 runs on $running hosts"; return 1; }
+}
+start_watching() { # VM: a TCP session and numbered writes from the client, until stop_watching
+    rm -f "$work/stop"
+    lab probe "$1" --until-file "$work/stop" >"$work/probe" 2>&1 & watchers=($!)
+    lab writes "$1" --until-file "$work/stop" --rate 50 --log "$work/numbers" >"$work/writes" 2>&1 & watchers+=($!)
+}
+stop_watching() { touch "$work/stop"; wait "${watchers[@]}" || true; }
+tcp_survived() { cat "$work/probe"; jq -e '.broken == false and .count > 10' "$work/probe"; }
+writes_kept() { cat "$work/writes"; lab check "$1" --host "$2" --log "$work/numbers"; }
+
+lab up >"$work/up" 2>&1 || { status=$?; cat "$work/up"; exit "$status"; }
+eval "$(lab env)"
