@@ -2,6 +2,8 @@
 // What a walk would do and cost. Measurements of this VM's earlier walks are used where there are any.
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "switchover/preconditions.hpp"
 #include "switchover/walk.hpp"
 
@@ -61,7 +63,14 @@ Plan plan(const Ports& ports, const Request& request) {
   } else {
     plan.notes.push_back("no `bandwidth` is configured: 1 Gbit/s is assumed");
   }
-  plan.seconds = fixed_seconds + static_cast<double>(plan.bytes.value) / rate;
+  // Memory that changes while it is sent is sent again, and so on: a geometric row.
+  const double dirty = ports.hypervisors.at(request.from.host).dirty_rate(request.vm).value_or(model::ByteRate{}).value;
+  if (dirty >= rate) {
+    plan.notes.push_back(fmt::format("the guest changes memory at {:.0f} MiB/s, {:.0f} get through: it may not converge",
+                                     dirty / (1 << 20), rate / (1 << 20)));
+  }
+  const double passes = 1 / (1 - std::min(dirty / rate, 0.9));
+  plan.seconds = fixed_seconds + static_cast<double>(plan.bytes.value) / rate * passes;
   if (const auto measured = measured_blackout(ports, seen.source.uuid)) {
     plan.blackout_ms = *measured;
     plan.notes.push_back("the blackout is that of the last walk");

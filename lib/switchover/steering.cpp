@@ -6,30 +6,56 @@
 namespace umbra::switchover {
 namespace {
 
-constexpr base::Millis span{2'000};
-/// At the highest limit: half a minute without any gain.
-constexpr unsigned patience = 15;
+/// A pass is a gain where it begins with less than this part of the one that it is compared with.
+constexpr double gain = 0.95;
+/// So much more than before is another phase (disks, then memory) or another load: compared with from now on.
+constexpr double another_phase = 2.0;
+constexpr unsigned passes_to_raise = 2;
+constexpr base::Millis time_to_raise{1'000};
+constexpr unsigned passes_to_give_up = 4;
+constexpr base::Millis time_to_give_up{30'000};
+/// Nothing at all moves: longer than libvirt's keepalive, which settles a cut link by itself.
+constexpr base::Millis standstill{60'000};
 
 }  // namespace
 
-Steering::Advice Steering::look(const ports::MoveProgress& progress, base::Millis now) {
-  if (!m_span_began) m_span_began = now;
-  m_most_in_span = std::max(m_most_in_span, progress.remaining.value);
-  if (now - *m_span_began < span) return Advice::go_on;
-
-  const std::uint64_t seen = m_most_in_span;
-  m_span_began = now;
-  m_most_in_span = 0;
-  if (!m_least || seen < *m_least) {
-    m_least = seen;
-    m_spans_without_gain = 0;
-    return Advice::go_on;
+void Steering::begin_pass(std::uint64_t remaining, base::Millis now) {
+  const double begins_with = static_cast<double>(remaining);
+  if (!m_reference || begins_with < gain * static_cast<double>(*m_reference)) {
+    m_reference = remaining;
+    m_passes_without_gain = 0;
+    m_hoped = now;
+    return;
   }
+  if (begins_with > another_phase * static_cast<double>(*m_reference)) m_reference = remaining;
+  ++m_passes_without_gain;
+}
+
+void Steering::see(std::uint64_t remaining, base::Millis now) {
+  if (!m_remaining || remaining > *m_remaining) begin_pass(remaining, now);
+  m_remaining = remaining;
+}
+
+Steering::Advice Steering::look(const ports::MoveProgress& progress, base::Millis now) {
+  const bool first = m_changed == base::Millis{0};
+  if (first || progress.processed.value != m_processed || progress.remaining.value != m_remaining.value_or(0)) {
+    m_processed = progress.processed.value;
+    m_changed = now;
+  }
+  // Before the job has figures, everything is 0.
+  if (progress.remaining.value != 0) see(progress.remaining.value, now);
+  if (now - m_changed > standstill) return Advice::give_up;
+
+  const base::Millis waited = now - m_hoped;
   if (m_limit < m_most) {
+    if (m_passes_without_gain < passes_to_raise || waited < time_to_raise) return Advice::go_on;
     m_limit = std::min(m_limit + m_most / 3 + base::Millis{1}, m_most);
+    m_passes_without_gain = 0;
+    m_hoped = now;
     return Advice::raise_limit;
   }
-  return ++m_spans_without_gain < patience ? Advice::go_on : Advice::give_up;
+  const bool hopeless = m_passes_without_gain >= passes_to_give_up && waited >= time_to_give_up;
+  return hopeless ? Advice::give_up : Advice::go_on;
 }
 
 }  // namespace umbra::switchover

@@ -2,30 +2,38 @@
 #pragma once
 // Whether a live migration converges, from its progress alone, and what to do where it does not. Pure.
 
+#include <algorithm>
+#include <optional>
+
 #include "base/clock.hpp"
 #include "ports/hypervisor.hpp"
 
 namespace umbra::switchover {
 
-/// What remains rises and falls with every pass over memory; what counts is the most that remained within a span. While
-/// that falls from span to span, nothing is touched. Else the allowed blackout is raised in steps, up to the policy's
-/// limit, and given up on when that does not help either.
+/// What remains falls during a pass over memory and rises when the next begins. While each pass begins with clearly less
+/// than one before, nothing is touched, however long a pass takes. Else the allowed blackout is raised in steps, up to
+/// the policy's limit, and the migration given up on when that does not help either, or when nothing moves at all.
 class Steering {
  public:
   enum class Advice { go_on, raise_limit, give_up };
 
-  explicit Steering(base::Millis most) : m_most(most), m_limit(most / 3) {}
+  explicit Steering(base::Millis most) : m_most(most), m_limit(std::max(most / 3, base::Millis{1})) {}
   /// The blackout to allow now.
   base::Millis limit() const { return m_limit; }
   Advice look(const ports::MoveProgress& progress, base::Millis now);
 
  private:
+  void see(std::uint64_t remaining, base::Millis now);
+  void begin_pass(std::uint64_t remaining, base::Millis now);
+
   base::Millis m_most;
   base::Millis m_limit;
-  std::optional<base::Millis> m_span_began;
-  std::uint64_t m_most_in_span = 0;
-  std::optional<std::uint64_t> m_least;  ///< of all spans' most
-  unsigned m_spans_without_gain = 0;
+  std::optional<std::uint64_t> m_remaining;   ///< at the last look
+  std::uint64_t m_processed = 0;
+  base::Millis m_changed{0};                  ///< when either was last another
+  std::optional<std::uint64_t> m_reference;   ///< with which the last pass began that was a gain
+  unsigned m_passes_without_gain = 0;
+  base::Millis m_hoped{0};                    ///< since the last gain or raise
 };
 
 }  // namespace umbra::switchover

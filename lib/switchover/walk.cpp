@@ -136,7 +136,8 @@ void walk_to_the_move(Walk& walk, const Survey& seen, const Steps& steps) {
       take(walk, step);
     }
   } catch (Error& failure) {
-    if (has_moved(walk, steps.before.back())) return;
+    const std::string why = failure.what();
+    if (base::with_context(why, [&] { return has_moved(walk, steps.before.back()); })) return;
     take_back(walk, steps);
     failure.add_context(fmt::format("{} of {} to {} was taken back, it runs on {} as before", walk.row().kind,
                                     walk.row().vm.get(), walk.row().to.get(), walk.row().from.get()));

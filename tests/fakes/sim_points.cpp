@@ -213,6 +213,9 @@ class SimPoints : public ports::PointStore {
       point.manifest = request.manifest;
       point.info.root = model::root_of(point.manifest);
       SimShadow& shadow = host().shadows[request.shadow];
+      if (!shadow.points.empty() && shadow.points.rbegin()->first >= request.number) {
+        throw Error(Kind::refused, "an older point can't follow a newer one");
+      }
       shadow.vm = request.vm;
       shadow.points[request.number] = point;
     });

@@ -75,7 +75,10 @@ void SimWorld::advance_migration() {
     if (move.rounds-- > 0) return;
     return link.fails_late ? fail_migration("the link was cut") : complete_migration();
   }
-  if (move.request.downtime_limit < link.converges_at) return;
+  if (move.request.downtime_limit < link.converges_at) {
+    move.rounds = move.rounds > 1 ? move.rounds - 1 : 4;  // pass after pass, each as long as the one before
+    return;
+  }
   if (move.rounds-- > 0) return;
   if (link.fails_early) return fail_migration("the target said no");
   move.stopped = true;

@@ -39,9 +39,32 @@ TEST_CASE("passes that shrink are left alone although each starts high") {
         }).empty());
 }
 
+TEST_CASE("disks that are sent before memory are no measure for it") {
+  Steering steering(base::Millis{300});
+  // Half a second of a small top layer, then 8 GiB of memory at 100 MiB/s, then ever smaller passes.
+  CHECK(advice(steering, 140, [](int ms) -> std::uint64_t {
+          if (ms < 500) return 500'000ull - static_cast<std::uint64_t>(ms) * 900;
+          if (ms < 82'500) return 8'300'000'000ull - static_cast<std::uint64_t>(ms - 500) * 100'000;
+          const int later = ms - 82'500;
+          const std::uint64_t begins = 400'000'000ull >> (later / 4000 * 2);
+          return begins - begins / 4000 * static_cast<std::uint64_t>(later % 4000) + 1;
+        }).empty());
+}
+
+TEST_CASE("a migration without figures yet is waited for") {
+  Steering steering(base::Millis{300});
+  CHECK(advice(steering, 50, [](int) { return 0ull; }).empty());
+}
+
+TEST_CASE("a migration in which nothing moves is given up") {
+  Steering steering(base::Millis{300});
+  CHECK(advice(steering, 100, [](int) { return 5'000'000ull; }) == std::vector{Steering::Advice::give_up});
+}
+
 TEST_CASE("a migration that stalls is allowed more in steps, then given up") {
   Steering steering(base::Millis{300});
-  const auto all = advice(steering, 300, [](int) { return 1'000'000ull; });
+  // Each pass of 0.4 s begins with the same.
+  const auto all = advice(steering, 300, [](int ms) { return 1'000'000ull - static_cast<std::uint64_t>(ms % 400) * 2'000; });
   REQUIRE(all.size() == 3);
   CHECK(all[0] == Steering::Advice::raise_limit);
   CHECK(all[1] == Steering::Advice::raise_limit);

@@ -113,6 +113,23 @@ TEST_CASE("a walk back sends what lies above the shared point, and nothing else"
   CHECK(std::count(world.trace.begin(), world.trace.end(), "redirect routes undo") == 1);
 }
 
+TEST_CASE("an old home with more points than the new shadow still becomes the shadow") {
+  // alpha is decommissioned after the first walk, and gets a shadow made anew, whose points count from 1 again.
+  fakes::SimWorld world = make_world();
+  Run run(world);
+  switch_over(run.ports, request_for(alpha, beta));
+  decommission(run.ports, {web1, alpha, shadow_id, base::Seconds(0), true});
+  world.replicate(web1, beta, alpha, shadow_id);
+  REQUIRE(world.hosts.at(alpha).shadows.at(shadow_id).points.rbegin()->first.value == 1);
+  switch_over(run.ports, request_for(beta, alpha));
+  CHECK(untidy(world) == "");
+  CHECK(world.hosts.at(alpha).shadows.at(shadow_id).points.rbegin()->first.value == 2);
+  CHECK(world.hosts.at(beta).shadows.at(shadow_id).points.rbegin()->first.value == 4);
+  CHECK(world.registry.at(web1).replica->point.value == 4);
+  roll_back(run.ports, request_for(alpha, beta));
+  CHECK(untidy(world) == "");
+}
+
 TEST_CASE("a roll-back is refused where there was no switchover") {
   fakes::SimWorld world = make_world();
   const std::string before = picture(world);

@@ -12,20 +12,26 @@ namespace {
 
 Json intend(Walk& walk) { return {{"point", walk.facts().point.value}}; }
 
-bool holds_the_point(Walk& walk, ports::PointStore& store) {
-  const auto points = store.points(walk.request().shadow);
-  return std::any_of(points.begin(), points.end(), [&](const model::PointInfo& point) {
-    return point.number == walk.facts().point && point.root == walk.facts().root;
-  });
+/// The adopted point on the old home; nothing where it is not there yet. Only the newest can be it.
+std::optional<model::PointNumber> adopted(Walk& walk, ports::PointStore& old_home) {
+  const auto points = old_home.points(walk.request().shadow);
+  if (points.empty() || points.back().root != walk.facts().root || points.back().taken_at != walk.facts().taken_at) {
+    return std::nullopt;
+  }
+  return points.back().number;
 }
 
-void adopt_frozen(Walk& walk, ports::PointStore& old_home) {
-  if (holds_the_point(walk, old_home)) return;
+/// The number is the shared point's, where the old home has no newer ones from a time before: the hosts' counts may have
+/// parted when one of them had its shadow made anew. What the two have in common is the root.
+model::PointNumber adopt_frozen(Walk& walk, ports::PointStore& old_home) {
+  if (const auto number = adopted(walk, old_home)) return *number;
   const Facts& facts = walk.facts();
   const model::ShadowId& shadow = walk.request().shadow;
+  model::PointNumber number = facts.point;
+  if (const auto points = old_home.points(shadow); !points.empty()) number = std::max(number, points.back().number.next());
   const auto new_home = walk.ports().transport.connect(walk.row().to);
-  old_home.adopt({shadow, walk.row().vm, facts.point, facts.taken_at, facts.frozen,
-                  new_home->manifest(shadow, facts.point)});
+  old_home.adopt({shadow, walk.row().vm, number, facts.taken_at, facts.frozen, new_home->manifest(shadow, facts.point)});
+  return number;
 }
 
 /// The target's definition got its tag from the migration; one that lost it since gets it again.
@@ -35,7 +41,7 @@ void tag_target(Walk& walk) {
   if (domain && domain->tag != tag) walk.target().set_tag(walk.row().vm, tag);
 }
 
-void turn_registry_round(Walk& walk) {
+void turn_registry_round(Walk& walk, model::PointNumber point) {
   const Facts& facts = walk.facts();
   const auto before = walk.ports().registry.find(walk.row().vm);
   ports::ShadowRow row;
@@ -47,7 +53,7 @@ void turn_registry_round(Walk& walk) {
   row.level = model::ShadowLevel::seeded;
   row.from_pool = before && before->from_pool;
   model::Replica replica;
-  replica.point = facts.point;
+  replica.point = point;
   replica.root = facts.root;
   replica.taken_at = facts.taken_at;
   replica.verified = true;  // what was sent from these very files was compared at the far end
@@ -69,17 +75,16 @@ std::vector<std::string> merge_old_points(Walk& walk, ports::PointStore& old_hom
 
 Json act(Walk& walk) {
   const auto old_home = walk.ports().transport.connect(walk.row().from);
-  adopt_frozen(walk, *old_home);
+  const model::PointNumber point = adopt_frozen(walk, *old_home);
   for (const auto& [disk, overlay] : walk.facts().overlays) old_home->remove_made(overlay);
   tag_target(walk);
-  turn_registry_round(walk);
-  return {{"notes", merge_old_points(walk, *old_home)}};
+  turn_registry_round(walk, point);
+  return {{"point", point.value}, {"notes", merge_old_points(walk, *old_home)}};
 }
 
 bool happened(Walk& walk) {
   const auto row = walk.ports().registry.find(walk.row().vm);
-  return row && row->host == walk.row().from &&
-         holds_the_point(walk, *walk.ports().transport.connect(walk.row().from));
+  return row && row->host == walk.row().from && adopted(walk, *walk.ports().transport.connect(walk.row().from));
 }
 
 }  // namespace
