@@ -24,12 +24,14 @@ void check_no_open_walk(const Ports& ports, const model::VmName& vm) {
 
 void check_may_go(const DecommissionRequest& request, const model::Domain& old) {
   if (old.state != DomainState::off) {
-    throw Error(Kind::refused, fmt::format("{} is {} on {}", request.vm.get(), to_string(old.state), request.host.get()),
+    throw Error(Kind::refused,
+                fmt::format("{} is {} on {}", request.vm.get(), to_string(old.state), request.host.get()),
                 "only a hibernated primary is decommissioned");
   }
   if (old.tag.role != Role::hibernated) {
-    throw Error(Kind::refused, fmt::format("{} on {} is no hibernated primary: its role is {}", request.vm.get(),
-                                           request.host.get(), to_string(old.tag.role)),
+    throw Error(Kind::refused,
+                fmt::format("{} on {} is no hibernated primary: its role is {}", request.vm.get(), request.host.get(),
+                            to_string(old.tag.role)),
                 fmt::format("umbra status {}", request.vm.get()));
   }
 }
@@ -37,14 +39,16 @@ void check_may_go(const DecommissionRequest& request, const model::Domain& old) 
 /// The VM must be seen running where the registry says: its last copy is never removed.
 void check_runs_elsewhere(const Ports& ports, const DecommissionRequest& request, const ports::ShadowRow& row) {
   if (row.host != request.host || row.id != request.shadow || row.primary_host == request.host) {
-    throw Error(Kind::refused, fmt::format("{}'s old primary is shadow {} on {}, not {} on {}", request.vm.get(),
-                                           row.id.get(), row.host.get(), request.shadow.get(), request.host.get()),
+    throw Error(Kind::refused,
+                fmt::format("{}'s old primary is shadow {} on {}, not {} on {}", request.vm.get(), row.id.get(),
+                            row.host.get(), request.shadow.get(), request.host.get()),
                 fmt::format("umbra status {}", request.vm.get()));
   }
   const auto runs = ports.hypervisors.at(row.primary_host).find(request.vm);
   if (runs && runs->state == DomainState::running) return;
-  throw Error(Kind::refused, fmt::format("{} does not run on {}: its copy on {} is kept", request.vm.get(),
-                                         row.primary_host.get(), request.host.get()),
+  throw Error(Kind::refused,
+              fmt::format("{} does not run on {}: its copy on {} is kept", request.vm.get(), row.primary_host.get(),
+                          request.host.get()),
               fmt::format("start it on {}, or see: umbra status {}", row.primary_host.get(), request.vm.get()));
 }
 
@@ -55,44 +59,54 @@ void check_window(const Ports& ports, const DecommissionRequest& request, const 
     const auto entries = ports.journal.entries(walk.id);
     const base::Seconds age = ports.clock.now() - (entries.empty() ? walk.started : entries.back().at);
     if (age >= request.rollback_window) return;
-    throw Error(Kind::refused, fmt::format("{} left {} {} ago; until {} have passed it can be rolled back", request.vm.get(),
-                                           request.host.get(), base::to_human(age),
-                                           base::to_human(request.rollback_window)),
+    throw Error(Kind::refused,
+                fmt::format("{} left {} {} ago; until {} have passed it can be rolled back", request.vm.get(),
+                            request.host.get(), base::to_human(age), base::to_human(request.rollback_window)),
                 "wait, or say --force");
   }
-  throw Error(Kind::refused, fmt::format("no finished switchover of {} is known: when it left {} can't be told",
-                                         request.vm.get(), request.host.get()),
+  throw Error(Kind::refused,
+              fmt::format("no finished switchover of {} is known: when it left {} can't be told", request.vm.get(),
+                          request.host.get()),
               "say --force where you are sure");
 }
 
-}  // namespace
-
-model::Outcome decommission(const Ports& ports, const DecommissionRequest& request) {
-  const auto lease = ports.leases.acquire(request.vm, base::Millis{0});
+/// Every check; the registry's row where there is one. Nothing defined and no row: there is nothing left to do.
+std::optional<ports::ShadowRow> checked(const Ports& ports, const DecommissionRequest& request) {
   check_no_open_walk(ports, request.vm);
-  ports::Hypervisor& host = ports.hypervisors.at(request.host);
-  const auto old = host.find(request.vm);
+  const auto old = ports.hypervisors.at(request.host).find(request.vm);
   if (old) check_may_go(request, *old);
-  const auto row = ports.registry.find(request.vm);
+  auto row = ports.registry.find(request.vm);
   if (row) {
     check_runs_elsewhere(ports, request, *row);
     check_window(ports, request, row->vm_uuid);
   } else if (old) {
-    throw Error(Kind::refused, fmt::format("{} on {} is in no registry: nothing tells where it runs now", request.vm.get(),
-                                           request.host.get()),
+    throw Error(Kind::refused,
+                fmt::format("{} on {} is in no registry: nothing tells where it runs now", request.vm.get(),
+                            request.host.get()),
                 fmt::format("umbra status {}", request.vm.get()));
   }
+  return row;
+}
+
+}  // namespace
+
+void check_decommission(const Ports& ports, const DecommissionRequest& request) {
+  checked(ports, request);
+}
+
+model::Outcome decommission(const Ports& ports, const DecommissionRequest& request) {
+  const auto lease = ports.leases.acquire(request.vm, base::Millis{0});
+  const auto row = checked(ports, request);
   // From here on there is no way back to this host. The row goes last: with it, this can be run again.
-  host.undefine(request.vm);
-  if (row) {
-    ports.transport.connect(request.host)->drop_with_adopted(request.shadow);
-    ports.registry.remove(row->vm_uuid);
-  }
+  ports.hypervisors.at(request.host).undefine(request.vm);
   model::Outcome outcome;
   outcome.result = "switched";
   outcome.primary = "decommissioned";
-  if (row) outcome.host = row->primary_host;
-  if (row) outcome.epoch = ports.journal.epoch(row->vm_uuid);
+  if (!row) return outcome;
+  ports.transport.connect(request.host)->drop_with_adopted(request.shadow);
+  ports.registry.remove(row->vm_uuid);
+  outcome.host = row->primary_host;
+  outcome.epoch = ports.journal.epoch(row->vm_uuid);
   return outcome;
 }
 

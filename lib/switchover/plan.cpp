@@ -40,13 +40,13 @@ model::Outcome Plan::as_outcome(const model::HostName& running_on) const {
   outcome.epoch = epoch;
   outcome.host = running_on;
   outcome.notes = notes;
-  outcome.notes.push_back(fmt::format("about {} MiB to send, {} in all", bytes.value >> 20,
-                                      base::to_human(base::Seconds(seconds))));
+  outcome.notes.push_back(
+      fmt::format("about {} MiB to send, {} in all", bytes.value >> 20, base::to_human(base::Seconds(seconds))));
   return outcome;
 }
 
-Plan plan(const Ports& ports, const Request& request) {
-  const Survey seen = survey(ports, request, "switchover");
+Plan plan(const Ports& ports, const Request& request, const std::string& kind) {
+  const Survey seen = survey(ports, request, kind);
   Plan plan;
   plan.epoch = seen.proposed;
   plan.newest = seen.newest.number;
@@ -66,8 +66,9 @@ Plan plan(const Ports& ports, const Request& request) {
   // Memory that changes while it is sent is sent again, and so on: a geometric row.
   const double dirty = ports.hypervisors.at(request.from.host).dirty_rate(request.vm).value_or(model::ByteRate{}).value;
   if (dirty >= rate) {
-    plan.notes.push_back(fmt::format("the guest changes memory at {:.0f} MiB/s, {:.0f} get through: it may not converge",
-                                     dirty / (1 << 20), rate / (1 << 20)));
+    plan.notes.push_back(
+        fmt::format("the guest changes memory at {:.0f} MiB/s, {:.0f} get through: it may not converge",
+                    dirty / (1 << 20), rate / (1 << 20)));
   }
   const double passes = 1 / (1 - std::min(dirty / rate, 0.9));
   plan.seconds = fixed_seconds + static_cast<double>(plan.bytes.value) / rate * passes;

@@ -25,9 +25,10 @@ void check_hosts_differ(const Request& request) {
 void check_no_open_walk(const Ports& ports, const model::VmName& vm) {
   for (const ports::Walk& walk : ports.journal.open_walks()) {
     if (walk.vm != vm) continue;
-    throw Error(Kind::interrupted,
-                fmt::format("a {} of {} from {} to {} was interrupted", walk.kind, vm.get(), walk.from.get(), walk.to.get()),
-                "umbra switchover --recover " + vm.get());
+    throw Error(
+        Kind::interrupted,
+        fmt::format("a {} of {} from {} to {} was interrupted", walk.kind, vm.get(), walk.from.get(), walk.to.get()),
+        "umbra switchover --recover " + vm.get());
   }
 }
 
@@ -68,13 +69,15 @@ void check_disks(const model::Domain& source) {
 void check_source_epoch(const model::Domain& source, const model::HostName& host, model::Epoch known) {
   const model::RoleTag& tag = source.tag;
   if (tag.role == Role::shadow || tag.role == Role::hibernated) {
-    throw Error(Kind::refused, fmt::format("{} runs on {} although it is tagged {} of {}: it may be an old copy",
-                                           source.name.get(), host.get(), to_string(tag.role), tag.peer.get()),
+    throw Error(Kind::refused,
+                fmt::format("{} runs on {} although it is tagged {} of {}: it may be an old copy", source.name.get(),
+                            host.get(), to_string(tag.role), tag.peer.get()),
                 fmt::format("umbra status {}", source.name.get()));
   }
   if (tag.epoch < known) {
-    throw Error(Kind::refused, fmt::format("{} on {} has epoch {}, but {} is the newest known: it may be an old copy",
-                                           source.name.get(), host.get(), tag.epoch.value, known.value),
+    throw Error(Kind::refused,
+                fmt::format("{} on {} has epoch {}, but {} is the newest known: it may be an old copy",
+                            source.name.get(), host.get(), tag.epoch.value, known.value),
                 fmt::format("umbra status {}", source.name.get()));
   }
 }
@@ -97,8 +100,9 @@ std::optional<model::Domain> check_target(const Ports& ports, const Request& req
                 fmt::format("umbra shadow {} --on {}", vm, host));
   }
   if (tag.peer != request.from.host) {
-    throw Error(Kind::refused, fmt::format("{} on {} is the {} of one on {}, not of the one on {}", vm, host,
-                                           to_string(tag.role), tag.peer.get(), request.from.host.get()),
+    throw Error(Kind::refused,
+                fmt::format("{} on {} is the {} of one on {}, not of the one on {}", vm, host, to_string(tag.role),
+                            tag.peer.get(), request.from.host.get()),
                 fmt::format("umbra status {}", vm));
   }
   return domain;
@@ -114,8 +118,9 @@ void check_target_can_hold(const Ports& ports, const Request& request, const mod
   }
   const model::HostFacts facts = target.facts();
   if (facts.memory_free < source.memory) {
-    throw Error(Kind::refused, fmt::format("{} has {} MiB of memory free, {} needs {}", host, facts.memory_free.value >> 20,
-                                           vm, source.memory.value >> 20),
+    throw Error(Kind::refused,
+                fmt::format("{} has {} MiB of memory free, {} needs {}", host, facts.memory_free.value >> 20, vm,
+                            source.memory.value >> 20),
                 "umbra place " + vm);
   }
   for (const model::Nic& nic : source.nics) {
@@ -136,8 +141,9 @@ ports::ShadowRow check_shadow(const Ports& ports, const Request& request, const 
                 "umbra shadow --drop " + vm);
   }
   if (row->id != request.shadow || row->host != request.to.host || row->primary_host != request.from.host) {
-    throw Error(Kind::refused, fmt::format("{}'s shadow {} stands on {} for the VM on {}", vm, row->id.get(),
-                                           row->host.get(), row->primary_host.get()),
+    throw Error(Kind::refused,
+                fmt::format("{}'s shadow {} stands on {} for the VM on {}", vm, row->id.get(), row->host.get(),
+                            row->primary_host.get()),
                 fmt::format("umbra status {}", vm));
   }
   return *row;
@@ -157,15 +163,17 @@ model::PointInfo check_points(const Ports& ports, const Request& request, const 
     const auto part = std::find_if(newest.parts.begin(), newest.parts.end(),
                                    [&](const model::Part& p) { return p.name == disk.name; });
     if (part == newest.parts.end() || (disk.size.value != 0 && part->size != disk.size)) {
-      throw Error(Kind::refused, fmt::format("point {} of {} does not fit disk {} of today: it was added or resized since",
-                                             newest.number.value, vm, disk.name.get()),
+      throw Error(Kind::refused,
+                  fmt::format("point {} of {} does not fit disk {} of today: it was added or resized since",
+                              newest.number.value, vm, disk.name.get()),
                   fmt::format("umbra shadow --drop {0} && umbra shadow {0} && umbra replicate {0}", vm));
     }
   }
   const model::ByteCount delta = row.replica ? row.replica->dirty : model::ByteCount{};
   if (const model::ByteCount room = store->free_space(); room < delta + spare_room) {
-    throw Error(Kind::no_space, fmt::format("{} has {} MiB free for the layers of {}, about {} are needed",
-                                            request.to.host.get(), room.value >> 20, vm, (delta + spare_room).value >> 20),
+    throw Error(Kind::no_space,
+                fmt::format("{} has {} MiB free for the layers of {}, about {} are needed", request.to.host.get(),
+                            room.value >> 20, vm, (delta + spare_room).value >> 20),
                 fmt::format("make room on {}, or lower `retain`", request.to.host.get()));
   }
   return newest;
@@ -178,8 +186,9 @@ void check_there_was_a_walk(const Request& request, const std::vector<ports::Wal
     if (walk.from == request.to.host && walk.to == request.from.host) return;
     break;
   }
-  throw Error(Kind::refused, fmt::format("{} did not come from {} to {} by a switchover: there is nothing to roll back",
-                                         request.vm.get(), request.to.host.get(), request.from.host.get()),
+  throw Error(Kind::refused,
+              fmt::format("{} did not come from {} to {} by a switchover: there is nothing to roll back",
+                          request.vm.get(), request.to.host.get(), request.from.host.get()),
               fmt::format("umbra switchover {}", request.vm.get()));
 }
 

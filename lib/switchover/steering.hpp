@@ -10,9 +10,10 @@
 
 namespace umbra::switchover {
 
-/// What remains falls during a pass over memory and rises when the next begins. While each pass begins with clearly less
-/// than one before, nothing is touched, however long a pass takes. Else the allowed blackout is raised in steps, up to
-/// the policy's limit, and the migration given up on when that does not help either, or when nothing moves at all.
+/// What remains falls during a pass over memory and rises when the next begins. While each pass begins with clearly
+/// less than one before, nothing is touched, however long a pass takes. Else the allowed blackout is raised in steps,
+/// up to the policy's limit, and the migration given up on when that does not help either, or when nothing moves at
+/// all.
 class Steering {
  public:
   enum class Advice { go_on, raise_limit, give_up };
@@ -28,12 +29,12 @@ class Steering {
 
   base::Millis m_most;
   base::Millis m_limit;
-  std::optional<std::uint64_t> m_remaining;   ///< at the last look
+  std::optional<std::uint64_t> m_remaining;  ///< at the last look
   std::uint64_t m_processed = 0;
-  base::Millis m_changed{0};                  ///< when either was last another
-  std::optional<std::uint64_t> m_reference;   ///< with which the last pass began that was a gain
+  base::Millis m_changed{0};                 ///< when either was last another
+  std::optional<std::uint64_t> m_reference;  ///< with which the last pass began that was a gain
   unsigned m_passes_without_gain = 0;
-  base::Millis m_hoped{0};                    ///< since the last gain or raise
+  base::Millis m_hoped{0};  ///< since the last gain or raise
 };
 
 }  // namespace umbra::switchover

@@ -57,21 +57,22 @@ struct Request {
 /// What a walk would do and about what it would cost; nothing was changed to learn it.
 struct Plan {
   model::Epoch epoch;
-  model::PointNumber newest;         ///< of the shadow, before the final delta
-  model::ByteCount bytes;            ///< about what is to be sent: delta and memory
-  double seconds = 0;                ///< about, from start to running on the shadow
+  model::PointNumber newest;  ///< of the shadow, before the final delta
+  model::ByteCount bytes;     ///< about what is to be sent: delta and memory
+  double seconds = 0;         ///< about, from start to running on the shadow
   double blackout_ms = 0;
-  std::vector<std::string> notes;    ///< what the estimates stand on
+  std::vector<std::string> notes;  ///< what the estimates stand on
   /// As it would be recorded: result "planned", the steps as phases of 0 ms.
   model::Outcome as_outcome(const model::HostName& running_on) const;
 };
 
-/// Makes every check of switch_over() and estimates; throws where the walk would be refused.
-Plan plan(const Ports& ports, const Request& request);
+/// Makes every check of switch_over() (or, with "rollback", of roll_back()) and estimates; throws where the walk would
+/// be refused.
+Plan plan(const Ports& ports, const Request& request, const std::string& kind = "switchover");
 
 /// Moves the VM onto its shadow. Outcome "switched", or "rolled_back" where the probe failed and the policy says so.
-/// Throws Kind::refused, busy, not_found, unsupported or interrupted where nothing was changed; any other kind where the
-/// walk failed and was taken back; Kind::interrupted too where only recover() can go on.
+/// Throws Kind::refused, busy, not_found, unsupported or interrupted where nothing was changed; any other kind where
+/// the walk failed and was taken back; Kind::interrupted too where only recover() can go on.
 model::Outcome switch_over(const Ports& ports, const Request& request);
 
 /// The same walk the other way: `request.to` is where the VM ran before the last walk. Redirectors are called to undo.
@@ -86,9 +87,9 @@ struct Recovered {
   model::Outcome outcome;
 };
 
-/// Finishes or takes back every open walk, or that of one VM alone. Asks both hosts; Kind::refused where the truth cannot
-/// be proved (the walk stays open), Kind::busy where another run is on it. Again: nothing is left to do, nothing is said.
-/// Redirectors and probe are called for each walk: where VMs have their own, call once per VM of open_walks().
+/// Finishes or takes back every open walk, or that of one VM alone. Asks both hosts; Kind::refused where the truth
+/// cannot be proved (the walk stays open), Kind::busy where another run is on it. Again: nothing is left to do, nothing
+/// is said. Redirectors and probe are called for each walk: where VMs have their own, call once per VM of open_walks().
 std::vector<Recovered> recover(const Ports& ports, const std::optional<model::VmName>& only = std::nullopt);
 
 struct DecommissionRequest {
@@ -96,12 +97,14 @@ struct DecommissionRequest {
   model::HostName host;  ///< where the old primary is
   model::ShadowId shadow;
   base::Seconds rollback_window{3600};
-  bool force = false;    ///< also within the rollback window
+  bool force = false;  ///< also within the rollback window
 };
 
 /// Removes the old primary's definition and storage: no roll-back after that. Kind::refused within the rollback window,
 /// while a walk is open, or where anything runs there. Again: nothing is left to do. The outcome's `primary` is
 /// "decommissioned".
 model::Outcome decommission(const Ports& ports, const DecommissionRequest& request);
+/// The checks alone; throws where decommission() would refuse.
+void check_decommission(const Ports& ports, const DecommissionRequest& request);
 
 }  // namespace umbra::switchover

@@ -21,8 +21,12 @@ struct Look {
   std::string seen;
 };
 
-bool active(const std::optional<model::Domain>& domain) { return domain && domain->state != DomainState::off; }
-bool running(const std::optional<model::Domain>& domain) { return domain && domain->state == DomainState::running; }
+bool active(const std::optional<model::Domain>& domain) {
+  return domain && domain->state != DomainState::off;
+}
+bool running(const std::optional<model::Domain>& domain) {
+  return domain && domain->state == DomainState::running;
+}
 std::string_view state_of(const std::optional<model::Domain>& domain) {
   return domain ? to_string(domain->state) : "absent";
 }
@@ -32,8 +36,8 @@ Look look(const Walk& walk) {
   try {
     const auto source = walk.source().find(row.vm);
     const auto target = walk.target().find(row.vm);
-    Look look{Answer::unclear, fmt::format("{} on {}, {} on {}", state_of(source), row.from.get(), state_of(target),
-                                           row.to.get())};
+    Look look{Answer::unclear,
+              fmt::format("{} on {}, {} on {}", state_of(source), row.from.get(), state_of(target), row.to.get())};
     if (running(target) && !active(source)) {
       look.answer = Answer::moved;
     } else if (!active(target) && !active(source)) {
@@ -66,9 +70,9 @@ bool has_moved(Walk& walk) {
     if (not_moved_in_a_row == 2) return false;
     if (now.answer == Answer::under_way) last_under_way = at;
     if (at - last_under_way > unclear_deadline || at - began > migration_deadline) {
-      throw base::Error(base::Kind::refused,
-                        fmt::format("where {} runs cannot be proved: {}", walk.row().vm.get(), now.seen),
-                        fmt::format("make both hosts answer, then: umbra switchover --recover {}", walk.row().vm.get()));
+      throw base::Error(
+          base::Kind::refused, fmt::format("where {} runs cannot be proved: {}", walk.row().vm.get(), now.seen),
+          fmt::format("make both hosts answer, then: umbra switchover --recover {}", walk.row().vm.get()));
     }
     clock.pause(step);
   }

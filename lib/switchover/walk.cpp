@@ -18,14 +18,14 @@ using ports::StepPhase;
 Steps live_steps() {
   return {
       // Each of these is taken back where the walk fails.
-      .before = {steps::freeze(),    // the old layers can't change any more
-                 steps::finish(),    // the shadow holds what they hold
-                 steps::prepare(),   // an empty top layer over it
-                 steps::move()},     // memory and top layer, live
+      .before = {steps::freeze(),   // the old layers can't change any more
+                 steps::finish(),   // the shadow holds what they hold
+                 steps::prepare(),  // an empty top layer over it
+                 steps::move()},    // memory and top layer, live
       // From here on the guest runs on the shadow. What follows is only ever finished.
-      .after = {steps::redirect(),   // clients find it
-                steps::retire(),     // the old primary may not start
-                steps::reverse()},   // and is the new shadow
+      .after = {steps::redirect(),  // clients find it
+                steps::retire(),    // the old primary may not start
+                steps::reverse()},  // and is the new shadow
   };
 }
 
@@ -49,7 +49,9 @@ std::optional<StepPhase> Walk::phase_of(std::string_view step) const {
   return phase;
 }
 
-void Walk::close(const std::string& state) { m_ports.journal.close_walk(m_row.id, state); }
+void Walk::close(const std::string& state) {
+  m_ports.journal.close_walk(m_row.id, state);
+}
 
 std::vector<model::Phase> Walk::phases() const {
   std::vector<model::Phase> phases;
@@ -73,8 +75,13 @@ model::Outcome Walk::outcome(const std::string& result) const {
   outcome.host = m_facts.moved ? m_row.to : m_row.from;
   if (m_facts.moved) outcome.primary = "hibernated";
   outcome.notes = m_facts.notes;
+  if (m_facts.point.value != 0) {
+    outcome.notes.push_back(fmt::format("point {} took over the last delta, {} bytes on the wire", m_facts.point.value,
+                                        m_facts.sent.value));
+  }
   if (m_facts.moved && !m_facts.quiesced) {
-    outcome.notes.push_back("no guest agent froze the file systems for the point's instant; the move itself lost no write");
+    outcome.notes.push_back(
+        "no guest agent froze the file systems for the point's instant; the move itself lost no write");
   }
   return outcome;
 }
@@ -89,7 +96,9 @@ void take(Walk& walk, const Step& step) {
   });
 }
 
-std::string recover_hint(const Walk& walk) { return "umbra switchover --recover " + walk.row().vm.get(); }
+std::string recover_hint(const Walk& walk) {
+  return "umbra switchover --recover " + walk.row().vm.get();
+}
 
 Walk open_walk(const Ports& ports, const Request& request, const std::string& kind, const Survey& seen) {
   ports::Walk row;
@@ -159,8 +168,9 @@ void take_back(Walk& walk, const Steps& steps) {
     }
     walk.close("undone");
   } catch (const Error& e) {
-    throw Error(Kind::interrupted, fmt::format("{} runs on {}, but the walk is not wholly taken back: {}",
-                                               walk.row().vm.get(), walk.row().from.get(), e.what()),
+    throw Error(Kind::interrupted,
+                fmt::format("{} runs on {}, but the walk is not wholly taken back: {}", walk.row().vm.get(),
+                            walk.row().from.get(), e.what()),
                 recover_hint(walk));
   }
 }
@@ -174,9 +184,10 @@ void finish_forward(Walk& walk, const Steps& steps) {
     }
     walk.close("done");
   } catch (const Error& e) {
-    throw Error(Kind::interrupted, fmt::format("{} runs on {}, but the walk did not end: {}", walk.row().vm.get(),
-                                               walk.row().to.get(), e.what()),
-                recover_hint(walk));
+    throw Error(
+        Kind::interrupted,
+        fmt::format("{} runs on {}, but the walk did not end: {}", walk.row().vm.get(), walk.row().to.get(), e.what()),
+        recover_hint(walk));
   }
 }
 
@@ -188,13 +199,14 @@ model::Outcome answer_probe(const Walk& walk, model::Outcome outcome, const Step
   }
   Request back = walk.request();
   std::swap(back.from, back.to);
-  return base::with_context(fmt::format("{} runs on {}, its probe failed, and it can't go back", walk.row().vm.get(),
-                                        walk.row().to.get()), [&] {
-    model::Outcome returned = walk_through(walk.ports(), back, "rollback", steps);
-    returned.notes.insert(returned.notes.begin(), outcome.notes.begin(), outcome.notes.end());
-    returned.notes.push_back(fmt::format("rolled back from {} since the probe failed there", walk.row().to.get()));
-    return returned;
-  });
+  return base::with_context(
+      fmt::format("{} runs on {}, its probe failed, and it can't go back", walk.row().vm.get(), walk.row().to.get()),
+      [&] {
+        model::Outcome returned = walk_through(walk.ports(), back, "rollback", steps);
+        returned.notes.insert(returned.notes.begin(), outcome.notes.begin(), outcome.notes.end());
+        returned.notes.push_back(fmt::format("rolled back from {} since the probe failed there", walk.row().to.get()));
+        return returned;
+      });
 }
 
 model::Outcome walk_through(const Ports& ports, const Request& request, const std::string& kind, const Steps& steps) {

@@ -77,7 +77,9 @@ std::optional<model::ByteRate> SimHypervisor::dirty_rate(const model::VmName& vm
   });
 }
 
-std::optional<model::GuestActivity> SimHypervisor::guest_activity(const model::VmName&) { return std::nullopt; }
+std::optional<model::GuestActivity> SimHypervisor::guest_activity(const model::VmName&) {
+  return std::nullopt;
+}
 
 void SimHypervisor::define_shadow(const model::Domain& primary, const ports::ShadowDefinition& definition) {
   call("define", [&] {
@@ -123,7 +125,9 @@ std::unique_ptr<ports::BackupJob> SimHypervisor::begin_backup(const model::VmNam
   throw Error(Kind::unsupported, "the simulated hypervisor has no backup jobs; SimWorld::replicate stands for a pass");
 }
 
-bool SimHypervisor::end_stale_backup(const model::VmName&) { return false; }
+bool SimHypervisor::end_stale_backup(const model::VmName&) {
+  return false;
+}
 
 ports::FreezeResult SimHypervisor::freeze(const model::VmName& vm, const ports::FreezeRequest& request) {
   return call("freeze", [&] {

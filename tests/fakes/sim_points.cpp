@@ -29,7 +29,8 @@ class SimSource : public ports::BlockSource {
   bool tracks_changes() const override { return m_changed.has_value(); }
   void each_extent(const std::function<void(const ports::Extent&)>& each) override {
     for (std::uint64_t block = 0; block < m_blocks.size(); ++block) {
-      each({block * model::block_size, model::block_size, m_blocks[block] == 0, !m_changed || m_changed->contains(block)});
+      each({block * model::block_size, model::block_size, m_blocks[block] == 0,
+            !m_changed || m_changed->contains(block)});
     }
   }
   void read(std::span<const ports::Range> ranges,
@@ -56,7 +57,8 @@ class SimSink : public ports::BlockSink {
  public:
   SimSink(SimWorld& world, model::HostName host, model::PointHeader header)
       : m_world(world), m_host(std::move(host)), m_header(std::move(header)), m_told(m_header.parts.size()) {}
-  void data(std::size_t part, std::uint64_t block, const base::Digest& digest, std::span<const std::byte> data) override {
+  void data(std::size_t part, std::uint64_t block, const base::Digest& digest,
+            std::span<const std::byte> data) override {
     if (sim_digest(number_in(data)) != digest) throw Error(Kind::corrupt, "a block differs from its digest");
     m_changes.data(part, block, digest);
     m_told[part][block] = number_in(data);

@@ -9,9 +9,12 @@ namespace {
 
 std::string phase_name(ports::StepPhase phase) {
   switch (phase) {
-    case ports::StepPhase::intent: return "intent";
-    case ports::StepPhase::done: return "done";
-    case ports::StepPhase::undone: return "undone";
+    case ports::StepPhase::intent:
+      return "intent";
+    case ports::StepPhase::done:
+      return "done";
+    case ports::StepPhase::undone:
+      return "undone";
   }
   return "";
 }
@@ -27,7 +30,9 @@ class SimLease : public ports::Lease {
   model::VmName m_vm;
 };
 
-ports::Walk& walk_of(SimWorld& world, std::int64_t id) { return world.walks.at(static_cast<std::size_t>(id) - 1); }
+ports::Walk& walk_of(SimWorld& world, std::int64_t id) {
+  return world.walks.at(static_cast<std::size_t>(id) - 1);
+}
 
 }  // namespace
 

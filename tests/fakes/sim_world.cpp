@@ -55,8 +55,8 @@ void SimWorld::write(const model::VmName& vm, SimHost& host, model::Domain& doma
   const model::Disk& disk = domain.disks[number % domain.disks.size()];
   const auto file = host.files.find(disk.path);
   if (file == host.files.end()) violation(fmt::format("{}'s disk {} is gone", vm.get(), disk.path));
-  // Most writes go to a few hot blocks; one in five to the next cold one, which is not written again during a walk, so that
-  // a delta that gets lost is not covered by what is written later.
+  // Most writes go to a few hot blocks; one in five to the next cold one, which is not written again during a walk, so
+  // that a delta that gets lost is not covered by what is written later.
   const std::uint64_t blocks = model::blocks_in(disk.size);
   const std::uint64_t hot = blocks * 2 / 5;
   const std::uint64_t block = number % 5 == 0 ? hot + number / 10 % (blocks - hot) : number * 7 % hot;
@@ -95,7 +95,8 @@ void SimWorld::complete_migration() {
   SimDomain& target = to.domains.at(move.vm);
   for (const model::Disk& disk : source.live->disks) {
     const SimFile& top = from.files.at(disk.path);
-    for (const auto& [block, number] : top.blocks) to.files.at(move.request.target_paths.at(disk.name)).blocks[block] = number;
+    for (const auto& [block, number] : top.blocks)
+      to.files.at(move.request.target_paths.at(disk.name)).blocks[block] = number;
   }
   target.live->state = DomainState::running;
   target.defined = target.live;
@@ -187,7 +188,8 @@ std::vector<std::string> SimWorld::leftovers() const {
   for (const auto& [name, host] : hosts) {
     std::set<std::string> layers;
     for (const auto& [id, shadow] : host.shadows) {
-      for (const auto& [number, point] : shadow.points) layers.insert(point.info.layers.begin(), point.info.layers.end());
+      for (const auto& [number, point] : shadow.points)
+        layers.insert(point.info.layers.begin(), point.info.layers.end());
     }
     for (const auto& [path, file] : host.files) {
       const bool made = path.find(".umbra-") != std::string::npos || path.find("/top-") != std::string::npos;

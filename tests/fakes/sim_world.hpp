@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // A simulated pair of hosts behind the ports: files with backing chains, domains, migrations, points, a journal, a
-// registry, a clock. It outlives any run of Umbra. Every port call is an event: the running guest writes a numbered block,
-// a migration goes on a little, the invariants are checked, and a fault may strike before or after the call's effect.
+// registry, a clock. It outlives any run of Umbra. Every port call is an event: the running guest writes a numbered
+// block, a migration goes on a little, the invariants are checked, and a fault may strike before or after the call's
+// effect.
 
 #include <cstdint>
 #include <deque>
@@ -75,8 +76,8 @@ struct SimMigration {
   model::HostName from;
   model::HostName to;
   ports::MoveRequest request;
-  int rounds = 4;            ///< events until the guest stops
-  bool stopped = false;      ///< both sides stand paused
+  int rounds = 4;        ///< events until the guest stops
+  bool stopped = false;  ///< both sides stand paused
   bool abort = false;
   ports::MoveProgress::State state = ports::MoveProgress::State::running;
   std::string error{};
@@ -84,10 +85,10 @@ struct SimMigration {
 
 /// How migrations behave here.
 struct SimLink {
-  bool fails_early = false;             ///< in pre-copy
-  bool fails_late = false;              ///< when the guest stands on both sides
-  unsigned stands_for = 1;              ///< events for which both sides stand paused
-  base::Millis converges_at{0};         ///< only where that much blackout is allowed
+  bool fails_early = false;      ///< in pre-copy
+  bool fails_late = false;       ///< when the guest stands on both sides
+  unsigned stands_for = 1;       ///< events for which both sides stand paused
+  base::Millis converges_at{0};  ///< only where that much blackout is allowed
 };
 
 /// What the guest was told is on its disks.

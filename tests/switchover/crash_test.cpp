@@ -91,7 +91,8 @@ TEST_CASE("Umbra may die at any call of a walk") {
         Run run(world);
         CHECK_THROWS_AS(walk(run, way), fakes::SimCrash);
       }
-      INFO("died " << (when == Fault::When::before ? "before" : "after") << " call " << at << ": " << world.trace.back());
+      INFO("died " << (when == Fault::When::before ? "before" : "after") << " call " << at << ": "
+                   << world.trace.back());
       recover_twice(world);
       walk_again(world);
     });
@@ -134,7 +135,8 @@ TEST_CASE("a failure of any call of a walk leaves one instance and nothing behin
 
 TEST_CASE("recovery may die at any of its calls, too") {
   // Each walk is cut at a call where much is left to do: before the move, during it, after it.
-  const std::string where = GENERATE("journal finish intent", "alpha begin move", "journal raise epoch", "alpha undefine");
+  const std::string where =
+      GENERATE("journal finish intent", "alpha begin move", "journal raise epoch", "alpha undefine");
   for (std::size_t second = 1;; ++second) {
     fakes::SimWorld world = world_before(Way::there);
     bool recovered = false;
@@ -145,15 +147,16 @@ TEST_CASE("recovery may die at any of its calls, too") {
         walk(run, Way::there);
         const auto call = std::find(rehearsal.trace.begin(), rehearsal.trace.end(), where);
         REQUIRE(call != rehearsal.trace.end());
-        world.fault = Fault{Fault::Kind::crash, Fault::When::after,
-                            static_cast<std::size_t>(call - rehearsal.trace.begin()) + 1};
+        world.fault =
+            Fault{Fault::Kind::crash, Fault::When::after, static_cast<std::size_t>(call - rehearsal.trace.begin()) + 1};
       }
       {
         Run run(world);
         CHECK_THROWS_AS(walk(run, Way::there), fakes::SimCrash);
       }
       world.new_run();
-      world.fault = Fault{Fault::Kind::crash, second % 2 == 0 ? Fault::When::before : Fault::When::after, (second + 1) / 2};
+      world.fault =
+          Fault{Fault::Kind::crash, second % 2 == 0 ? Fault::When::before : Fault::When::after, (second + 1) / 2};
       try {
         Run run(world);
         recover(run.ports);
@@ -175,7 +178,8 @@ TEST_CASE("a guest that ended on the source in the middle of a walk runs there a
     Run dry(rehearsal);
     walk(dry, Way::there);
     const auto call = std::find(rehearsal.trace.begin(), rehearsal.trace.end(), "journal prepare done");
-    world.fault = Fault{Fault::Kind::crash, Fault::When::after, static_cast<std::size_t>(call - rehearsal.trace.begin()) + 1};
+    world.fault =
+        Fault{Fault::Kind::crash, Fault::When::after, static_cast<std::size_t>(call - rehearsal.trace.begin()) + 1};
     {
       Run run(world);
       CHECK_THROWS_AS(walk(run, Way::there), fakes::SimCrash);
@@ -214,8 +218,8 @@ TEST_CASE("recovery says what it found and what it did") {
   }
   const auto recovered = recover(run.ports, web1);
   REQUIRE(recovered.size() == 1);
-  CHECK(recovered[0].found == std::string("freeze was begun, ") +
-                                  (when == Fault::When::before ? "it had not happened" : "it had happened"));
+  CHECK(recovered[0].found ==
+        std::string("freeze was begun, ") + (when == Fault::When::before ? "it had not happened" : "it had happened"));
   CHECK(recovered[0].did == "web1 runs on alpha: the walk was taken back");
   CHECK(recovered[0].outcome.result == "recovered");
 }

@@ -15,8 +15,12 @@ struct Case {
   std::function<void(fakes::SimWorld&, Request&)> arrange;
 };
 
-model::Domain& live(fakes::SimWorld& world) { return *world.hosts.at(alpha).domains.at(web1).live; }
-model::Domain& stand_in(fakes::SimWorld& world) { return *world.hosts.at(beta).domains.at(web1).defined; }
+model::Domain& live(fakes::SimWorld& world) {
+  return *world.hosts.at(alpha).domains.at(web1).live;
+}
+model::Domain& stand_in(fakes::SimWorld& world) {
+  return *world.hosts.at(beta).domains.at(web1).defined;
+}
 
 const std::vector<Case>& cases() {
   using World = fakes::SimWorld;
@@ -30,14 +34,16 @@ const std::vector<Case>& cases() {
       {"libvirt knows snapshots", Kind::refused, [](World& w, Request&) { live(w).snapshots = true; }},
       {"a job is under way", Kind::busy, [](World& w, Request&) { live(w).job = true; }},
       {"a disk is raw", Kind::unsupported, [](World& w, Request&) { live(w).disks[1].format = "raw"; }},
-      {"a disk is no file", Kind::unsupported, 
+      {"a disk is no file", Kind::unsupported,
        [](World& w, Request&) {
          w.guests.at(web1).idle = true;
          w.guests.at(web1).acknowledged.clear();
          live(w).disks[1].path.clear();
        }},
       {"it runs though it is tagged a shadow", Kind::refused,
-       [](World& w, Request&) { live(w).tag = {model::Role::hibernated, beta, {}}; }},
+       [](World& w, Request&) {
+         live(w).tag = {model::Role::hibernated, beta, {}};
+       }},
       {"its epoch is old", Kind::refused, [](World& w, Request&) { w.epochs[live(w).uuid] = {7}; }},
       {"it is paused on the target too", Kind::refused,
        [](World& w, Request&) {
@@ -66,7 +72,9 @@ const std::vector<Case>& cases() {
        [](World& w, Request&) { live(w).disks[1].size = {1ull << 30}; }},
       {"the target's disk is full", Kind::no_space, [](World& w, Request&) { w.hosts.at(beta).free = {1000}; }},
       {"the target can't run the CPU", Kind::refused,
-       [](World& w, Request&) { w.hosts.at(beta).cpu = {false, "it lacks avx512f"}; }},
+       [](World& w, Request&) {
+         w.hosts.at(beta).cpu = {false, "it lacks avx512f"};
+       }},
       {"the target lacks memory", Kind::refused,
        [](World& w, Request&) { w.hosts.at(beta).facts.memory_free = {1ull << 20}; }},
       {"the target lacks the network", Kind::refused,

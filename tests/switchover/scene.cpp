@@ -38,8 +38,8 @@ std::string picture(const fakes::SimWorld& world) {
     for (const auto& [path, file] : host.files) text += fmt::format("{} {} < {}\n", name.get(), path, file.backing);
     for (const auto& [vm, domain] : host.domains) {
       const model::Domain& d = domain.live ? *domain.live : *domain.defined;
-      text += fmt::format("{} {} {} {} {}", name.get(), vm.get(), model::to_string(d.state), model::to_string(d.tag.role),
-                          d.tag.epoch.value);
+      text += fmt::format("{} {} {} {} {}", name.get(), vm.get(), model::to_string(d.state),
+                          model::to_string(d.tag.role), d.tag.epoch.value);
       for (const model::Disk& disk : d.disks) text += " " + disk.path;
       for (const auto& checkpoint : domain.checkpoints) text += " " + checkpoint.get();
       text += "\n";
@@ -50,7 +50,8 @@ std::string picture(const fakes::SimWorld& world) {
     }
   }
   for (const auto& [uuid, epoch] : world.epochs) text += fmt::format("{} {}\n", uuid.get(), epoch.value);
-  for (const auto& [vm, row] : world.registry) text += fmt::format("{} {} {}\n", vm.get(), row.host.get(), row.id.get());
+  for (const auto& [vm, row] : world.registry)
+    text += fmt::format("{} {} {}\n", vm.get(), row.host.get(), row.id.get());
   text += fmt::format("{} walks\n", world.walks.size());
   return text;
 }

@@ -21,9 +21,17 @@ inline const model::ShadowId shadow_id{"web1-0001"};
 class Run {
  public:
   explicit Run(fakes::SimWorld& world)
-      : m_hypervisors(world), m_transport(world), m_journal(world), m_registry(world), m_leases(world), m_clock(world),
-        balancer(world, "balancer"), routes(world, "routes"), probe(world),
-        ports{m_hypervisors, m_transport, m_journal, m_registry, m_leases, m_clock, cancel, {&balancer, &routes}, &probe} {}
+      : m_hypervisors(world),
+        m_transport(world),
+        m_journal(world),
+        m_registry(world),
+        m_leases(world),
+        m_clock(world),
+        balancer(world, "balancer"),
+        routes(world, "routes"),
+        probe(world),
+        ports{m_hypervisors, m_transport,          m_journal, m_registry, m_leases, m_clock,
+              cancel,        {&balancer, &routes}, &probe} {}
   Run(const Run&) = delete;
 
  private:

@@ -11,7 +11,8 @@ using namespace umbra::switchover;
 namespace {
 
 /// What is advised, other than to go on, when `remaining(ms)` is seen for `seconds`.
-std::vector<Steering::Advice> advice(Steering& steering, int seconds, const std::function<std::uint64_t(int)>& remaining) {
+std::vector<Steering::Advice> advice(Steering& steering, int seconds,
+                                     const std::function<std::uint64_t(int)>& remaining) {
   std::vector<Steering::Advice> all;
   for (int ms = 0; ms < seconds * 1000; ms += 50) {
     ports::MoveProgress progress;
@@ -64,7 +65,8 @@ TEST_CASE("a migration in which nothing moves is given up") {
 TEST_CASE("a migration that stalls is allowed more in steps, then given up") {
   Steering steering(base::Millis{300});
   // Each pass of 0.4 s begins with the same.
-  const auto all = advice(steering, 300, [](int ms) { return 1'000'000ull - static_cast<std::uint64_t>(ms % 400) * 2'000; });
+  const auto all =
+      advice(steering, 300, [](int ms) { return 1'000'000ull - static_cast<std::uint64_t>(ms % 400) * 2'000; });
   REQUIRE(all.size() == 3);
   CHECK(all[0] == Steering::Advice::raise_limit);
   CHECK(all[1] == Steering::Advice::raise_limit);
@@ -95,6 +97,7 @@ TEST_CASE("a walk's row gives back the request that it was made of") {
 TEST_CASE("a damaged journal entry is corrupt, not ignored") {
   Facts facts;
   CHECK_THROWS_AS(facts.learn({"freeze", ports::StepPhase::intent, "{\"overlays\":3}", {}}), base::Error);
-  CHECK_THROWS_AS(facts.learn({"finish", ports::StepPhase::done, "{\"point\":3,\"root\":\"md5:1\",\"sent_bytes\":0}", {}}),
-                  base::Error);
+  CHECK_THROWS_AS(
+      facts.learn({"finish", ports::StepPhase::done, "{\"point\":3,\"root\":\"md5:1\",\"sent_bytes\":0}", {}}),
+      base::Error);
 }

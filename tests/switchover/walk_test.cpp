@@ -39,8 +39,8 @@ TEST_CASE("a switchover leaves the guest on the shadow with every write, and the
   CHECK(outcome.epoch.value == 1);
   CHECK(outcome.primary == "hibernated");
   CHECK(outcome.blackout_ms == 120.0);
-  CHECK(names(outcome.phases) == std::vector<std::string>{"lease", "freeze", "finish", "prepare", "move", "redirect", "retire",
-                                                          "reverse"});
+  CHECK(names(outcome.phases) ==
+        std::vector<std::string>{"lease", "freeze", "finish", "prepare", "move", "redirect", "retire", "reverse"});
   CHECK(world.running_on(web1) == std::vector{beta});
   CHECK(untidy(world) == "");
   const model::Domain& old = *world.hosts.at(alpha).domains.at(web1).defined;
@@ -183,7 +183,9 @@ TEST_CASE("a redirector that fails is a note, and the walk ends") {
 
 TEST_CASE("a migration that fails leaves the guest where it was, and nothing behind") {
   fakes::SimWorld world = make_world();
-  SECTION("while it copies") { world.link.fails_early = true; }
+  SECTION("while it copies") {
+    world.link.fails_early = true;
+  }
   SECTION("while both sides stand paused") {
     world.link.fails_late = true;
     world.link.stands_for = 40;
@@ -280,6 +282,7 @@ TEST_CASE("an old primary is decommissioned only after the rollback window, or b
   SECTION("within the window it is refused") {
     const std::string before = picture(world);
     CHECK(kind_of([&] { decommission(run.ports, request); }) == Kind::refused);
+    CHECK(kind_of([&] { check_decommission(run.ports, request); }) == Kind::refused);
     CHECK(picture(world) == before);
   }
   SECTION("after it, definition and disks are gone, and again there is nothing to do") {

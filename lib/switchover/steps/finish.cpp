@@ -8,7 +8,9 @@
 namespace umbra::switchover::steps {
 namespace {
 
-Json intend(Walk& walk) { return {{"parent", walk.facts().parent.value}}; }
+Json intend(Walk& walk) {
+  return {{"parent", walk.facts().parent.value}};
+}
 
 Json act(Walk& walk) {
   const Ports& ports = walk.ports();
@@ -23,7 +25,8 @@ Json act(Walk& walk) {
   request.bandwidth = walk.request().policy.bandwidth;
   request.checkpoints = walk.source().checkpoints(row.vm);
   const auto domain = walk.source().find(row.vm);
-  if (!domain) throw base::Error(base::Kind::not_found, fmt::format("{} vanished from {}", row.vm.get(), row.from.get()));
+  if (!domain)
+    throw base::Error(base::Kind::not_found, fmt::format("{} vanished from {}", row.vm.get(), row.from.get()));
   for (model::Disk disk : domain->disks) {
     disk.path = walk.facts().frozen.at(disk.name);
     disk.chain.clear();  // asked for below the frozen file
@@ -50,6 +53,8 @@ void undo(Walk&) {}
 
 }  // namespace
 
-Step finish() { return {"finish", intend, act, happened, undo}; }
+Step finish() {
+  return {"finish", intend, act, happened, undo};
+}
 
 }  // namespace umbra::switchover::steps

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// freeze: an atomic disk-only snapshot puts an overlay above each disk, guest file systems frozen for that instant where
-// an agent answers. From here the old layers cannot change.
+// freeze: an atomic disk-only snapshot puts an overlay above each disk, guest file systems frozen for that instant
+// where an agent answers. From here the old layers cannot change.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -26,7 +26,8 @@ Json intend(Walk& walk) {
 
 Json act(Walk& walk) {
   const ports::FreezeResult result = walk.source().freeze(walk.row().vm, {walk.facts().overlays, std::nullopt});
-  return {{"taken_at", base::to_rfc3339(result.taken_at)}, {"quiesced", result.quiesced}, {"paused_ms", result.paused_ms}};
+  return {
+      {"taken_at", base::to_rfc3339(result.taken_at)}, {"quiesced", result.quiesced}, {"paused_ms", result.paused_ms}};
 }
 
 bool names(const model::Disk& disk, const std::string& path) {
@@ -56,7 +57,8 @@ void undo(Walk& walk) {
   const model::VmName& vm = walk.row().vm;
   auto domain = source.find(vm);
   if (!domain) {
-    throw base::Error(base::Kind::refused, fmt::format("{} is no longer defined on {}", vm.get(), walk.row().from.get()),
+    throw base::Error(base::Kind::refused,
+                      fmt::format("{} is no longer defined on {}", vm.get(), walk.row().from.get()),
                       "define it again there, its disks as the journal's overlays name them");
   }
   // The guest ended in the middle of the walk. Its disk is the overlay and what lies below: it can only be folded live.
@@ -73,6 +75,8 @@ void undo(Walk& walk) {
 
 }  // namespace
 
-Step freeze() { return {"freeze", intend, act, happened, undo}; }
+Step freeze() {
+  return {"freeze", intend, act, happened, undo};
+}
 
 }  // namespace umbra::switchover::steps

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// move: live migration of memory and top layer. Writes are mirrored until the guest stops, so none is lost. What decides
-// whether it happened is what both hosts say, never what this process saw.
+// move: live migration of memory and top layer. Writes are mirrored until the guest stops, so none is lost. What
+// decides whether it happened is what both hosts say, never what this process saw.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -40,7 +40,9 @@ bool abort(ports::Move& move, base::Clock& clock) {
   return completed;
 }
 
-std::string rate(double bytes_per_s) { return fmt::format("{:.1f} MiB/s", bytes_per_s / (1 << 20)); }
+std::string rate(double bytes_per_s) {
+  return fmt::format("{:.1f} MiB/s", bytes_per_s / (1 << 20));
+}
 
 /// Watches the migration to its end; returns where it completed, throws why it did not.
 void steer(ports::Move& move, const Walk& walk) {
@@ -57,21 +59,28 @@ void steer(ports::Move& move, const Walk& walk) {
       ports.cancel.check();
     }
     switch (steering.look(now, ports.clock.steady())) {
-      case Steering::Advice::go_on: break;
-      case Steering::Advice::raise_limit: move.set_downtime_limit(steering.limit()); break;
+      case Steering::Advice::go_on:
+        break;
+      case Steering::Advice::raise_limit:
+        move.set_downtime_limit(steering.limit());
+        break;
       case Steering::Advice::give_up:
         if (abort(move, ports.clock)) return;
-        throw base::Error(base::Kind::timeout,
-                          fmt::format("{} changes memory at {}, {} get through: it does not converge within a blackout of "
-                                      "{} ms", walk.row().vm.get(), rate(now.dirty_bytes_per_s), rate(now.bytes_per_s),
-                                      walk.request().policy.downtime_limit.count()),
-                          "raise `downtime_limit` or `bandwidth` of the VM, or move it when it is less busy");
+        throw base::Error(
+            base::Kind::timeout,
+            fmt::format("{} changes memory at {}, {} get through: it does not converge within a blackout of "
+                        "{} ms",
+                        walk.row().vm.get(), rate(now.dirty_bytes_per_s), rate(now.bytes_per_s),
+                        walk.request().policy.downtime_limit.count()),
+            "raise `downtime_limit` or `bandwidth` of the VM, or move it when it is less busy");
     }
     ports.clock.pause(look_every);
   }
 }
 
-Json intend(Walk& walk) { return {{"downtime_limit_ms", walk.request().policy.downtime_limit.count()}}; }
+Json intend(Walk& walk) {
+  return {{"downtime_limit_ms", walk.request().policy.downtime_limit.count()}};
+}
 
 Json act(Walk& walk) {
   steer(*walk.source().begin_move(walk.row().vm, request_of(walk)), walk);
@@ -86,7 +95,9 @@ void undo(Walk&) {}
 
 }  // namespace
 
-Step move() { return {"move", intend, act, has_moved, undo}; }
+Step move() {
+  return {"move", intend, act, has_moved, undo};
+}
 
 Json measured(Walk& walk) {
   Json json = Json::object();
@@ -103,7 +114,9 @@ Json measured(Walk& walk) {
   return json;
 }
 
-model::RoleTag hibernated_tag(const Walk& walk) { return {model::Role::hibernated, walk.row().to, walk.row().epoch}; }
+model::RoleTag hibernated_tag(const Walk& walk) {
+  return {model::Role::hibernated, walk.row().to, walk.row().epoch};
+}
 
 void confirm_epoch(Walk& walk) {
   const ports::Walk& row = walk.row();

@@ -8,9 +8,13 @@
 namespace umbra::switchover::steps {
 namespace {
 
-std::unique_ptr<ports::PointStore> far_end(Walk& walk) { return walk.ports().transport.connect(walk.row().to); }
+std::unique_ptr<ports::PointStore> far_end(Walk& walk) {
+  return walk.ports().transport.connect(walk.row().to);
+}
 
-Json intend(Walk& walk) { return {{"purpose", fmt::format("epoch-{}", walk.row().epoch.value)}}; }
+Json intend(Walk& walk) {
+  return {{"purpose", fmt::format("epoch-{}", walk.row().epoch.value)}};
+}
 
 Json act(Walk& walk) {
   const Facts& facts = walk.facts();
@@ -27,10 +31,14 @@ bool happened(Walk& walk) {
   return true;
 }
 
-void undo(Walk& walk) { far_end(walk)->drop_top(walk.request().shadow, walk.facts().purpose); }
+void undo(Walk& walk) {
+  far_end(walk)->drop_top(walk.request().shadow, walk.facts().purpose);
+}
 
 }  // namespace
 
-Step prepare() { return {"prepare", intend, act, happened, undo}; }
+Step prepare() {
+  return {"prepare", intend, act, happened, undo};
+}
 
 }  // namespace umbra::switchover::steps

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// redirect: the guest's L2 announcement repeated, the configured redirectors in order, then the health probe. A client that
-// is not redirected is a note and the probe's matter, never a reason to stop: the guest runs on the shadow.
+// redirect: the guest's L2 announcement repeated, the configured redirectors in order, then the health probe. A client
+// that is not redirected is a note and the probe's matter, never a reason to stop: the guest runs on the shadow.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -72,10 +72,14 @@ Json act(Walk& walk) {
 }
 
 /// Whether clients already go the new way can't be asked of every redirector; each bears being called again.
-bool happened(Walk& walk) { return walk.phase_of("redirect") == ports::StepPhase::done; }
+bool happened(Walk& walk) {
+  return walk.phase_of("redirect") == ports::StepPhase::done;
+}
 
 }  // namespace
 
-Step redirect() { return {"redirect", intend, act, happened, {}}; }
+Step redirect() {
+  return {"redirect", intend, act, happened, {}};
+}
 
 }  // namespace umbra::switchover::steps

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// retire: the old primary becomes a hibernated definition: off, disks kept, start refused by epoch. Undefining first drops
-// libvirt's knowledge of the checkpoints, whose bitmaps mean nothing from now on.
+// retire: the old primary becomes a hibernated definition: off, disks kept, start refused by epoch. Undefining first
+// drops libvirt's knowledge of the checkpoints, whose bitmaps mean nothing from now on.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -11,7 +11,9 @@
 namespace umbra::switchover::steps {
 namespace {
 
-Json intend(Walk& walk) { return {{"disks", paths_json(walk.facts().frozen)}}; }
+Json intend(Walk& walk) {
+  return {{"disks", paths_json(walk.facts().frozen)}};
+}
 
 /// The retired definition: the walk's tag, and the frozen files as its disks.
 bool is_retired(const Walk& walk, const std::optional<model::Domain>& domain) {
@@ -22,7 +24,9 @@ bool is_retired(const Walk& walk, const std::optional<model::Domain>& domain) {
   });
 }
 
-bool happened(Walk& walk) { return is_retired(walk, walk.source().find(walk.row().vm)); }
+bool happened(Walk& walk) {
+  return is_retired(walk, walk.source().find(walk.row().vm));
+}
 
 Json act(Walk& walk) {
   const ports::Walk& row = walk.row();
@@ -30,8 +34,9 @@ Json act(Walk& walk) {
   const auto old = source.find(row.vm);
   if (is_retired(walk, old)) return Json::object();
   if (old && old->state != model::DomainState::off) {
-    throw base::Error(base::Kind::refused, fmt::format("{} is {} on {} although it moved to {}", row.vm.get(),
-                                                       to_string(old->state), row.from.get(), row.to.get()),
+    throw base::Error(base::Kind::refused,
+                      fmt::format("{} is {} on {} although it moved to {}", row.vm.get(), to_string(old->state),
+                                  row.from.get(), row.to.get()),
                       fmt::format("stop it there yourself, then: umbra switchover --recover {}", row.vm.get()));
   }
   const auto moved = walk.target().find(row.vm);
@@ -45,6 +50,8 @@ Json act(Walk& walk) {
 
 }  // namespace
 
-Step retire() { return {"retire", intend, act, happened, {}}; }
+Step retire() {
+  return {"retire", intend, act, happened, {}};
+}
 
 }  // namespace umbra::switchover::steps

@@ -10,7 +10,9 @@
 namespace umbra::switchover::steps {
 namespace {
 
-Json intend(Walk& walk) { return {{"point", walk.facts().point.value}}; }
+Json intend(Walk& walk) {
+  return {{"point", walk.facts().point.value}};
+}
 
 /// The adopted point on the old home; nothing where it is not there yet. Only the newest can be it.
 std::optional<model::PointNumber> adopted(Walk& walk, ports::PointStore& old_home) {
@@ -21,16 +23,18 @@ std::optional<model::PointNumber> adopted(Walk& walk, ports::PointStore& old_hom
   return points.back().number;
 }
 
-/// The number is the shared point's, where the old home has no newer ones from a time before: the hosts' counts may have
-/// parted when one of them had its shadow made anew. What the two have in common is the root.
+/// The number is the shared point's, where the old home has no newer ones from a time before: the hosts' counts may
+/// have parted when one of them had its shadow made anew. What the two have in common is the root.
 model::PointNumber adopt_frozen(Walk& walk, ports::PointStore& old_home) {
   if (const auto number = adopted(walk, old_home)) return *number;
   const Facts& facts = walk.facts();
   const model::ShadowId& shadow = walk.request().shadow;
   model::PointNumber number = facts.point;
-  if (const auto points = old_home.points(shadow); !points.empty()) number = std::max(number, points.back().number.next());
+  if (const auto points = old_home.points(shadow); !points.empty())
+    number = std::max(number, points.back().number.next());
   const auto new_home = walk.ports().transport.connect(walk.row().to);
-  old_home.adopt({shadow, walk.row().vm, number, facts.taken_at, facts.frozen, new_home->manifest(shadow, facts.point)});
+  old_home.adopt(
+      {shadow, walk.row().vm, number, facts.taken_at, facts.frozen, new_home->manifest(shadow, facts.point)});
   return number;
 }
 
@@ -65,7 +69,8 @@ void turn_registry_round(Walk& walk, model::PointNumber point) {
 /// Old points beyond what the policy keeps. Their merging can wait for the next pass, so a failure is a note.
 std::vector<std::string> merge_old_points(Walk& walk, ports::PointStore& old_home) {
   try {
-    // At least two: merging down to one would move the newest, which the hibernated definition names, into another file.
+    // At least two: merging down to one would move the newest, which the hibernated definition names, into another
+    // file.
     old_home.retain(walk.request().shadow, std::max(2u, walk.request().policy.retain));
     return {};
   } catch (const base::Error& e) {
@@ -89,6 +94,8 @@ bool happened(Walk& walk) {
 
 }  // namespace
 
-Step reverse() { return {"reverse", intend, act, happened, {}}; }
+Step reverse() {
+  return {"reverse", intend, act, happened, {}};
+}
 
 }  // namespace umbra::switchover::steps
