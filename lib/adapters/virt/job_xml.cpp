@@ -79,12 +79,19 @@ std::string backup_xml(const BackupXml& backup) {
 }
 
 std::string checkpoint_xml(const model::CheckpointName& name, const std::vector<model::DiskName>& disks_in,
-                           const std::vector<std::string>& other_disks) {
+                           const std::vector<std::string>& other_disks, std::optional<base::Instant> created) {
   pugi::xml_document document;
   pugi::xml_node root = document.append_child("domaincheckpoint");
   add_text(root, "name", name.get());
+  if (created) {
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(created->time_since_epoch());
+    add_text(root, "creationTime", std::to_string(seconds.count()));
+  }
   pugi::xml_node disks = root.append_child("disks");
-  for (const model::DiskName& disk : disks_in) add_disk(disks, disk.get(), "checkpoint", "bitmap");
+  for (const model::DiskName& disk : disks_in) {
+    add_disk(disks, disk.get(), "checkpoint", "bitmap");
+    if (created) disks.last_child().append_attribute("bitmap").set_value(name.get().c_str());
+  }
   for (const std::string& disk : other_disks) add_disk(disks, disk, "checkpoint", "no");
   return to_text(root);
 }

@@ -31,6 +31,18 @@ void refuse_to_replace(const Connection& connection, const model::Domain& primar
   }
 }
 
+/// What libvirt remembers of an earlier life of the VM here. Its bitmaps stay in the old files; were the names kept,
+/// they would pass for checkpoints of whatever the VM comes back with.
+void forget_checkpoints(_virDomain* domain, const std::string& what) {
+  virDomainCheckpointPtr* raw = nullptr;
+  const int count = check(virDomainListAllCheckpoints(domain, &raw, 0), what);
+  const std::vector<Handle<_virDomainCheckpoint>> checkpoints(raw, raw + count);
+  std::free(raw);
+  for (const auto& checkpoint : checkpoints) {
+    check(virDomainCheckpointDelete(checkpoint.get(), VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY), what);
+  }
+}
+
 /// Lets a guest go on that was resumed paused, once its cables are out. It does not stay where they can't be pulled.
 void resume_unplugged(_virDomain* domain, const std::string& what) {
   try {
@@ -53,6 +65,7 @@ void LibvirtHypervisor::define_shadow(const model::Domain& primary, const ports:
   const DomainHandle domain(virDomainDefineXML(m_connection->get(), xml.c_str()));
   check(domain.get(), what);
   check(virDomainSetAutostart(domain.get(), 0), what);
+  forget_checkpoints(domain.get(), what);
 }
 
 void LibvirtHypervisor::undefine(const model::VmName& vm) {

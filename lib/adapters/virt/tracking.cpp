@@ -118,13 +118,36 @@ std::optional<Failure> try_backup(_virDomain* domain, const BackupXml& backup, c
   return last_failure();
 }
 
-void begin_with_free_port(_virDomain* domain, BackupXml& backup, const std::string& checkpoint, const std::string& what) {
+/// Removes bitmaps that bear a checkpoint's name but belong to none that libvirt knows here: a migration carries the
+/// source's bitmaps along and leaves its checkpoints behind. True where there was one.
+bool drop_orphan_bitmaps(_virDomain* domain, const model::CheckpointName& name, const BackupXml& backup) {
+  const char* text = name.get().c_str();
+  if (Handle<_virDomainCheckpoint>(virDomainCheckpointLookupByName(domain, text, 0))) return false;
+  std::vector<model::DiskName> disks;
+  for (const auto& [disk, scratch] : backup.scratch) disks.push_back(disk);
+  const std::string domain_xml = domain_xml_of(domain, false);
+  bool dropped = false;
+  for (const model::DiskName& disk : disks) {
+    // Libvirt takes a checkpoint back whose bitmap is there, and deletes both.
+    const std::string xml = checkpoint_xml(name, {disk}, disks_but(domain_xml, {disk}), base::system_clock().now());
+    const unsigned flags = VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE | VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE_VALIDATE;
+    const Handle<_virDomainCheckpoint> adopted(virDomainCheckpointCreateXML(domain, xml.c_str(), flags));
+    if (adopted) dropped = virDomainCheckpointDelete(adopted.get(), 0) == 0 || dropped;
+  }
+  return dropped;
+}
+
+/// QEMU's own refusals all come as one code: what may lie behind them is taken out of the way, and it is tried again.
+void begin_with_free_port(_virDomain* domain, BackupXml& backup, const std::optional<model::CheckpointName>& fresh,
+                          const std::string& checkpoint, const std::string& what) {
   std::optional<Failure> failure;
-  for (unsigned left = backup.listen.empty() ? 1 : port_tries; left > 0; --left) {
+  for (unsigned left = port_tries; left > 0; --left) {
     backup.port = static_cast<unsigned short>(random_number(first_port, last_port));
     failure = try_backup(domain, backup, checkpoint);
     if (!failure) return;
-    if (failure->code != VIR_ERR_INTERNAL_ERROR) break;  // QEMU's own refusals come as this code
+    if (failure->code != VIR_ERR_INTERNAL_ERROR) break;
+    const bool dropped = fresh && drop_orphan_bitmaps(domain, *fresh, backup);
+    if (backup.listen.empty() && !dropped) break;
   }
   const bool bitmap_lost = backup.since && (failure->code == VIR_ERR_NO_DOMAIN_CHECKPOINT ||
                                             failure->code == VIR_ERR_CHECKPOINT_INCONSISTENT);
@@ -172,7 +195,7 @@ std::unique_ptr<ports::BackupJob> LibvirtHypervisor::begin_backup(const model::V
 
   FrozenFileSystems frozen(domain.get(), seen.agent);
   const base::Instant taken_at = base::system_clock().now();  // not later than the job's own instant
-  begin_with_free_port(domain.get(), backup, checkpoint, what);
+  begin_with_free_port(domain.get(), backup, request.fresh, checkpoint, what);
   frozen.thaw();
 
   auto job = std::make_unique<LibvirtBackup>(m_connection, std::move(domain), taken_at, frozen.worked());

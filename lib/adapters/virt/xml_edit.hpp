@@ -42,8 +42,9 @@ struct BackupXml {
   std::string socket;          ///< path of a local socket
 };
 std::string backup_xml(const BackupXml& backup);
+/// With `created`, of a checkpoint that libvirt is to take back.
 std::string checkpoint_xml(const model::CheckpointName& name, const std::vector<model::DiskName>& disks,
-                           const std::vector<std::string>& other_disks);
+                           const std::vector<std::string>& other_disks, std::optional<base::Instant> created = {});
 /// The name under which a disk, and where asked for its dirty bitmap, is exported. It marks a job as Umbra's own.
 std::string export_name(const model::DiskName& disk);
 /// Whether such a job, as libvirt tells it, was begun by Umbra.
