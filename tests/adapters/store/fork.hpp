@@ -3,6 +3,7 @@
 // Other processes for a test: each runs a function and ends without the parent's destructors.
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,10 +13,14 @@
 
 namespace umbra::test {
 
-/// A child that runs `act`; its exit status is 0, or 1 where `act` threw.
+/// A child that runs `act`; its exit status is 0, or 1 where `act` threw. A test that fails ends without reaping it, so
+/// the child dies with the test.
 inline pid_t start(const std::function<void()>& act) {
+  const pid_t parent = ::getpid();
   const pid_t pid = ::fork();
   if (pid != 0) return pid;
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) ::_exit(1);  // it died before the line above
   try {
     act();
   } catch (const std::exception&) {
