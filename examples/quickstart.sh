@@ -70,8 +70,13 @@ echo "$before"
 $lab probe web1 --until-file "$work/stop" >"$work/probe.json" 2>"$work/probe.log" & children+=($!)
 $lab writes web1 --until-file "$work/stop" --rate 50 --log "$work/numbers" >"$work/writes.json" 2>"$work/writes.log" & children+=($!)
 
-say "observe: one sample each second"
-umbra observe --interval 1s --for 75s -o table
+say "observe: one sample each second, until the forecast is sure"
+foreseen() { umbra predict web1 --within 5m -o jsonl 2>/dev/null | jq -e .forecast.trigger >/dev/null; }
+for _ in 1 2 3 4 5 6 7 8 9; do
+    umbra observe --interval 1s --for 20s -o table
+    ! foreseen || break
+done
+foreseen || die "the load of web1 rose, but no saturation was foreseen within 3 minutes; is this machine busy with other work?"
 
 say "The pipeline: predict | place | shadow | replicate | sync | decide | switchover"
 set +e

@@ -16,7 +16,7 @@ cmake --build --preset dev
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 status=0
-ctest --preset dev --output-junit "$out/junit.xml" "$@" || status=$?
+ctest --preset dev -j 2 --output-junit "$out/junit.xml" "$@" || status=$?
 
 # ctest says that a test was skipped, not why: the reason is what the test printed.
 skipped=$(python3 - "$out/junit.xml" <<'PY'
