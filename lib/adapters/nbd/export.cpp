@@ -128,6 +128,8 @@ void relay(int in_fd, int out_fd, int socket) {
 int serve_file(const ports::FileExport& file, int in_fd, int out_fd) {
   if (!fs::exists(file.path)) throw Error(Kind::not_found, fmt::format("no file {}", file.path));
   ServeOptions options{.path = file.path, .format = file.format};
+  if (file.format == "raw" && fs::is_regular_file(file.path))
+    options.description = size_description({fs::file_size(file.path)});
   try {
     tell_changes(file, options);
   } catch (const Error& e) {

@@ -20,6 +20,9 @@ void prepare(Connection& connection, const std::string& dirty_context);
 /// changes; see source.hpp.
 std::string depth_description(std::uint32_t depth);
 std::optional<std::uint32_t> depth_of_description(std::string_view text);
+/// The description of a raw file whose size is no whole number of sectors: qemu-nbd shows it longer than it is.
+std::string size_description(model::ByteCount size);
+std::optional<model::ByteCount> size_of_description(std::string_view text);
 /// The description of an export that can't tell changes: the far end's reason, with its kind, goes the same way.
 std::string failure_description(const base::Error& error);
 std::optional<base::Error> failure_of_description(std::string_view text);

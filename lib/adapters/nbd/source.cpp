@@ -28,7 +28,9 @@ constexpr std::string_view allocation_depth = "qemu:allocation-depth";
 constexpr std::uint32_t state_zero = 2;          // LIBNBD_STATE_ZERO
 constexpr std::uint64_t status_step = 1u << 30;  // a reply's lengths are 32-bit
 constexpr std::string_view depth_prefix = "umbra: changed above depth ";
+constexpr std::string_view size_prefix = "umbra: size in bytes ";
 constexpr std::string_view failure_prefix = "umbra: changes unknown: ";
+constexpr std::uint64_t sector = 512;
 constexpr std::size_t most_requests = 64;
 constexpr std::uint64_t most_bytes = 16u << 20;  // read ahead; one request of any size is always allowed
 
@@ -53,6 +55,17 @@ class Flags {
   };
   std::deque<Run> m_runs;
 };
+
+/// The number that is all of `text` but its prefix.
+template <class Number>
+std::optional<Number> number_after(std::string_view prefix, std::string_view text) {
+  if (!text.starts_with(prefix)) return std::nullopt;
+  text.remove_prefix(prefix.size());
+  Number number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
 
 /// Joins neighbours that say the same.
 class Joiner {
@@ -83,12 +96,17 @@ std::string depth_description(std::uint32_t depth) {
 }
 
 std::optional<std::uint32_t> depth_of_description(std::string_view text) {
-  std::uint32_t depth = 0;
-  if (!text.starts_with(depth_prefix)) return std::nullopt;
-  text.remove_prefix(depth_prefix.size());
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), depth);
-  if (error != std::errc{} || end != text.data() + text.size() || depth == 0) return std::nullopt;
-  return depth;
+  const auto depth = number_after<std::uint32_t>(depth_prefix, text);
+  return depth && *depth > 0 ? depth : std::nullopt;
+}
+
+std::string size_description(model::ByteCount size) {
+  return fmt::format("{}{}", size_prefix, size.value);
+}
+
+std::optional<model::ByteCount> size_of_description(std::string_view text) {
+  const auto size = number_after<std::uint64_t>(size_prefix, text);
+  return size ? std::optional(model::ByteCount{*size}) : std::nullopt;
 }
 
 std::string failure_description(const Error& error) {
@@ -106,12 +124,14 @@ std::optional<Error> failure_of_description(std::string_view text) {
 void prepare(Connection& connection, const std::string& dirty_context) {
   connection.want_context(std::string(base_allocation));
   if (!dirty_context.empty()) connection.want_context(dirty_context);
-  if (!dirty_context.empty()) connection.want_description();
+  connection.want_description();
 }
 
 NbdSource::NbdSource(Connection connection, const std::string& dirty_context, std::any server)
     : m_server(std::move(server)), m_connection(std::move(connection)), m_dirty_context(dirty_context) {
   m_size = m_connection.size();
+  const auto told = size_of_description(m_connection.description());
+  if (told && *told < m_size && told->value + sector > m_size.value) m_size = *told;
   m_tells_zeroes = m_connection.has_context(std::string(base_allocation));
   if (dirty_context.empty()) return;
   if (const auto failure = failure_of_description(m_connection.description())) throw *failure;

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+// Points on this host: written, crashed, verified, with real qemu-img and qemu-nbd.
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+
+#include <fstream>
+#include <random>
+
+#include "images.hpp"
+
+using namespace umbra;
+namespace fs = std::filesystem;
+using test::shadow;
+using test::vda;
+using test::vm;
+
+namespace {
+
+constexpr std::uint64_t block = model::block_size;
+constexpr std::uint64_t size = 8u << 20;
+
+std::vector<std::byte> filled(unsigned char value, std::size_t length = block) {
+  return std::vector<std::byte>(length, std::byte{value});
+}
+
+/// A store with one point of blocks 0 to 3 filled with 1.
+struct OnePoint {
+  test::Scratch scratch;
+  nbd::LocalPoints store{scratch / "images"};
+  std::string source = test::make_image(scratch / "source.qcow2", "8M");
+  OnePoint() {
+    test::make_shadow(store, size);
+    test::guest(source, "write -P 1 0 256k");
+    test::pass(store, {source, "qcow2", {}, {}});
+  }
+};
+
+std::vector<std::string> names_in(const fs::path& dir) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(dir)) names.push_back(entry.path().filename());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+}  // namespace
+
+TEST_CASE("a full point and increments by bitmap equal the source, each at its time") {
+  const test::Scratch scratch;
+  nbd::LocalPoints store(scratch / "images");
+  test::make_shadow(store, size);
+  const std::string source = test::make_image(scratch / "source.qcow2", "8M");
+  test::guest(source, "write -P 1 0 3M");
+  test::must({"qemu-img", "bitmap", "--add", "--enable", source, "b"});
+  ports::CopyCounts counts;
+  test::pass(store, {source, "qcow2", {}, {}}, &counts);
+  CHECK(counts.data.value == 3u << 20);
+  CHECK(test::same_contents(source, test::newest_layer(store)));
+  fs::copy(source, scratch / "at-1.qcow2");
+
+  test::guest(source, "write -P 2 1M 128k");
+  test::guest(source, "write -z 2M 256k");
+  test::guest(source, "write -P 3 7M 64k");
+  test::pass(store, {source, "qcow2", "b", {}}, &counts);
+  CHECK(counts.data.value == 3 * block);
+  CHECK(counts.zero.value == 4 * block);
+  const auto points = store.points(shadow);
+  REQUIRE(points.size() == 2);
+  CHECK(test::same_contents(source, points[1].layers[0]));
+  CHECK(test::same_contents(scratch / "at-1.qcow2", points[0].layers[0]));
+  CHECK(points[1].root == model::root_of(store.manifest(shadow, {2})));
+  CHECK(points[1].bytes.value < 1u << 20);  // three blocks and qcow2's own, zeroes take no room
+  CHECK(store.verify(shadow, {2}, false).sound());
+  CHECK(store.verify(shadow, {2}, true).blocks_read == 7);
+}
+
+TEST_CASE("a sink that is let go, or a process that is killed, leaves the last point and nothing else") {
+  OnePoint one;
+  model::PointHeader header = test::next_header(one.store);
+  header.parts = {{vda, {size}}};
+  const auto data = filled(5);
+  {
+    const auto sink = one.store.begin(header);
+    sink->data(0, 9, base::sha256(data), data);
+    CHECK(test::error_of([&] { one.store.begin(header); }).kind() == base::Kind::busy);
+  }
+  CHECK(names_in(one.scratch / "images/umbra/web1") ==
+        std::vector<std::string>{"empty", "point-000001", "shadow.json"});
+
+  std::array<int, 2> told{};
+  REQUIRE(::pipe(told.data()) == 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const auto sink = one.store.begin(header);
+    for (std::uint64_t b = 0; b < 64; ++b) sink->data(0, b, base::sha256(data), data);
+    [[maybe_unused]] const ssize_t n = ::write(told[1], "x", 1);
+    for (;;) ::pause();
+  }
+  std::array<std::byte, 1> byte{};
+  REQUIRE(base::read_full(told[0], byte, "a pipe") == 1);
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  REQUIRE(one.store.points(shadow).size() == 1);
+  CHECK(test::same_contents(one.source, test::newest_layer(one.store)));
+  CHECK(names_in(one.scratch / "images/umbra/web1").size() == 4);  // what it left ...
+  one.store.begin(header);
+  CHECK(names_in(one.scratch / "images/umbra/web1").size() == 3);  // ... is gone with the next
+}
+
+TEST_CASE("what does not fit its digest, its place or its order is refused, and no point comes of it") {
+  OnePoint one;
+  model::PointHeader header = test::next_header(one.store);
+  header.parts = {{vda, {size}}};
+  const auto data = filled(5);
+  const base::Digest digest = base::sha256(data);
+  const auto kind = [&](const std::function<void(ports::BlockSink&)>& act) {
+    const auto sink = one.store.begin(header);
+    const base::Kind k = test::error_of([&] { act(*sink); }).kind();
+    CHECK_THROWS(sink->commit(ports::ChangeDigest{}.finish()));
+    return k;
+  };
+  CHECK(kind([&](auto& s) { s.data(0, 0, base::Digest{}, data); }) == base::Kind::corrupt);
+  CHECK(kind([&](auto& s) { s.data(1, 0, digest, data); }) == base::Kind::invalid);
+  CHECK(kind([&](auto& s) { s.data(0, size / block, digest, data); }) == base::Kind::invalid);
+  CHECK(kind([&](auto& s) { s.zero(0, 1, UINT64_MAX); }) == base::Kind::invalid);
+  CHECK(kind([&](auto& s) { s.data(0, 0, digest, std::span(data).first(10)); }) == base::Kind::invalid);
+  CHECK(kind([&](auto& s) { s.zero(0, 4, 2), s.data(0, 5, digest, data); }) == base::Kind::invalid);
+  CHECK(kind([&](auto& s) { s.data(0, 0, base::sha256(filled(0)), filled(0)); }) == base::Kind::invalid);
+  CHECK(kind([&](auto& s) { s.data(0, 0, digest, data), s.commit(ports::ChangeDigest{}.finish()); }) ==
+        base::Kind::corrupt);
+  CHECK(one.store.points(shadow).size() == 1);
+}
+
+TEST_CASE("a header that does not follow the newest point is refused") {
+  OnePoint one;
+  const auto kind = [&](const std::function<void(model::PointHeader&)>& change) {
+    model::PointHeader header = test::next_header(one.store);
+    header.parts = {{vda, {size}}};
+    change(header);
+    return test::error_of([&] { one.store.begin(header); }).kind();
+  };
+  CHECK(kind([](auto& h) { h.number = {1}; }) == base::Kind::refused);
+  CHECK(kind([](auto& h) { h.parent = {7}; }) == base::Kind::refused);
+  CHECK(kind([](auto& h) { h.parent_root = {}; }) == base::Kind::refused);
+  CHECK(kind([](auto& h) { h.vm = model::VmName("other"); }) == base::Kind::refused);
+  CHECK(kind([](auto& h) { h.shadow = model::ShadowId("none"); }) == base::Kind::not_found);
+  CHECK(kind([](auto& h) { h.shadow = model::ShadowId("../web1"); }) == base::Kind::invalid);
+  CHECK(kind([](auto& h) { h.parts = {}; }) == base::Kind::invalid);
+  CHECK(kind([](auto& h) { h.parts[0].name = model::DiskName(".."); }) == base::Kind::invalid);
+  CHECK(kind([](auto& h) { h.parts[0].size = {1ull << 60}; }) == base::Kind::invalid);
+  CHECK(kind([](auto& h) { h.parts[0].size = {1000}; }) == base::Kind::invalid);
+}
+
+TEST_CASE("a damaged layer is found with its disk and offset") {
+  OnePoint one;
+  test::guest(test::newest_layer(one.store), "write -P 99 128k 512");
+  const auto report = one.store.verify(shadow, {1}, false);
+  REQUIRE(report.mismatches.size() == 1);
+  CHECK(report.mismatches[0].disk == vda);
+  CHECK(report.mismatches[0].offset == 2 * block);
+  CHECK_FALSE(one.store.verify(shadow, {1}, true).sound());
+}
+
+TEST_CASE("memory begins as the parent's, may change its size, and is a plain file") {
+  const test::Scratch scratch;
+  nbd::LocalPoints store(scratch / "images");
+  test::make_shadow(store, size);
+  std::string image;
+  std::mt19937 random(1);  // NOLINT: the same numbers every time are wanted
+  for (const std::size_t length : {5 * block + 100, 5 * block + 300, 3 * block + 7, 9 * block}) {
+    const std::string before = image;
+    image.resize(length, '\0');
+    for (std::size_t i = 2 * block; i < 2 * block + 50; ++i) image[i] = static_cast<char>(random());
+    if (length == 5 * block + 100) image[5 * block + 3] = 'x';  // in the last, short block
+    model::PointHeader header = test::next_header(store);
+    header.parts = {{model::memory_part, {length}}};
+    header.activity = "{\"processes\":3}";
+    const auto sink = store.begin(header);
+    ports::ChangeDigest changes;
+    // The boundary block is not told when it holds the same bytes and zeroes alone were added or cut.
+    const auto bytes = std::as_bytes(std::span(image)).subspan(2 * block, block);
+    if (before.empty()) {
+      const auto last = std::as_bytes(std::span(image)).subspan(5 * block);
+      changes.data(0, 2, base::sha256(bytes)), sink->data(0, 2, base::sha256(bytes), bytes);
+      changes.data(0, 5, base::sha256(last)), sink->data(0, 5, base::sha256(last), last);
+    } else {
+      changes.data(0, 2, base::sha256(bytes)), sink->data(0, 2, base::sha256(bytes), bytes);
+    }
+    const auto info = sink->commit(changes.finish());
+    CHECK(info.memory_file() == std::optional(info.layers.at(0)));
+    CHECK(base::read_text_file(info.layers[0]) == image);
+    CHECK(store.activity(shadow, info.number) == header.activity);
+    CHECK(store.verify(shadow, info.number, false).sound());
+  }
+}
+
+TEST_CASE("a full file system is told as such, and leaves the last point") {
+  const test::Scratch scratch;
+  const fs::path small = scratch / "small";
+  fs::create_directory(small);
+  if (::mount("none", small.c_str(), "tmpfs", 0, "size=8m") != 0) {
+    std::cerr << "skipped: mounting a tmpfs needs root\n";
+    std::exit(77);
+  }
+  struct Unmount {
+    fs::path path;
+    ~Unmount() { ::umount(path.c_str()); }
+  } const unmount{small};
+  nbd::LocalPoints store(small);
+  test::make_shadow(store, 32u << 20);
+  const std::string source = test::make_image(scratch / "source.qcow2", "32M");
+  test::guest(source, "write -P 1 0 1M");
+  test::pass(store, {source, "qcow2", {}, {}});
+  test::guest(source, "write -P 2 8M 16M");
+  CHECK(test::error_of([&] { test::pass(store, {source, "qcow2", {}, {}}); }).kind() == base::Kind::no_space);
+  CHECK(names_in(small / "umbra/web1") == std::vector<std::string>{"empty", "point-000001", "shadow.json"});
+  CHECK(store.verify(shadow, {1}, false).sound());
+  CHECK(store.free_space().value > 4u << 20);
+}
+
+TEST_CASE("a disk that grew within a block keeps its contents") {
+  const test::Scratch scratch;
+  nbd::LocalPoints store(scratch / "images");
+  const std::string source = test::make_image(scratch / "source.qcow2", std::to_string(3 * block + 512));
+  test::make_shadow(store, 3 * block + 512);
+  test::guest(source, "write -P 4 0 " + std::to_string(3 * block + 512));
+  test::pass(store, {source, "qcow2", {}, {}});
+  test::must({"qemu-img", "bitmap", "--add", "--enable", source, "b"});
+  test::must({"qemu-img", "resize", "-q", source, std::to_string(6 * block)});
+  test::guest(source, "write -P 5 0 64k");
+  test::pass(store, {source, "qcow2", {}, {}});
+  CHECK(test::same_contents(source, test::newest_layer(store)));
+  CHECK(store.verify(shadow, {2}, false).sound());
+}
