@@ -18,28 +18,26 @@ namespace {
 constexpr double ns_per_s = 1e9;
 constexpr std::uint64_t kib = 1024;
 
-/// The handles of one of libvirt's lists, each owned.
+/// The handles of one of libvirt's lists, each owned. A host whose libvirt has no driver for that kind of thing (an
+/// embedded one has none of networks) has none to tell.
 template <class T, class List>
-std::vector<Handle<T>> owned(List list, std::string_view what) {
+std::vector<Handle<T>> listed(List list, std::string_view what) {
   T** raw = nullptr;
-  const int count = check(list(&raw), what);
-  std::vector<Handle<T>> handles;
-  for (int i = 0; i < count; ++i) handles.emplace_back(raw[i]);
+  const int count = list(&raw);
+  if (count < 0) {
+    const Failure failure = last_failure();
+    if (kind_of(failure) == base::Kind::unsupported) return {};
+    throw to_error(failure, what);
+  }
+  std::vector<Handle<T>> handles(raw, raw + count);
   std::free(raw);
   return handles;
 }
 
-/// Bridges by the interface driver. A host whose libvirt was built without one has none to tell.
 void add_bridges(_virConnect* connect, std::set<std::string>& names) {
-  virInterfacePtr* raw = nullptr;
-  const int count = virConnectListAllInterfaces(connect, &raw, VIR_CONNECT_LIST_INTERFACES_ACTIVE);
-  if (count < 0) {
-    const Failure failure = last_failure();
-    if (kind_of(failure) == base::Kind::unsupported) return;
-    throw to_error(failure, "list the host's interfaces");
-  }
-  std::vector<Handle<_virInterface>> interfaces(raw, raw + count);
-  std::free(raw);
+  const auto interfaces = listed<_virInterface>(
+      [&](auto list) { return virConnectListAllInterfaces(connect, list, VIR_CONNECT_LIST_INTERFACES_ACTIVE); },
+      "list the host's interfaces");
   for (const auto& interface : interfaces) {
     const Text xml(virInterfaceGetXMLDesc(interface.get(), 0));
     if (xml && is_bridge(xml.get())) names.insert(virInterfaceGetName(interface.get()));
@@ -48,8 +46,8 @@ void add_bridges(_virConnect* connect, std::set<std::string>& names) {
 
 /// Libvirt's networks and the bridges that they made.
 void add_networks(_virConnect* connect, std::set<std::string>& names) {
-  const auto networks = owned<_virNetwork>(
-      [&](virNetworkPtr** list) { return virConnectListAllNetworks(connect, list, VIR_CONNECT_LIST_NETWORKS_ACTIVE); },
+  const auto networks = listed<_virNetwork>(
+      [&](auto list) { return virConnectListAllNetworks(connect, list, VIR_CONNECT_LIST_NETWORKS_ACTIVE); },
       "list the host's networks");
   for (const auto& network : networks) {
     names.insert(virNetworkGetName(network.get()));
@@ -133,15 +131,9 @@ std::vector<std::string> networks(_virConnect* connect) {
 }
 
 std::map<std::string, PciDevice> display_devices(_virConnect* connect) {
-  virNodeDevicePtr* raw = nullptr;
-  const int count = virConnectListAllNodeDevices(connect, &raw, VIR_CONNECT_LIST_NODE_DEVICES_CAP_PCI_DEV);
-  if (count < 0) {
-    const Failure failure = last_failure();
-    if (kind_of(failure) == base::Kind::unsupported) return {};
-    throw to_error(failure, "list the host's PCI devices");
-  }
-  std::vector<Handle<_virNodeDevice>> devices(raw, raw + count);
-  std::free(raw);
+  const auto devices = listed<_virNodeDevice>(
+      [&](auto list) { return virConnectListAllNodeDevices(connect, list, VIR_CONNECT_LIST_NODE_DEVICES_CAP_PCI_DEV); },
+      "list the host's PCI devices");
   std::map<std::string, PciDevice> found;
   for (const auto& device : devices) {
     const Text xml(virNodeDeviceGetXMLDesc(device.get(), 0));

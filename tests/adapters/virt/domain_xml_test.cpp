@@ -117,7 +117,7 @@ TEST_CASE("a host's CPU share is what was busy between two looks") {
   CHECK(cpu_share({10, 90}, {10, 90}).value == 0);
 }
 
-TEST_CASE("the guest's own listing is read; odd lines are passed over") {
+TEST_CASE("the guest's own listing is read, and odd lines are passed over") {
   const model::GuestActivity activity =
       parse_activity("uptime 12.5\n1 67 3 init\n115 425 9 (odd) name\nnot a line\n7 8\n");
   CHECK(activity.uptime_s == 12.5);

@@ -81,6 +81,7 @@ fs::path embedded_folder() {
 
 model::HostConfig embedded_host() {
   static const bool configured = [] {
+    setenv("LIBVIRT_DEBUG", "4", 0);  // errors alone: it would log in among the results
     fs::create_directories(embedded_folder() / "etc");
     base::write_file_atomic(embedded_folder() / "etc/qemu.conf",
                             "user = \"root\"\ngroup = \"root\"\nsecurity_driver = \"none\"\nnamespaces = [ ]\n"

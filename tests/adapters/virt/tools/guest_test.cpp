@@ -41,7 +41,7 @@ base::Kind kind_of(const std::function<void()>& act) {
 
 }  // namespace
 
-TEST_CASE("a definition is off with its size, its tag, and no autostart; a VM that is not there is absent") {
+TEST_CASE("a definition is off with its size and tag, and a VM that is not there is absent") {
   virt::test::need_tools();
   Guest guest("defined");
   const model::RoleTag tag{model::Role::shadow, model::HostName("beta"), {9}};
