@@ -105,7 +105,7 @@ TEST_CASE("without any file there is libvirt's default") {
   CHECK(origin_of(config, "hosts.local.uri").where == "LIBVIRT_DEFAULT_URI");
 }
 
-TEST_CASE("--connect, then UMBRA_CONNECT, stand in place of the configured hosts") {
+TEST_CASE("the option --connect, then UMBRA_CONNECT, stand in place of the configured hosts") {
   System system;
   system.write("etc/umbra.toml", host_file("alpha") + host_file("beta") + "images = \"/beta\"\n");
   system.environment.variables["LIBVIRT_DEFAULT_URI"] = "test:///default";
@@ -133,7 +133,7 @@ TEST_CASE("--connect, then UMBRA_CONNECT, stand in place of the configured hosts
   CHECK(origin_of(config, "hosts.beta.images").where == system.path("etc/umbra.toml") + ":5");
 }
 
-TEST_CASE("--connect must be a URI") {
+TEST_CASE("the option --connect must be a URI") {
   System system;
   system.options.connect = "beta";
   CHECK(system.failure().kind() == base::Kind::usage);
