@@ -105,7 +105,7 @@ void switch_one(Session& session, const SwitchoverOptions& options, model::Recor
   const Hooks hooks(session, request.policy);
   const switchover::Ports ports = hooks.ports(session);
   if (session.common().dry_run) {
-    conclude(session, record, switchover::plan(ports, request).as_outcome(vm.host));
+    conclude(session, record, switchover::plan(ports, request, options.rollback ? "rollback" : "switchover").as_outcome(vm.host));
     return;
   }
   conclude(session, record, options.rollback ? switchover::roll_back(ports, request) : switchover::switch_over(ports, request));
@@ -119,11 +119,13 @@ void decommission_one(Session& session, const SwitchoverOptions& options, model:
   const model::ShadowSection shadow = need_shadow(session, record);
   const model::VmPolicy policy = session.config().policy(vm.name);
   const Hooks hooks(session, policy);
+  const switchover::DecommissionRequest request{vm.name, shadow.host, shadow.id, policy.rollback_window, options.force};
   if (session.common().dry_run) {
+    switchover::check_decommission(hooks.ports(session), request);
     base::log(base::Level::info, fmt::format("switchover: {}: would remove the old primary on {} with its disks", vm.name.get(), shadow.host.get()));
     return;
   }
-  conclude(session, record, switchover::decommission(hooks.ports(session), {vm.name, shadow.host, shadow.id, policy.rollback_window, options.force}));
+  conclude(session, record, switchover::decommission(hooks.ports(session), request));
 }
 
 /// Every open walk, or those of the VMs named; each with its own hooks.

@@ -64,7 +64,7 @@ refused_plain() {
 }
 # Everything of Umbra on a host's disk: what is made, and what may be left over.
 made_on() { on "$1" sh -c "find $images -path '*umbra*' | sort"; }
-state_of() { on "$1" virsh domstate "$2" 2>/dev/null || echo absent; }
+state_of() { on "$1" virsh domstate "$2" 2>/dev/null | grep . || echo absent; }
 runs_once() { # VM: exactly one of the hosts runs it
     local running=0 host
     for host in alpha beta; do [ "$(state_of "$host" "$1")" != running ] || running=$((running + 1)); done

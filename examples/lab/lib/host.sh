@@ -297,6 +297,8 @@ lab_status() {
 lab_config() {
     local host other
     printf '# The lab "%s", as made by %s.\n[state]\ndir = "%s/state"\n' "$LAB" "$LAB_SCRIPT" "$VAR"
+    # All hosts of a lab are the same two cores: what one uses, the other seems to use too.
+    printf '[place]\ncpu_overcommit = 4.0\n'
     for host in $(hosts); do
         other=$(management_address "$host")
         cat <<TOML

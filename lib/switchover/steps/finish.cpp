@@ -22,6 +22,7 @@ Json act(Walk& walk) {
   request.shadow = walk.request().shadow;
   request.own = walk.request().shadow;  // a VM's shadow has one name on every host
   request.taken_at = walk.facts().taken_at;
+  request.parent = walk.facts().parent;
   request.bandwidth = walk.request().policy.bandwidth;
   request.checkpoints = walk.source().checkpoints(row.vm);
   const auto domain = walk.source().find(row.vm);
