@@ -64,6 +64,9 @@ refused_plain() {
 }
 # Everything of Umbra on a host's disk: what is made, and what may be left over.
 made_on() { on "$1" sh -c "find $images -path '*umbra*' | sort"; }
+nothing_made_on() { # the empty folder that holds shadows may stay
+    ! made_on "$1" | grep umbra/
+}
 state_of() { on "$1" virsh domstate "$2" 2>/dev/null | grep . || echo absent; }
 runs_once() { # VM: exactly one of the hosts runs it
     local running=0 host
