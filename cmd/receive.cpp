@@ -38,7 +38,7 @@ int run_receive(Session& session, ReceiveOptions& options) {
   const int modes = int(options.session) + int(!options.file.path.empty()) + int(piped);
   if (modes != 1) {
     throw base::Error(base::Kind::usage, "it takes one of -, --session and --export",
-                      "a one-way stream: `umbra replicate VM --send - | ssh HOST umbra receive -`; the others are started by umbra itself");
+                      "- reads one stream from standard input; the others are started by umbra itself");
   }
   if (piped) return receive_stream(session, options);
   if (options.session) {
@@ -71,7 +71,7 @@ Verb receive_verb() {
       {"--bitmap", "NAME", "with --export: offer this bitmap of it", "", set_text(options->bitmap)},
       {"--above", "FILE", "with --export: offer what lies above this file of its chain", "", set_text(options->above)},
   };
-  verb.examples = {"umbra replicate web1 --send - | ssh beta umbra receive --into /var/lib/libvirt/images -"};
+  verb.examples = {"ssh beta umbra receive --into /var/lib/libvirt/images - < point.stream"};
   verb.run = [options](Session& session) { return run_receive(session, *options); };
   return verb;
 }
