@@ -39,7 +39,7 @@ std::vector<std::string> chain_below(const pugi::xml_node& disk) {
 model::Disk disk_of(const pugi::xml_node& node) {
   model::Disk disk;
   disk.name = model::DiskName(node.child("target").attribute("dev").value());
-  disk.path = source_path(node.child("source"));
+  disk.path = normal(source_path(node.child("source")));
   disk.format = node.child("driver").attribute("type").as_string("raw");
   disk.chain = chain_below(node);
   return disk;

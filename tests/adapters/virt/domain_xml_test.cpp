@@ -30,6 +30,7 @@ TEST_CASE("a domain's XML is read with its writable disks, NICs, agent and devic
   CHECK(domain.agent);
   CHECK_FALSE(parsed.block_job);
   REQUIRE(domain.disks.size() == 2);
+  CHECK(domain.disks[0].path == "/images/umbra/s/top/vda.qcow2");
   CHECK(domain.disks[0].chain ==
         std::vector<std::string>{"/images/umbra/s/point-000002/vda.qcow2", "/images/web1-vda.qcow2"});
   CHECK(domain.disks[1].path == "/dev/vg/web1");
