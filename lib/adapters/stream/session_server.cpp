@@ -143,11 +143,10 @@ class Session {
         case FrameType::block:
         case FrameType::zero:
           if (failed) break;
-          failed = !answered([&] { decoder.deliver(frame, *sink); });
-          if (failed) sink.reset();  // frees the space at once
+          failed = !answered([&] { or_drop(sink, [&] { decoder.deliver(frame, *sink); }); });
           break;
         case FrameType::trailer:
-          if (!failed) answered([&] { reply(to_json(sink->commit(Cursor(frame.payload).digest()))); });
+          if (!failed) answered([&] { reply(commit(sink, Cursor(frame.payload).digest())); });
           return;
         case FrameType::abort:
           sink.reset();
@@ -157,6 +156,21 @@ class Session {
           violation("a frame came that has no place within a point");
       }
     }
+  }
+
+  /// A point that fails is dropped before the client hears of it: its space and its lock are free by then.
+  template <class Act>
+  static auto or_drop(std::unique_ptr<ports::BlockSink>& sink, Act&& act) {
+    try {
+      return act();
+    } catch (...) {
+      sink.reset();
+      throw;
+    }
+  }
+
+  static json commit(std::unique_ptr<ports::BlockSink>& sink, const base::Digest& changes) {
+    return or_drop(sink, [&] { return to_json(sink->commit(changes)); });
   }
 
   static json none(const std::function<void()>& what) {
