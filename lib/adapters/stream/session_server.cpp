@@ -160,7 +160,7 @@ class Session {
 
   /// A point that fails is dropped before the client hears of it: its space and its lock are free by then.
   template <class Act>
-  static auto or_drop(std::unique_ptr<ports::BlockSink>& sink, Act&& act) {
+  static auto or_drop(std::unique_ptr<ports::BlockSink>& sink, Act&& act) -> decltype(act()) {
     try {
       return act();
     } catch (...) {
