@@ -48,7 +48,7 @@ TEST_CASE("no bandwidth is an error") {
   CHECK_THROWS_AS(precopy(input(1e9, 0, -1)), base::Error);
 }
 
-TEST_CASE("a convergent migration keeps the downtime limit; more dirtying never makes it shorter") {
+TEST_CASE("a convergent migration keeps the downtime limit, and more dirtying never makes it shorter") {
   CHECK(rc::check([] {
     const double memory = *rc::gen::inRange(1, 64000) * 1e6;
     const double dirty = *rc::gen::inRange(0, 2000) * 1e6;

@@ -156,7 +156,7 @@ TEST_CASE("a stop is seen between two reads, and within a pause") {
   CHECK(kind_of([&] { pace.keep({2 << 20}); }) == base::Kind::cancelled);
 }
 
-TEST_CASE("what is told, laid over the parent, is the disk; and nothing is told without need") {
+TEST_CASE("what is told, laid over the parent, is the disk, and nothing is told without need") {
   CHECK(rc::check([] {
     const std::uint64_t size = *rc::gen::inRange<std::uint64_t>(1, 20 * block);
     const auto image = [&] {

@@ -199,7 +199,7 @@ TEST_CASE("a backup job that an earlier run left is ended") {
   CHECK(scene.pass().replica.point == model::PointNumber{1});
 }
 
-TEST_CASE("old points are merged; that this fails is a note and no failure") {
+TEST_CASE("old points are merged, and that this fails is a note and no failure") {
   Scene scene;
   for (unsigned char i = 0; i < 5; ++i) {
     scene.write(i, 1, i);

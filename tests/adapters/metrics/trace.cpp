@@ -74,7 +74,7 @@ TEST_CASE("a trace gives a series per VM, in the order of names") {
   CHECK_FALSE(web[1][Resource::memory]);
 }
 
-TEST_CASE("columns may be few and in any order; others are ignored with one note") {
+TEST_CASE("columns may be few and in any order, and others are ignored with one note") {
   const Folder folder;
   folder.file("1.csv", "\xEF\xBB\xBFrack,cpu,vm,time,owner\r\nr1,0.5,web1,1,\"Smith, J\"\r\n");
   folder.file("2.csv", "cpu,vm,time,owner\n0.6,web1,2,x");
