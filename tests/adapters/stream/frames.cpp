@@ -155,6 +155,10 @@ TEST_CASE("a block that decodes to more or less than it tells is damage") {
   CHECK(refused(block_payload(Encoding::zstd, 5, test::filled(7, 5))));
   CHECK(refused(block_payload(Encoding::plain, 6, test::filled(7, 5))));
   CHECK(refused(block_payload(static_cast<Encoding>(2), 5, test::filled(7, 5))));
+  const auto few = test::filled(7, 100);
+  Bytes short_of(ZSTD_compressBound(few.size()));
+  short_of.resize(ZSTD_compress(short_of.data(), short_of.size(), few.data(), few.size(), 1));
+  CHECK(refused(block_payload(Encoding::zstd, 101, short_of)));
   const auto huge = test::filled(7, 64 * model::block_size);  // a bomb: little that decodes to much
   Bytes bomb(ZSTD_compressBound(huge.size()));
   bomb.resize(ZSTD_compress(bomb.data(), bomb.size(), huge.data(), huge.size(), 1));
