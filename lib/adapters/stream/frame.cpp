@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "adapters/stream/frame.hpp"
 
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <poll.h>
 
@@ -16,6 +17,7 @@ using base::Error;
 using base::Kind;
 
 constexpr std::size_t write_piece = 256u << 10;
+constexpr int pipe_size = 1 << 20;            // the most that a process without privileges may ask for
 constexpr std::size_t read_piece = 1u << 20;  // memory grows with what came, not with what a length announces
 
 [[noreturn]] void corrupt(const std::string& what) {
@@ -33,6 +35,10 @@ std::string shown(std::span<const std::byte> data) {
 }
 
 }  // namespace
+
+void widen_pipe(int fd) noexcept {
+  ::fcntl(fd, F_SETPIPE_SZ, pipe_size);
+}
 
 void FrameWriter::preamble(StreamKind kind) {
   Bytes bytes;

@@ -30,6 +30,10 @@ class FrameWriter {
   model::ByteCount m_written;
 };
 
+/// Makes room in a pipe for several blocks, so that its two ends don't work by turns. What is no pipe, or may not grow,
+/// stays.
+void widen_pipe(int fd) noexcept;
+
 struct Frame {
   FrameType type = FrameType::abort;
   std::span<const std::byte> payload;  ///< good until the next read

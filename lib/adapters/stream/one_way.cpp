@@ -52,6 +52,7 @@ std::unique_ptr<ports::BlockSink> send_one_way(int fd, const model::PointHeader&
 }
 
 model::PointInfo receive_one_way(ports::PointStore& store, int fd) {
+  widen_pipe(fd);
   FrameReader in(fd);
   in.preamble(StreamKind::one_point);
   const Frame first = in.require();

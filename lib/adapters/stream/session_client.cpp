@@ -26,6 +26,7 @@ class Link {
         m_child(base::spawn(far_end, true, true)),
         m_out(m_child.to_child.get()),
         m_in(m_child.from_child.get()) {
+    widen_pipe(m_child.to_child.get());
     guarded([&] {
       m_out.preamble(StreamKind::session);
       m_out.flush();

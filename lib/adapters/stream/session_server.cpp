@@ -35,9 +35,11 @@ std::string text_of(const json& request, const char* field) {
 
 class Session {
  public:
-  Session(ports::PointStore& store, int in_fd, int out_fd) : m_store(store), m_in(in_fd), m_out(out_fd) {}
+  Session(ports::PointStore& store, int in_fd, int out_fd)
+      : m_store(store), m_in_fd(in_fd), m_in(in_fd), m_out(out_fd) {}
 
   void run() {
+    widen_pipe(m_in_fd);
     m_out.preamble(StreamKind::session);
     m_out.flush();
     m_in.preamble(StreamKind::session);
@@ -204,6 +206,7 @@ class Session {
   }
 
   ports::PointStore& m_store;
+  int m_in_fd;
   FrameReader m_in;
   FrameWriter m_out;
 };
