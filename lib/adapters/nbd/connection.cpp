@@ -143,6 +143,10 @@ void Connection::poll() {
   check(nbd_poll(handle(), -1), "wait for the NBD server");
 }
 
+void Connection::nudge() {
+  check(nbd_poll(handle(), 0), "wait for the NBD server");
+}
+
 void Connection::flush() {
   check(nbd_flush(handle(), 0), "flush");
 }

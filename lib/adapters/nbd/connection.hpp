@@ -51,6 +51,8 @@ class Connection {
   void start_zero(std::uint64_t offset, std::uint64_t length, Completion& completion);
   /// Lets requests move on; returns when something happened.
   void poll();
+  /// Lets requests move on as far as they can at once. Called while other work is done, it keeps the server busy.
+  void nudge();
   /// What was written is on stable storage of the server.
   void flush();
   /// Takes leave of the server.

@@ -29,6 +29,7 @@ class LayerWriter final : public PartWriter {
     if (!m_joined.empty() && !continues) send_joined();
     if (m_joined.empty()) m_joined_at = offset;
     m_joined.insert(m_joined.end(), data.begin(), data.end());
+    if (!m_requests.empty()) m_connection.nudge();
   }
 
   void zero(std::uint64_t offset, std::uint64_t length) override {

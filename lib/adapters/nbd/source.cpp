@@ -219,6 +219,7 @@ void NbdSource::read_ahead(std::span<const Range> ranges,
     while (!slot.completion.done) m_connection.poll();
     if (slot.completion.error != 0)
       throw base::from_errno(slot.completion.error, fmt::format("read at offset {}", slot.range.offset));
+    m_connection.nudge();
     each(slot.range, slot.buffer);
     bytes -= slot.range.length;
     spare.push_back(std::move(slot.buffer));
