@@ -168,23 +168,18 @@ std::vector<Finding> examine_all(Session& session) {
 
 int run_doctor(Session& session) {
   const std::vector<Finding> findings = examine_all(session);
-  Table table({"WHERE", "WHAT", "STATE", "FOUND"});
+  Listing listing(session.out(), {"WHERE", "WHAT", "STATE", "FOUND"});
   std::string fixes;
   bool sound = true;
   for (const Finding& f : findings) {
     sound = sound && f.health != Health::bad;
-    if (session.out().json()) {
-      session.out().json_line({{"where", f.where}, {"what", f.what}, {"state", to_string(f.health)}, {"found", f.found}, {"fix", f.fix}});
-      continue;
-    }
     const Tone tone = f.health == Health::good ? Tone::good : f.health == Health::warn ? Tone::warn : Tone::bad;
-    table.add({f.where, f.what, Cell(std::string(to_string(f.health)), tone), f.found});
+    listing.add({{"where", f.where}, {"what", f.what}, {"state", to_string(f.health)}, {"found", f.found}, {"fix", f.fix}},
+                {f.where, f.what, Cell(std::string(to_string(f.health)), tone), f.found});
     if (f.health != Health::good && !f.fix.empty()) fixes += fmt::format("  {} {}: {}\n", f.where, f.what, f.fix);
   }
-  if (!session.out().json()) {
-    session.out().text(table.render(session.out().colour()));
-    if (!fixes.empty()) session.out().text("To mend it:\n" + fixes);
-  }
+  listing.finish();
+  if (!session.out().json() && !fixes.empty()) session.out().text("To mend it:\n" + fixes);
   return sound ? exit_done : exit_failed;
 }
 

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include "base/log.hpp"
+#include "pool/pool.hpp"
 
 namespace umbra::cmd {
 
@@ -13,6 +14,12 @@ ports::Context context_of(Session& session) {
             session.progress().update(what, p.done.value, p.total.value);
             if (p.done >= p.total) session.progress().finish(what);
           }};
+}
+
+std::optional<ports::PoolRow> pooled_for(Session& session, const model::Domain& domain, const model::HostName& target) {
+  pool::Claim claim{domain.name, target, domain.memory, domain.vcpus, {}, session.config().policy(domain.name).priority};
+  for (const model::Disk& disk : domain.disks) claim.disks.push_back(disk.size);
+  return pool::choose(session.config().pool, session.pool().all(), claim);
 }
 
 void say_notes(const std::string& verb, const model::VmName& vm, const std::vector<std::string>& notes) {

@@ -2,6 +2,8 @@
 #pragma once
 // From a run's session to what features ask for.
 
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +14,9 @@ namespace umbra::cmd {
 
 /// The ports of this run; progress goes where the user asked for it.
 ports::Context context_of(Session& session);
+
+/// The ready-made shadow on `target` that fits the VM; nothing where the pool has none.
+std::optional<ports::PoolRow> pooled_for(Session& session, const model::Domain& domain, const model::HostName& target);
 
 /// What went less well without harm, one message each.
 void say_notes(const std::string& verb, const model::VmName& vm, const std::vector<std::string>& notes);

@@ -90,22 +90,18 @@ Cell used(const std::optional<double>& value) {
 }
 
 void show(Session& session, const std::vector<ports::SampleRow>& rows) {
-  Table table({"VM", "HOST", "CPU", "MEMORY", "NET", "DISK", "AT"});
+  Listing listing(session.out(), {"VM", "HOST", "CPU", "MEMORY", "NET", "DISK", "AT"});
   for (const ports::SampleRow& row : rows) {
     const bool is_host = row.vm.get().empty();
-    if (session.out().json()) {
-      if (is_host) continue;
-      const auto priority = model::to_string(session.config().policy(row.vm).priority);
-      session.out().json_line({{"schema", "umbra/1"},
-                               {"vm", {{"name", row.vm.get()}, {"uuid", row.uuid.get()}, {"host", row.host.get()}, {"priority", priority}}},
-                               {"sample", sample_json(row.sample)}});
-      continue;
-    }
-    table.add({is_host ? "(host)" : row.vm.get(), row.host.get(), used(row.sample[model::Resource::cpu]),
-               used(row.sample[model::Resource::memory]), used(row.sample[model::Resource::net]),
-               used(row.sample[model::Resource::disk]), base::to_rfc3339(row.sample.at)});
+    if (is_host && session.out().json()) continue;  // a record is a VM's
+    model::Record record(model::Vm{row.vm, row.uuid, row.host, session.config().policy(row.vm).priority});
+    record.set_extra("sample", sample_json(row.sample));
+    listing.add(record.json(),
+                {is_host ? "(host)" : row.vm.get(), row.host.get(), used(row.sample[model::Resource::cpu]),
+                 used(row.sample[model::Resource::memory]), used(row.sample[model::Resource::net]),
+                 used(row.sample[model::Resource::disk]), base::to_rfc3339(row.sample.at)});
   }
-  if (!table.empty()) session.out().text(table.render(session.out().colour()));
+  if (!listing.empty()) listing.finish();
 }
 
 int run_observe(Session& session, const ObserveOptions& options) {

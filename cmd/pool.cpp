@@ -78,7 +78,7 @@ int fill(Session& session) {
 
 int list(Session& session) {
   const std::vector<ports::PoolRow> rows = session.pool().all();
-  Table table({"FLAVOUR", "HOST", "READY", "WANTED", "MEMORY", "DISKS"});
+  Listing listing(session.out(), {"FLAVOUR", "HOST", "READY", "WANTED", "MEMORY", "DISKS"});
   for (const model::Flavour& flavour : flavours(session)) {
     std::vector<std::string> ids;
     for (const ports::PoolRow& row : rows) {
@@ -90,15 +90,13 @@ int list(Session& session) {
       disks += (disks.empty() ? "" : " + ") + human_bytes(size.value);
       sizes.push_back(size.value);
     }
-    if (session.out().json()) {
-      session.out().json_line({{"flavour", flavour.name}, {"host", flavour.host.get()}, {"ready", ids}, {"wanted", flavour.count},
-                               {"memory_bytes", flavour.memory.value}, {"disk_bytes", sizes}});
-      continue;
-    }
-    table.add({flavour.name, flavour.host.get(), Cell(std::to_string(ids.size()), ids.size() < flavour.count ? Tone::warn : Tone::good),
-               std::to_string(flavour.count), human_bytes(flavour.memory.value), disks});
+    const Tone tone = ids.size() < flavour.count ? Tone::warn : Tone::good;
+    listing.add({{"flavour", flavour.name}, {"host", flavour.host.get()}, {"ready", ids}, {"wanted", flavour.count},
+                 {"memory_bytes", flavour.memory.value}, {"disk_bytes", sizes}},
+                {flavour.name, flavour.host.get(), Cell(std::to_string(ids.size()), tone), std::to_string(flavour.count),
+                 human_bytes(flavour.memory.value), disks});
   }
-  if (!session.out().json()) session.out().text(table.render(session.out().colour()));
+  listing.finish();
   return exit_done;
 }
 
@@ -107,9 +105,7 @@ void claim(Session& session, const model::VmName& vm) {
   const Located located = locate(session, vm);
   const model::Record record = record_of(session, located);
   const model::HostName target = need_placement(session, record).host;
-  pool::Claim wanted{vm, target, located.domain.memory, located.domain.vcpus, {}, record.vm().priority};
-  for (const model::Disk& disk : located.domain.disks) wanted.disks.push_back(disk.size);
-  const auto row = pool::choose(flavours(session), session.pool().all(), wanted);
+  const auto row = pooled_for(session, located.domain, target);
   if (!row) {
     throw base::Error(base::Kind::not_found, fmt::format("no ready-made shadow on {} fits {}", target.get(), vm.get()),
                       fmt::format("`umbra pool list` shows what is there; `umbra shadow {}` makes one afresh", vm.get()));

@@ -10,7 +10,6 @@
 #include "cmd/records.hpp"
 #include "cmd/session.hpp"
 #include "cmd/verb.hpp"
-#include "pool/pool.hpp"
 #include "shadow/rehearse.hpp"
 
 namespace umbra::cmd {
@@ -41,10 +40,7 @@ shadow::Registries registries(Session& session) { return {session.shadows(), ses
 /// The ready-made shadow on `target` that fits the VM; nothing where the pool has none.
 std::optional<ports::PoolRow> pooled_for(Session& session, const model::Vm& vm, const model::HostName& target) {
   const auto domain = session.hypervisors().at(vm.host).find(vm.name);
-  if (!domain) return std::nullopt;
-  pool::Claim claim{vm.name, target, domain->memory, domain->vcpus, {}, vm.priority};
-  for (const model::Disk& disk : domain->disks) claim.disks.push_back(disk.size);
-  return pool::choose(session.config().pool, session.pool().all(), claim);
+  return domain ? pooled_for(session, *domain, target) : std::nullopt;
 }
 
 model::HostName target_of(Session& session, const ShadowOptions& options, const model::Record& record) {
@@ -108,36 +104,32 @@ void rehearse_one(Session& session, const ShadowOptions& options, model::Record&
 }
 
 int list_shadows(Session& session) {
-  Table table({"VM", "PRIMARY ON", "SHADOW ON", "LEVEL", "POINT", "TAKEN AT", "ID"});
+  Listing listing(session.out(), {"VM", "PRIMARY ON", "SHADOW ON", "LEVEL", "POINT", "TAKEN AT", "ID"});
   for (const ports::ShadowRow& row : session.shadows().all()) {
-    if (session.out().json()) {
-      model::Record record(model::Vm{row.vm, row.vm_uuid, row.primary_host, session.config().policy(row.vm).priority});
-      record.set(model::ShadowSection{row.id, row.host, row.level, row.from_pool});
-      if (row.replica) record.set(*row.replica);
-      session.out().json_line(record.json());
-      continue;
-    }
-    table.add({row.vm.get(), row.primary_host.get(), row.host.get(), std::string(model::to_string(row.level)),
-               row.replica ? std::to_string(row.replica->point.value) : "-", row.replica ? base::to_rfc3339(row.replica->taken_at) : "-", row.id.get()});
+    model::Record record(model::Vm{row.vm, row.vm_uuid, row.primary_host, session.config().policy(row.vm).priority});
+    record.set(model::ShadowSection{row.id, row.host, row.level, row.from_pool});
+    if (row.replica) record.set(*row.replica);
+    listing.add(record.json(),
+                {row.vm.get(), row.primary_host.get(), row.host.get(), std::string(model::to_string(row.level)),
+                 row.replica ? std::to_string(row.replica->point.value) : "-",
+                 row.replica ? base::to_rfc3339(row.replica->taken_at) : "-", row.id.get()});
   }
-  if (!session.out().json()) session.out().text(table.render(session.out().colour()));
+  listing.finish();
   return exit_done;
 }
 
 int list_points(Session& session, const model::VmName& vm) {
   const auto row = session.shadows().find(vm);
   if (!row) throw base::Error(base::Kind::not_found, fmt::format("{} has no shadow", vm.get()), fmt::format("make one with `umbra shadow {}`", vm.get()));
-  Table table({"POINT", "TAKEN AT", "MEMORY", "BYTES", "ROOT"});
+  Listing listing(session.out(), {"POINT", "TAKEN AT", "MEMORY", "BYTES", "ROOT"});
   for (const model::PointInfo& point : session.transport().connect(row->host)->points(row->id)) {
-    if (session.out().json()) {
-      session.out().json_line({{"vm", vm.get()}, {"host", row->host.get()}, {"point", point.number.value}, {"taken_at", base::to_rfc3339(point.taken_at)},
-                               {"memory", point.has_memory()}, {"bytes", point.bytes.value}, {"root", point.root.to_string()}, {"layers", point.layers}});
-      continue;
-    }
-    table.add({std::to_string(point.number.value), base::to_rfc3339(point.taken_at), point.has_memory() ? "yes" : "no",
-               human_bytes(point.bytes.value), point.root.to_string().substr(0, 19)});
+    listing.add({{"vm", vm.get()}, {"host", row->host.get()}, {"point", point.number.value},
+                 {"taken_at", base::to_rfc3339(point.taken_at)}, {"memory", point.has_memory()}, {"bytes", point.bytes.value},
+                 {"root", point.root.to_string()}, {"layers", point.layers}},
+                {std::to_string(point.number.value), base::to_rfc3339(point.taken_at), point.has_memory() ? "yes" : "no",
+                 human_bytes(point.bytes.value), point.root.to_string().substr(0, 19)});
   }
-  if (!session.out().json()) session.out().text(table.render(session.out().colour()));
+  listing.finish();
   return exit_done;
 }
 

@@ -88,15 +88,14 @@ int run_status(Session& session) {
     print_error(error, "status", walk.vm.get());
   }
   std::vector<base::Error> unreachable;
-  Table table({"VM", "HOST", "STATE", "PRIORITY", "SHADOW ON", "LEVEL", "POINT", "LAG", "EPOCH"});
+  Listing listing(session.out(), {"VM", "HOST", "STATE", "PRIORITY", "SHADOW ON", "LEVEL", "POINT", "LAG", "EPOCH"});
   std::size_t shown = 0;
   for (const Standing& s : standings(session, walking, unreachable)) {
     if (!names.empty() && std::find(names.begin(), names.end(), s.located.domain.name.get()) == names.end()) continue;
     ++shown;
-    if (session.out().json()) session.out().json_line(json_of(session, s));
-    else table.add(row_of(session, s));
+    listing.add(json_of(session, s), row_of(session, s));
   }
-  if (!table.empty()) session.out().text(table.render(session.out().colour()));
+  if (!listing.empty()) listing.finish();
   for (const base::Error& error : unreachable) print_error(error, "status", "");
   if (!names.empty() && shown == 0 && unreachable.empty()) locate(session, model::VmName(names.front()));
   std::vector<base::Kind> failures(unreachable.size(), base::Kind::unreachable);

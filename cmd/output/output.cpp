@@ -70,4 +70,13 @@ void Output::finish(const RecordTable& table) {
   m_records.clear();
 }
 
+void Listing::add(const model::Json& json, std::vector<Cell> row) {
+  if (m_out.json()) m_out.json_line(json);
+  else m_table.add(std::move(row));
+}
+
+void Listing::finish() {
+  if (!m_out.json()) m_out.text(m_table.render(m_out.colour()));
+}
+
 }  // namespace umbra::cmd

@@ -46,4 +46,18 @@ class Output {
   std::vector<model::Record> m_records;
 };
 
+/// Results that are no records: each a JSON line at once, or a row of one table at the end.
+class Listing {
+ public:
+  Listing(Output& out, std::vector<std::string> titles) : m_out(out), m_table(std::move(titles)) {}
+  void add(const model::Json& json, std::vector<Cell> row);
+  /// Rows gathered for the table; always empty where JSON lines go out.
+  bool empty() const { return m_table.empty(); }
+  void finish();
+
+ private:
+  Output& m_out;
+  Table m_table;
+};
+
 }  // namespace umbra::cmd
