@@ -10,13 +10,13 @@ export PATH=$PATH:/usr/sbin:/sbin
 
 launcher=()
 command -v ccache >/dev/null && launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
-cmake --preset dev "${launcher[@]}" >/dev/null
-cmake --build --preset dev
+cmake --preset check "${launcher[@]}" >/dev/null
+cmake --build --preset check
 
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 status=0
-ctest --preset dev -j 2 --output-junit "$out/junit.xml" "$@" || status=$?
+ctest --preset check -j 2 --output-junit "$out/junit.xml" "$@" || status=$?
 
 # ctest says that a test was skipped, not why: the reason is what the test printed.
 skipped=$(python3 - "$out/junit.xml" <<'PY'

@@ -10,7 +10,7 @@
 namespace umbra::base {
 namespace {
 
-constexpr std::string_view prefix = "sha256:";
+constexpr std::string_view algorithm_prefix = "sha256:";
 constexpr std::string_view hex_digits = "0123456789abcdef";
 
 void check(int ok) {
@@ -20,7 +20,7 @@ void check(int ok) {
 }  // namespace
 
 std::string Digest::to_string() const {
-  std::string text(prefix);
+  std::string text(algorithm_prefix);
   for (const std::byte b : bytes) {
     text += hex_digits[std::to_integer<unsigned>(b) >> 4];
     text += hex_digits[std::to_integer<unsigned>(b) & 15];
@@ -29,8 +29,8 @@ std::string Digest::to_string() const {
 }
 
 std::optional<Digest> Digest::parse(std::string_view text) {
-  if (!text.starts_with(prefix)) return std::nullopt;
-  text.remove_prefix(prefix.size());
+  if (!text.starts_with(algorithm_prefix)) return std::nullopt;
+  text.remove_prefix(algorithm_prefix.size());
   Digest digest;
   if (text.size() != 2 * digest.bytes.size()) return std::nullopt;
   for (std::size_t i = 0; i < digest.bytes.size(); ++i) {

@@ -12,7 +12,6 @@
 namespace umbra::place {
 namespace {
 
-constexpr double usual_link = 117e6;  // what 1 Gb/s carries, bytes per second
 constexpr double most_passes = 30;
 
 struct Scored {

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "switchover/switchover.hpp"
+#include "switchover/preconditions.hpp"
 
 namespace umbra::switchover {
 namespace {
@@ -13,14 +13,6 @@ using base::Error;
 using base::Kind;
 using model::DomainState;
 using model::Role;
-
-void check_no_open_walk(const Ports& ports, const model::VmName& vm) {
-  for (const ports::Walk& walk : ports.journal.open_walks()) {
-    if (walk.vm != vm) continue;
-    throw Error(Kind::interrupted, fmt::format("a {} of {} was interrupted", walk.kind, vm.get()),
-                "umbra switchover --recover " + vm.get());
-  }
-}
 
 void check_may_go(const DecommissionRequest& request, const model::Domain& old) {
   if (old.state != DomainState::off) {

@@ -22,16 +22,6 @@ void check_hosts_differ(const Request& request) {
               fmt::format("umbra status {}", request.vm.get()));
 }
 
-void check_no_open_walk(const Ports& ports, const model::VmName& vm) {
-  for (const ports::Walk& walk : ports.journal.open_walks()) {
-    if (walk.vm != vm) continue;
-    throw Error(
-        Kind::interrupted,
-        fmt::format("a {} of {} from {} to {} was interrupted", walk.kind, vm.get(), walk.from.get(), walk.to.get()),
-        "umbra switchover --recover " + vm.get());
-  }
-}
-
 model::Domain check_source(const Ports& ports, const Request& request) {
   const std::string vm = request.vm.get();
   const std::string host = request.from.host.get();
@@ -193,6 +183,16 @@ void check_there_was_a_walk(const Request& request, const std::vector<ports::Wal
 }
 
 }  // namespace
+
+void check_no_open_walk(const Ports& ports, const model::VmName& vm) {
+  for (const ports::Walk& walk : ports.journal.open_walks()) {
+    if (walk.vm != vm) continue;
+    throw Error(
+        Kind::interrupted,
+        fmt::format("a {} of {} from {} to {} was interrupted", walk.kind, vm.get(), walk.from.get(), walk.to.get()),
+        "umbra switchover --recover " + vm.get());
+  }
+}
 
 Survey survey(const Ports& ports, const Request& request, const std::string& kind) {
   check_hosts_differ(request);

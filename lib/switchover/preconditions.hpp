@@ -19,6 +19,9 @@ struct Survey {
   model::Epoch proposed;  ///< above every number that was ever named for this VM
 };
 
+/// Throws Kind::interrupted where a walk of the VM is open.
+void check_no_open_walk(const Ports& ports, const model::VmName& vm);
+
 /// Changes nothing. Throws what is in the way, each with what to do: Kind::refused, busy, not_found, unsupported,
 /// no_space, interrupted (an open walk). `kind` is "switchover" or "rollback".
 Survey survey(const Ports& ports, const Request& request, const std::string& kind);

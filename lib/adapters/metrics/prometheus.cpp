@@ -3,12 +3,12 @@
 
 #include <fmt/core.h>
 
-#include <charconv>
 #include <cmath>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "adapters/metrics/number.hpp"
 #include "base/error.hpp"
 
 namespace umbra::metrics {
@@ -22,13 +22,6 @@ struct Value {
   double value = 0;
   double evaluated_at = 0;  ///< Unix seconds
 };
-
-std::optional<double> number_of(const std::string& text) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) return std::nullopt;
-  return value;
-}
 
 /// The vector of an instant query's answer; "NaN" and the infinities are left out.
 std::vector<Value> vector_of(const std::string& body) {

@@ -5,13 +5,13 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <map>
 #include <set>
 #include <system_error>
 
 #include "adapters/metrics/csv.hpp"
+#include "adapters/metrics/number.hpp"
 #include "base/clock.hpp"
 #include "base/error.hpp"
 
@@ -22,13 +22,6 @@ namespace fs = std::filesystem;
 
 constexpr double year_9999 = 253402300800;  // Unix seconds
 constexpr double most_fraction = 10;        // more is a percentage, or no fraction at all
-
-std::optional<double> number_of(const std::string& text) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) return std::nullopt;
-  return value;
-}
 
 std::optional<base::Instant> time_of(const std::string& text) {
   const auto seconds = number_of(text);

@@ -11,6 +11,7 @@
 #include "adapters/nbd/manifest_file.hpp"
 #include "adapters/nbd/part_writer.hpp"
 #include "adapters/nbd/qemu_img.hpp"
+#include "adapters/nbd/sector.hpp"
 #include "base/error.hpp"
 
 namespace umbra::nbd {
@@ -23,7 +24,6 @@ using model::block_size;
 
 constexpr std::size_t most_parts = 64;
 constexpr std::uint64_t most_size = 1ull << 44;  // 16 TiB: bounds the memory of a manifest to 8 GiB
-constexpr std::uint64_t sector = 512;
 
 void check_parts(const model::PointHeader& header) {
   if (header.parts.empty() || header.parts.size() > most_parts)

@@ -13,6 +13,7 @@
 
 #include "adapters/nbd/nbd_source.hpp"
 #include "adapters/nbd/process.hpp"
+#include "adapters/nbd/sector.hpp"
 #include "base/error.hpp"
 
 namespace umbra::nbd {
@@ -30,7 +31,6 @@ constexpr std::uint64_t status_step = 1u << 30;  // a reply's lengths are 32-bit
 constexpr std::string_view depth_prefix = "umbra: changed above depth ";
 constexpr std::string_view size_prefix = "umbra: size in bytes ";
 constexpr std::string_view failure_prefix = "umbra: changes unknown: ";
-constexpr std::uint64_t sector = 512;
 constexpr std::size_t most_requests = 64;
 constexpr std::uint64_t most_bytes = 16u << 20;  // read ahead; one request of any size is always allowed
 

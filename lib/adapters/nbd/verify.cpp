@@ -7,6 +7,7 @@
 
 #include "adapters/nbd/nbd_source.hpp"
 #include "adapters/nbd/qemu_nbd.hpp"
+#include "adapters/nbd/sector.hpp"
 
 namespace umbra::nbd {
 namespace {
@@ -19,7 +20,6 @@ using ports::Range;
 
 constexpr std::size_t most_mismatches = 1000;
 constexpr std::uint64_t most_range = 1u << 20;
-constexpr std::uint64_t sector = 512;
 
 enum class Look : char { none, zero, read };
 
