@@ -4,6 +4,8 @@
 #include <fmt/core.h>
 
 #include "base/log.hpp"
+#include "cmd/records.hpp"
+#include "decide/decide.hpp"
 #include "pool/pool.hpp"
 
 namespace umbra::cmd {
@@ -20,6 +22,12 @@ std::optional<ports::PoolRow> pooled_for(Session& session, const model::Domain& 
   pool::Claim claim{domain.name, target, domain.memory, domain.vcpus, {}, session.config().policy(domain.name).priority};
   for (const model::Disk& disk : domain.disks) claim.disks.push_back(disk.size);
   return pool::choose(session.config().pool, session.pool().all(), claim);
+}
+
+std::optional<double> decided_blackout_ms(Session& session, const model::Record& record) {
+  const auto decision = find_decision(session, record);
+  const auto estimate = decision ? decide::blackout_estimate(*decision) : std::nullopt;
+  return estimate ? std::optional(static_cast<double>(estimate->count())) : std::nullopt;
 }
 
 void say_notes(const std::string& verb, const model::VmName& vm, const std::vector<std::string>& notes) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cmd/session.hpp"
+#include "model/record.hpp"
 #include "ports/context.hpp"
 
 namespace umbra::cmd {
@@ -17,6 +18,9 @@ ports::Context context_of(Session& session);
 
 /// The ready-made shadow on `target` that fits the VM; nothing where the pool has none.
 std::optional<ports::PoolRow> pooled_for(Session& session, const model::Domain& domain, const model::HostName& target);
+
+/// What the blackout was estimated at when the VM was decided on: in the record, else the newest on file.
+std::optional<double> decided_blackout_ms(Session& session, const model::Record& record);
 
 /// What went less well without harm, one message each.
 void say_notes(const std::string& verb, const model::VmName& vm, const std::vector<std::string>& notes);

@@ -108,7 +108,9 @@ void switch_one(Session& session, const SwitchoverOptions& options, model::Recor
     conclude(session, record, switchover::plan(ports, request, options.rollback ? "rollback" : "switchover").as_outcome(vm.host));
     return;
   }
-  conclude(session, record, options.rollback ? switchover::roll_back(ports, request) : switchover::switch_over(ports, request));
+  model::Outcome outcome = options.rollback ? switchover::roll_back(ports, request) : switchover::switch_over(ports, request);
+  outcome.blackout_estimate_ms = decided_blackout_ms(session, record);
+  conclude(session, record, outcome);
   if (request.policy.after == model::After::decommission)
     base::log(base::Level::info, fmt::format("switchover: {}: the old primary is kept for {}; then `umbra switchover {} --decommission` removes it",
                                              vm.name.get(), base::to_human(request.policy.rollback_window), vm.name.get()));

@@ -136,6 +136,7 @@ void explain_turning_points(model::Decision& d, const Estimate& e, const Numbers
 /// What was estimated on the way, beside the inputs; computed anew at each replay.
 void record_estimates(Numbers& numbers, const Estimate& e) {
   numbers["estimate.blackout_s"] = e.blackout;
+  numbers["estimate.precopy_blackout_s"] = e.copy.blackout.count();
   numbers["estimate.brownout_s"] = e.brownout;
   numbers["estimate.unmet_if_stays_s"] = e.unmet_at_stay;
   numbers["estimate.unmet_on_target_s"] = e.unmet_on_target;
@@ -200,7 +201,7 @@ model::Decision replay(const model::Decision& recorded) {
 }
 
 std::optional<base::Millis> blackout_estimate(const model::Decision& decision) {
-  const auto it = decision.inputs.find("estimate.blackout_s");
+  const auto it = decision.inputs.find("estimate.precopy_blackout_s");
   if (it == decision.inputs.end()) return std::nullopt;
   return std::chrono::round<base::Millis>(base::Seconds(it->second));
 }

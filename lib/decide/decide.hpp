@@ -40,7 +40,7 @@ model::Decision decide(const Situation& situation);
 /// The same answer from the recorded numbers alone. Kind::invalid where one of them is missing.
 model::Decision replay(const model::Decision& recorded);
 
-/// The blackout that the decision counted on.
+/// The blackout by the pre-copy model alone: what a measured one is compared with, to correct the next decision.
 std::optional<base::Millis> blackout_estimate(const model::Decision& decision);
 
 }  // namespace umbra::decide

@@ -88,15 +88,6 @@ class StandIn {
   bool m_ended = false;
 };
 
-std::optional<model::GuestActivity> recorded(ports::PointStore& store, const RehearseRequest& request,
-                                             model::PointNumber point) {
-  const std::string text = store.activity(request.shadow, point);
-  if (text.empty()) return std::nullopt;
-  const model::Json json = model::Json::parse(text, nullptr, false);
-  if (!json.is_object()) throw Error(Kind::corrupt, fmt::format("the activity of point {} is no JSON", point.value));
-  return model::activity_from(json);
-}
-
 /// One look at the stand-in.
 void look(ports::Hypervisor& host, const model::VmName& vm, Rehearsal& seen,
           std::optional<model::GuestActivity>& last) {
@@ -126,7 +117,7 @@ Rehearsal rehearse(const ports::Context& context, const RehearseRequest& request
   check_off(host, request);
   const auto store = context.transport.connect(request.host);
   const model::PointInfo point = newest_with_memory(*store, request);
-  const auto before = recorded(*store, request, point.number);
+  const auto before = model::parse_activity(store->activity(request.shadow, point.number));
 
   Rehearsal seen;
   seen.point = point.number;

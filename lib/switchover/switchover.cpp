@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include "switchover/processes.hpp"
 #include "switchover/walk.hpp"
 
 namespace umbra::switchover {
@@ -19,7 +20,10 @@ Side side_of(const model::HostConfig& host) {
 
 model::Outcome switch_over(const Ports& ports, const Request& request) {
   const auto lease = ports.leases.acquire(request.vm, no_wait);
-  return walk_through(ports, request, "switchover", live_steps());
+  model::Outcome outcome = walk_through(ports, request, "switchover", live_steps());
+  if (outcome.host != request.to.host) return outcome;
+  if (auto note = compare_processes(ports, request)) outcome.notes.push_back(std::move(*note));
+  return outcome;
 }
 
 model::Outcome roll_back(const Ports& ports, const Request& request) {

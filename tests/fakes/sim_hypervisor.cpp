@@ -77,8 +77,11 @@ std::optional<model::ByteRate> SimHypervisor::dirty_rate(const model::VmName& vm
   });
 }
 
-std::optional<model::GuestActivity> SimHypervisor::guest_activity(const model::VmName&) {
-  return std::nullopt;
+std::optional<model::GuestActivity> SimHypervisor::guest_activity(const model::VmName& vm) {
+  return call("activity", [&] {
+    live(vm);
+    return m_world.guests.at(vm).activity;
+  });
 }
 
 void SimHypervisor::define_shadow(const model::Domain& primary, const ports::ShadowDefinition& definition) {

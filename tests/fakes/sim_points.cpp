@@ -153,7 +153,9 @@ class SimPoints : public ports::PointStore {
   model::Manifest manifest(const model::ShadowId& id, model::PointNumber point) override {
     return call("manifest", [&] { return host().shadows.at(id).points.at(point).manifest; });
   }
-  std::string activity(const model::ShadowId&, model::PointNumber) override { return {}; }
+  std::string activity(const model::ShadowId& id, model::PointNumber point) override {
+    return call("activity", [&] { return host().shadows.at(id).points.at(point).activity; });
+  }
   std::unique_ptr<ports::BlockSink> begin(const model::PointHeader& header) override {
     return call("begin point", [&] { return std::make_unique<SimSink>(m_world, m_name, header); });
   }

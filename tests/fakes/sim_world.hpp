@@ -52,6 +52,7 @@ struct SimDomain {
 struct SimPoint {
   model::PointInfo info;
   model::Manifest manifest;
+  std::string activity{};
 };
 
 struct SimShadow {
@@ -94,6 +95,7 @@ struct SimLink {
 /// What the guest was told is on its disks.
 struct SimGuest {
   bool idle = false;  ///< writes nothing
+  std::optional<model::GuestActivity> activity{};  ///< absent: no agent answers
   std::uint64_t last = 0;
   std::map<model::DiskName, std::map<std::uint64_t, std::uint64_t>> acknowledged;
 };

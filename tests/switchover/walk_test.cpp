@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 
+#include "model/record.hpp"
 #include "scene.hpp"
 
 using namespace umbra;
@@ -55,6 +56,32 @@ TEST_CASE("a switchover leaves the guest on the shadow with every write, and the
   CHECK(world.registry.at(web1).replica->method == "frozen");
 }
 
+TEST_CASE("the processes that were recorded with a point are looked for after the walk") {
+  fakes::SimWorld world = make_world();
+  const model::GuestProcess sshd{212, "sshd", 400};
+  const model::GuestProcess cron{230, "cron", 410};
+  auto& points = world.hosts.at(beta).shadows.at(shadow_id).points;
+  points.begin()->second.activity = model::to_json(model::GuestActivity{{sshd, cron}, 20}).dump();
+  const auto note_after = [&](std::optional<model::GuestActivity> now) -> std::string {
+    fakes::SimWorld copy = world;
+    copy.guests.at(web1).activity = std::move(now);
+    Run run(copy);
+    const model::Outcome outcome = switch_over(run.ports, request_for(alpha, beta));
+    CHECK(outcome.result == "switched");
+    for (const std::string& note : outcome.notes)
+      if (note.find("process") != std::string::npos) return note;
+    return "";
+  };
+  CHECK(note_after(std::nullopt) == "");
+  CHECK(note_after(model::GuestActivity{{sshd, cron}, 20}).starts_with("2 of the 2 processes that ran at point 1 of "));
+  const model::GuestProcess another_cron{230, "cron", 900};
+  const std::string note = note_after(model::GuestActivity{{sshd, another_cron}, 20});
+  CHECK(note.starts_with("1 of the 2 processes"));
+  CHECK(note.ends_with("; ended since: cron (230)"));
+  points.begin()->second.activity = "no JSON";
+  CHECK(note_after(model::GuestActivity{{sshd}, 20}).starts_with("whether the guest's processes go on was not seen"));
+}
+
 TEST_CASE("what the walk writes down comes before what it does") {
   fakes::SimWorld world = make_world();
   Run run(world);
@@ -76,7 +103,9 @@ TEST_CASE("what the walk writes down comes before what it does") {
   CHECK(at("redirect balancer") < at("redirect routes"));
   CHECK(at("redirect routes") < at("probe"));
   CHECK(at("alpha define") < at("alpha adopt"));
-  CHECK(world.trace.back() == "journal close");
+  // What follows only looks.
+  const std::vector<std::string> tail(world.trace.begin() + at("journal close") + 1, world.trace.end());
+  CHECK(tail == std::vector<std::string>{"connect beta", "beta points", "beta activity", "beta activity", "beta activity"});
 }
 
 TEST_CASE("a guest goes there and back ten times without losing a write") {

@@ -55,6 +55,15 @@ void add_networks(_virConnect* connect, std::set<std::string>& names) {
   }
 }
 
+/// Where the driver tells no statistics: caches then count as used.
+NodeMemory plain_node_memory(_virConnect* connect) {
+  virNodeInfo info{};
+  check(virNodeGetInfo(connect, &info), "read the host's memory");
+  const unsigned long long free = virNodeGetFreeMemory(connect);
+  if (free == 0) throw to_error(last_failure(), "read the host's free memory");
+  return {{info.memory * kib}, {free}};
+}
+
 std::string dotted(unsigned long version) {
   return fmt::format("{}.{}.{}", version / 1000000, version / 1000 % 1000, version % 1000);
 }
@@ -84,7 +93,11 @@ model::Fraction cpu_share(const CpuTimes& before, const CpuTimes& after) {
 
 NodeMemory node_memory(_virConnect* connect) {
   int count = 0;
-  check(virNodeGetMemoryStats(connect, VIR_NODE_MEMORY_STATS_ALL_CELLS, nullptr, &count, 0), "read the host's memory");
+  if (virNodeGetMemoryStats(connect, VIR_NODE_MEMORY_STATS_ALL_CELLS, nullptr, &count, 0) < 0) {
+    const Failure failure = last_failure();
+    if (kind_of(failure) == base::Kind::unsupported) return plain_node_memory(connect);
+    throw to_error(failure, "read the host's memory");
+  }
   std::vector<virNodeMemoryStats> stats(static_cast<std::size_t>(count));
   check(virNodeGetMemoryStats(connect, VIR_NODE_MEMORY_STATS_ALL_CELLS, stats.data(), &count, 0),
         "read the host's memory");
