@@ -12,7 +12,7 @@
 namespace umbra::nbd {
 namespace {
 
-constexpr std::size_t most_requests = 16;
+constexpr std::size_t most_writes = 16;
 constexpr std::size_t most_joined = 1u << 20;  // neighbouring blocks go out as one request of at most this
 constexpr std::uint64_t most_zero = 1u << 30;  // a request's length is 32-bit, and a cluster must not be torn
 
@@ -70,7 +70,7 @@ class LayerWriter final : public PartWriter {
 
   /// A free request; its old buffer is kept for the next join.
   Request& next_request(std::uint64_t offset) {
-    while (m_requests.size() >= most_requests) settle();
+    while (m_requests.size() >= most_writes) settle();
     m_requests.emplace_back().offset = offset;
     return m_requests.back();
   }

@@ -31,7 +31,7 @@ constexpr std::uint64_t status_step = 1u << 30;  // a reply's lengths are 32-bit
 constexpr std::string_view depth_prefix = "umbra: changed above depth ";
 constexpr std::string_view size_prefix = "umbra: size in bytes ";
 constexpr std::string_view failure_prefix = "umbra: changes unknown: ";
-constexpr std::size_t most_requests = 64;
+constexpr std::size_t most_reads = 64;
 constexpr std::uint64_t most_bytes = 16u << 20;  // read ahead; one request of any size is always allowed
 
 /// The flags of one context from an offset on, eaten from the front.
@@ -201,7 +201,7 @@ void NbdSource::read_ahead(std::span<const Range> ranges,
   std::uint64_t bytes = 0;
   std::size_t next = 0;
   const auto fill = [&] {
-    while (next < ranges.size() && window.size() < most_requests &&
+    while (next < ranges.size() && window.size() < most_reads &&
            (window.empty() || bytes + ranges[next].length <= most_bytes)) {
       Slot& slot = window.emplace_back();
       slot.range = ranges[next++];

@@ -8,14 +8,12 @@
 #include "adapters/virt/errors.hpp"
 #include "adapters/virt/facts.hpp"
 #include "adapters/virt/params.hpp"
+#include "adapters/virt/units.hpp"
 #include "adapters/virt/virt.hpp"
 
 namespace umbra::virt {
 
 namespace {
-
-constexpr double ns_per_s = 1e9;
-constexpr std::uint64_t kib = 1024;
 
 /// One domain's record of the bulk answer.
 class Record {

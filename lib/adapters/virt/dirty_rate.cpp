@@ -5,6 +5,7 @@
 #include "adapters/virt/errors.hpp"
 #include "adapters/virt/libvirt_hypervisor.hpp"
 #include "adapters/virt/params.hpp"
+#include "adapters/virt/units.hpp"
 #include "base/clock.hpp"
 
 namespace umbra::virt {
@@ -13,7 +14,6 @@ namespace {
 
 constexpr int span_s = 1;
 constexpr base::Millis answer_deadline{5'000};
-constexpr double mib = 1024.0 * 1024.0;
 
 /// The figure of the measurement that was begun; nothing as long as it goes on.
 std::optional<model::ByteRate> measured(_virDomain* domain, const std::string& what) {

@@ -10,13 +10,11 @@
 #include <fmt/format.h>
 
 #include "adapters/virt/errors.hpp"
+#include "adapters/virt/units.hpp"
 
 namespace umbra::virt {
 
 namespace {
-
-constexpr double ns_per_s = 1e9;
-constexpr std::uint64_t kib = 1024;
 
 /// The handles of one of libvirt's lists, each owned. A host whose libvirt has no driver for that kind of thing (an
 /// embedded one has none of networks) has none to tell.

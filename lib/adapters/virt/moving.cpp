@@ -12,13 +12,13 @@
 #include "adapters/virt/jobs.hpp"
 #include "adapters/virt/libvirt_hypervisor.hpp"
 #include "adapters/virt/params.hpp"
+#include "adapters/virt/units.hpp"
 #include "adapters/virt/xml_edit.hpp"
 
 namespace umbra::virt {
 
 namespace {
 
-constexpr double mib = 1024.0 * 1024.0;
 constexpr unsigned page_size = 4096;
 
 /// Libvirt takes whole MiB/s, and 0 for "no limit".
