@@ -14,6 +14,20 @@ failed=0
 lab() { "$root/examples/lab/lab" "$@"; }
 umbra() { lab exec client "$UMBRA_BIN" "$@"; }
 on() { lab exec "$@"; }
+# umbra_until CONDITION VERB...: starts umbra in the client's namespace and kills it with SIGKILL, itself and not a shell
+# around it, as soon as CONDITION (a command) succeeds. Fails where umbra ended before that.
+umbra_until() {
+    local condition=$1 runner status=0
+    shift
+    rm -f "$work/pid"
+    # shellcheck disable=SC2016 # for the inner shell
+    lab exec client sh -c 'echo $$ >"$0.new" && mv "$0.new" "$0" && exec "$@"' "$work/pid" "$UMBRA_BIN" "$@" >"$work/record" 2>"$work/messages" & runner=$!
+    until [ -s "$work/pid" ]; do kill -0 "$runner" || { wait "$runner"; return 1; }; done
+    $condition "$(cat "$work/pid")" || { echo "umbra ended before: $condition"; wait "$runner" || true; cat "$work/messages"; return 1; }
+    kill -KILL "$(cat "$work/pid")" || { echo "umbra was gone already"; cat "$work/messages"; return 1; }
+    wait "$runner" || status=$?
+    [ "$status" -eq 137 ] || { echo "umbra ended with $status, not by the signal"; cat "$work/messages"; return 1; }
+}
 
 end_of_test() {
     local status=$?
