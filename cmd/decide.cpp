@@ -99,7 +99,15 @@ Verb decide_verb() {
   verb.run = [options](Session& session) {
     bool stay = false;
     const int status = for_each_vm(session, "decide", decide_table(),
-                                   [&](model::Record& record) { decide_one(session, *options, record, stay); });
+                                   [&](model::Record& record) {
+                                     const auto forecast = record.forecast();
+                                     if (forecast && !forecast->trigger && is_piped(session.common())) {
+                                       stay = true;  // nothing is foreseen that moving would help
+                                     } else {
+                                       decide_one(session, *options, record, stay);
+                                     }
+                                   },
+                                   true);
     return status == exit_done && options->exit_code && stay ? exit_stay : status;
   };
   return verb;

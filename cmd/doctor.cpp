@@ -12,6 +12,7 @@
 #include "cmd/exit_status.hpp"
 #include "cmd/session.hpp"
 #include "cmd/verb.hpp"
+#include "place/score.hpp"
 
 namespace umbra::cmd {
 namespace {
@@ -57,6 +58,7 @@ void check_configuration(Session& session, Finding& f) {
     if (file.find('/') != std::string::npos && files.find(file) == std::string::npos) files += (files.empty() ? "" : ", ") + file;
   }
   f.found = files.empty() ? "no file; one host from the environment or libvirt's default" : "read from " + files;
+  place::check_weights(session.config().place.weights);
   if (session.config().hosts.size() < 2) {
     f.health = Health::warn;
     f.found += "; a shadow needs a second host";
@@ -183,16 +185,27 @@ int run_doctor(Session& session) {
   return sound ? exit_done : exit_failed;
 }
 
+/// Every value that is in force, and where it came from.
+int show_configuration(Session& session) {
+  Listing listing(session.out(), {"KEY", "VALUE", "FROM"});
+  for (const model::Origin& origin : session.config().origins)
+    listing.add({{"key", origin.key}, {"value", origin.value}, {"where", origin.where}}, {origin.key, origin.value, origin.where});
+  listing.finish();
+  return exit_done;
+}
+
 }  // namespace
 
 Verb doctor_verb() {
+  auto show_config = std::make_shared<bool>(false);
   Verb verb;
   verb.name = "doctor";
   verb.summary = "Check that hosts, far ends and state are ready, each finding with its fix";
   verb.text = "Changes nothing. Exits with 1 where something must be mended before Umbra can work.";
   verb.operands = Operands::none;
-  verb.examples = {"umbra doctor", "umbra doctor -o jsonl | jq 'select(.state != \"ok\")'"};
-  verb.run = run_doctor;
+  verb.options = {{"--show-config", "", "show every value of the configuration and where it came from", "", set_flag(*show_config)}};
+  verb.examples = {"umbra doctor", "umbra doctor --show-config", "umbra doctor -o jsonl | jq 'select(.state != \"ok\")'"};
+  verb.run = [show_config](Session& session) { return *show_config ? show_configuration(session) : run_doctor(session); };
   return verb;
 }
 

@@ -104,6 +104,9 @@ void show(Session& session, const std::vector<ports::SampleRow>& rows) {
   if (!listing.empty()) listing.finish();
 }
 
+/// A run without an end must not let the history grow past `keep`.
+constexpr base::Millis forget_every{10 * 60'000};
+
 int run_observe(Session& session, const ObserveOptions& options) {
   if (options.duration && !options.interval) throw base::Error(base::Kind::usage, "--for needs --interval", "add --interval 5s");
   if (options.interval && *options.interval < base::Seconds{0.1})
@@ -113,7 +116,12 @@ int run_observe(Session& session, const ObserveOptions& options) {
   const base::Millis start = clock.steady();
   std::vector<ports::SampleRow> rows;
   std::uint64_t samples = 0;
+  base::Millis forgotten{-forget_every};
   for (unsigned round = 1;; ++round) {
+    if (!session.common().dry_run && clock.steady() - forgotten >= forget_every) {
+      session.history().forget_before(clock.now() - std::chrono::ceil<base::Millis>(session.config().metrics.keep));
+      forgotten = clock.steady();
+    }
     rows = observer.look();
     samples += rows.size();
     for (const base::Error& error : observer.errors) print_error(error, "observe", "");
@@ -125,9 +133,8 @@ int run_observe(Session& session, const ObserveOptions& options) {
     base::wait_until(clock, due - clock.steady(), base::Millis{100}, [&] { return session.cancel().requested(); });
     session.cancel().check();
   }
-  if (!session.common().dry_run) session.history().forget_before(clock.now() - std::chrono::ceil<base::Millis>(session.config().metrics.keep));
   show(session, rows);
-  base::log(base::Level::info, fmt::format("observe: {} samples kept", samples));
+  base::log(base::Level::info, fmt::format("observe: {} samples {}", samples, session.common().dry_run ? "seen, none kept" : "kept"));
   std::vector<base::Kind> failures;
   for (const base::Error& error : observer.errors) failures.push_back(error.kind());
   return status_of(failures, rows.size());

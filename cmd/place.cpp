@@ -18,6 +18,9 @@ struct PlaceOptions {
   std::vector<std::string> only;
 };
 
+/// What this run has placed on each host: it is not there yet, but its room is spoken for.
+using Placed = std::map<model::HostName, std::vector<place::Need>>;
+
 const RecordTable& place_table() {
   static const RecordTable table{
       {"VM", "FROM", "TO", "SCORE", "MOVE TAKES", "TERMS", "REJECTED"},
@@ -42,6 +45,7 @@ place::Candidate candidate_of(Session& session, const model::HostConfig& host, c
   candidate.host = host.name;
   candidate.networks = host.networks;
   try {
+    check_answers(session, host.name);
     ports::Hypervisor& hypervisor = session.hypervisors().at(host.name);
     candidate.facts = hypervisor.facts();
     if (!own) {
@@ -54,6 +58,7 @@ place::Candidate candidate_of(Session& session, const model::HostConfig& host, c
       if (const auto cpu = use.samples.back()[model::Resource::cpu]) candidate.facts.cpu_used = model::Fraction{*cpu};
     }
   } catch (const base::Error& error) {
+    if (error.kind() == base::Kind::unreachable) session.silent_hosts().emplace(host.name, error);
     candidate.unreachable = error.what();
   }
   return candidate;
@@ -72,7 +77,7 @@ bool wanted(const model::VmPolicy& policy, const PlaceOptions& options, const mo
   return among.empty() || std::find(among.begin(), among.end(), host) != among.end();
 }
 
-void place_one(Session& session, const PlaceOptions& options, model::Record& record) {
+void place_one(Session& session, const PlaceOptions& options, Placed& placed, model::Record& record) {
   const model::Vm vm = record.vm();
   const auto domain = session.hypervisors().at(vm.host).find(vm.name);
   if (!domain) {
@@ -85,10 +90,13 @@ void place_one(Session& session, const PlaceOptions& options, model::Record& rec
   for (const model::HostConfig& host : session.config().hosts) {
     if (host.name != vm.host && !wanted(policy, options, host.name)) continue;
     candidates.push_back(candidate_of(session, host, *domain, host.name == vm.host));
+    for (const place::Need& other : placed[host.name]) place::reserve(candidates.back(), other);
   }
   const bool seeded = row && row->level >= model::ShadowLevel::seeded;
   const place::Need need = place::need_of(*domain, vm.host, find_forecast(session, record), seeded ? model::ByteCount{} : disk_size(*domain));
-  record.set(place::place(need, candidates, session.config().place));
+  const model::Placement placement = place::place(need, candidates, session.config().place);
+  placed[placement.host].push_back(need);
+  record.set(placement);
   remember(session, record, "placement");
 }
 
@@ -108,7 +116,8 @@ Verb place_verb() {
   verb.examples = {"umbra predict --all | umbra place -", "umbra place web1 --on beta -o table"};
   verb.run = [options](Session& session) {
     for (const std::string& host : options->only) session.config().host(model::HostName(host));
-    return for_each_vm(session, "place", place_table(), [&](model::Record& record) { place_one(session, *options, record); });
+    Placed placed;
+    return for_each_vm(session, "place", place_table(), [&](model::Record& record) { place_one(session, *options, placed, record); });
   };
   return verb;
 }

@@ -114,7 +114,7 @@ void claim(Session& session, const model::VmName& vm) {
     base::log(base::Level::info, fmt::format("pool: {} would get {}", vm.get(), row->id.get()));
     return;
   }
-  const auto lease = session.leases().acquire(vm, base::Millis{0});
+  const auto lease = take_lease(session, vm);
   const auto made = shadow::ensure(context_of(session), {session.shadows(), session.pool()},
                                    {vm, located.host, target, session.config().host(target).networks, row});
   say_notes("pool", vm, made.notes);
@@ -127,7 +127,7 @@ int release(Session& session, const model::VmName& vm) {
     base::log(base::Level::info, fmt::format("pool: would drop the shadow of {} and fill up", vm.get()));
     return exit_done;
   }
-  const auto lease = session.leases().acquire(vm, base::Millis{0});
+  const auto lease = take_lease(session, vm);
   say_notes("pool", vm, shadow::drop(context_of(session), {session.shadows(), session.pool()}, vm).notes);
   return fill(session);
 }

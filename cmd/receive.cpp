@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // umbra receive: the far end, on the host that holds a shadow's points or a primary's frozen files.
 #include <fmt/core.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -34,12 +35,13 @@ int receive_stream(Session& session, const ReceiveOptions& options) {
 }
 
 int run_receive(Session& session, ReceiveOptions& options) {
-  const bool piped = session.common().operands == std::vector<std::string>{"-"};
+  const bool piped = is_piped(session.common());
   const int modes = int(options.session) + int(!options.file.path.empty()) + int(piped);
   if (modes != 1) {
     throw base::Error(base::Kind::usage, "it takes one of -, --session and --export",
                       "- reads one stream from standard input; the others are started by umbra itself");
   }
+  ::umask(S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH);  // disks are for root, and for whom libvirt hands them to
   if (piped) return receive_stream(session, options);
   if (options.session) {
     nbd::LocalPoints points(options.images);

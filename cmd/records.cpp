@@ -58,12 +58,21 @@ class Run {
   void act_on(Record& record) {
     m_session.cancel().check();
     try {
-      m_act(record);
+      base::as_error([&] {
+        if (record.vm().host.get().empty()) complete(record);
+        m_act(record);
+      });
       ++m_done;
     } catch (const Error& error) {
       if (error.kind() == Kind::cancelled && m_session.cancel().requested()) throw;
       set_error(record, error);
     }
+  }
+
+  /// A record that does not say where its VM is, as a person may write one.
+  void complete(Record& record) {
+    const Located located = locate(m_session, record.vm().name);
+    record.set(record_of(m_session, located).vm());
   }
 
   void set_error(Record& record, const Error& error) {
@@ -93,6 +102,7 @@ void pass_standard_input(Session& session, Run& run) {
     }
     session.cancel().check();
   }
+  session.cancel().check();  // a signal may have ended the reading, not the input
 }
 
 void pass_named(Session& session, Run& run, const std::string& name) {
@@ -117,7 +127,7 @@ void pass_all(Session& session, Run& run) {
 }
 
 void check_operands(const Common& common) {
-  const bool piped = common.operands == std::vector<std::string>{"-"};
+  const bool piped = is_piped(common);
   const bool dash = std::find(common.operands.begin(), common.operands.end(), "-") != common.operands.end();
   if (common.operands.empty() && !common.all) {
     throw Error(Kind::usage, "it must be told which VMs",
@@ -171,11 +181,28 @@ int for_each_vm(Session& session, const std::string& verb, const RecordTable& ta
   return run.status();
 }
 
+void check_answers(Session& session, const model::HostName& host) {
+  const auto& silent = session.silent_hosts();
+  if (const auto it = silent.find(host); it != silent.end()) throw it->second;
+}
+
+std::vector<model::Domain> domains_on(Session& session, const model::HostName& host) {
+  check_answers(session, host);
+  try {
+    std::vector<model::Domain> domains = session.hypervisors().at(host).domains();
+    std::erase_if(domains, model::is_rehearsal);
+    return domains;
+  } catch (const Error& error) {
+    if (error.kind() == Kind::unreachable) session.silent_hosts().emplace(host, error);
+    throw;
+  }
+}
+
 std::vector<Located> running_vms(Session& session, std::vector<Error>& unreachable) {
   std::vector<Located> running;
   for (const model::HostName& host : session.hypervisors().names()) {
     try {
-      for (model::Domain& domain : session.hypervisors().at(host).domains()) {
+      for (model::Domain& domain : domains_on(session, host)) {
         if (domain.state == model::DomainState::running) running.push_back({std::move(domain), host});
       }
     } catch (const Error& error) {
@@ -186,6 +213,46 @@ std::vector<Located> running_vms(Session& session, std::vector<Error>& unreachab
   return running;
 }
 
+namespace {
+
+/// A VM that is on its way stands on both hosts, and only its walk may touch it.
+void check_no_walk(Session& session, const model::VmName& vm) {
+  for (const ports::Walk& walk : session.journal().open_walks()) {
+    if (walk.vm == vm) throw open_walk_error(session, walk);
+  }
+}
+
+std::string described(const ports::Walk& walk) {
+  return fmt::format("{} from {} to {}, begun {}", walk.kind, walk.from.get(), walk.to.get(), base::to_rfc3339(walk.started));
+}
+
+Error interrupted(const ports::Walk& walk) {
+  return Error(Kind::interrupted, fmt::format("an interrupted {} is open", described(walk)),
+               fmt::format("umbra switchover --recover {}", walk.vm.get()));
+}
+
+}  // namespace
+
+Error open_walk_error(Session& session, const ports::Walk& walk) {
+  try {
+    session.leases().acquire(walk.vm, base::Millis{0});
+  } catch (const Error& error) {
+    if (error.kind() != Kind::busy) throw;
+    return Error(Kind::busy, fmt::format("a {} is under way", described(walk)), "wait until it has ended");
+  }
+  return interrupted(walk);
+}
+
+std::unique_ptr<ports::Lease> take_lease(Session& session, const model::VmName& vm, base::Millis wait) {
+  auto lease = session.common().dry_run ? nullptr : session.leases().acquire(vm, wait);
+  for (const ports::Walk& walk : session.journal().open_walks()) {
+    if (walk.vm != vm) continue;
+    if (lease) throw interrupted(walk);
+    throw open_walk_error(session, walk);
+  }
+  return lease;
+}
+
 Located locate(Session& session, const model::VmName& vm) {
   std::vector<Located> live;
   std::vector<Located> off;
@@ -193,7 +260,7 @@ Located locate(Session& session, const model::VmName& vm) {
   std::optional<Error> unreachable;
   for (const model::HostName& host : session.hypervisors().names()) {
     try {
-      for (model::Domain& domain : session.hypervisors().at(host).domains()) {
+      for (model::Domain& domain : domains_on(session, host)) {
         known.push_back(domain.name.get());
         if (domain.name != vm) continue;
         (domain.state == model::DomainState::off ? off : live).push_back({std::move(domain), host});
@@ -204,6 +271,7 @@ Located locate(Session& session, const model::VmName& vm) {
     }
   }
   if (live.size() > 1) {
+    check_no_walk(session, vm);
     throw Error(Kind::refused,
                 fmt::format("{} is up on {} and on {} at once", vm.get(), live[0].host.get(), live[1].host.get()),
                 "find out which one serves, shut the other down, then run `umbra status`");
@@ -256,7 +324,16 @@ std::optional<model::StateSection> find_state(Session& session, const Record& re
 }
 
 model::Forecast need_forecast(Session& session, const Record& record) {
-  return need(find_forecast(session, record), record, "forecast", "predict");
+  if (const auto piped = record.forecast()) return *piped;
+  const model::Forecast forecast = need(find_forecast(session, record), record, "forecast", "predict");
+  const base::Seconds age = session.clock().now() - forecast.made_at;
+  if (age > base::Seconds{forecast.within_s}) {
+    throw Error(Kind::not_found,
+                fmt::format("the newest forecast of {} is {} old and looked {} ahead", record.vm().name.get(),
+                            base::to_human(age), base::to_human(base::Seconds{forecast.within_s})),
+                fmt::format("umbra predict {}", record.vm().name.get()));
+  }
+  return forecast;
 }
 
 model::Placement need_placement(Session& session, const Record& record) {
@@ -272,9 +349,14 @@ model::ShadowSection need_shadow(Session& session, const Record& record) {
   return need(std::move(shadow), record, "shadow", "shadow");
 }
 
+model::Replica replica_by_now(Session& session, model::Replica replica) {
+  replica.lag_s = base::Seconds(session.clock().now() - replica.taken_at).count();
+  return replica;
+}
+
 void remember(Session& session, const Record& record, const char* section) {
   if (session.common().dry_run) return;
-  session.ledger().add_section(record.vm().uuid, section, record.json().at(section).dump(), session.clock().now());
+  session.ledger().add_section(record.vm().uuid, section, model::to_text(record.json().at(section)), session.clock().now());
 }
 
 }  // namespace umbra::cmd

@@ -3,6 +3,7 @@
 // How every verb goes over its VMs: operands or records in, records out, errors that travel, one exit status.
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "model/domain.hpp"
 #include "model/record.hpp"
 #include "ports/hypervisor.hpp"
+#include "ports/store.hpp"
 
 namespace umbra::cmd {
 
@@ -30,6 +32,18 @@ struct Located {
   model::HostName host;
 };
 
+/// Throws what the host said when it did not answer earlier in this run.
+void check_answers(Session& session, const model::HostName& host);
+/// The domains of a host, without stand-ins of rehearsals. A host that does not answer is asked once in a run.
+std::vector<model::Domain> domains_on(Session& session, const model::HostName& host);
+
+/// What an open walk is to others: Kind::busy while its run lives, else Kind::interrupted with the way out.
+base::Error open_walk_error(Session& session, const ports::Walk& walk);
+
+/// The VM is this run's alone until the lease is gone; Kind::busy where it is another's after `wait`, Kind::interrupted
+/// where a walk of it is open: only `switchover --recover` may touch it then. In a dry run the checks alone, and no lease.
+std::unique_ptr<ports::Lease> take_lease(Session& session, const model::VmName& vm, base::Millis wait = base::Millis{0});
+
 /// Looks on every host. Kind::not_found with the nearest name; Kind::unreachable where a host that does not answer
 /// could be its place; Kind::refused where it runs on two.
 Located locate(Session& session, const model::VmName& vm);
@@ -48,6 +62,9 @@ std::optional<model::StateSection> find_state(Session& session, const model::Rec
 std::optional<model::Forecast> find_forecast(Session& session, const model::Record& record);
 std::optional<model::Placement> find_placement(Session& session, const model::Record& record);
 std::optional<model::Decision> find_decision(Session& session, const model::Record& record);
+
+/// A replica as the store has it, with its lag as of now.
+model::Replica replica_by_now(Session& session, model::Replica replica);
 
 /// Keeps a section of the record in the store, for verbs that are run alone later; nothing in a dry run.
 void remember(Session& session, const model::Record& record, const char* section);

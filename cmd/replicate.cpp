@@ -43,6 +43,8 @@ void tell_plan(const model::VmName& vm, const replicate::PassPlan& plan) {
 }
 
 void replicate_one(Session& session, const ReplicateOptions& options, model::Record& record) {
+  const auto lease = take_lease(session, record.vm().name, std::chrono::ceil<base::Millis>(options.wait.value_or(base::Seconds{0})));
+  if (options.wait) record.set(record_of(session, locate(session, record.vm().name)).vm());  // it may have moved meanwhile
   const model::Vm vm = record.vm();
   const model::ShadowSection shadow = need_shadow(session, record);
   record.set(shadow);
@@ -64,15 +66,13 @@ void replicate_one(Session& session, const ReplicateOptions& options, model::Rec
     record.set_extra("replica_plan", json);
     return;
   }
-  const auto lease = session.leases().acquire(vm.name, std::chrono::ceil<base::Millis>(options.wait.value_or(base::Seconds{0})));
   const replicate::PassResult result = replicate::run_pass(context, request);
   say_notes("replicate", vm.name, result.notes);
   record.set(result.replica);
-  const bool first = shadow.level == model::ShadowLevel::defined;
-  if (first) record.set(model::ShadowSection{shadow.id, shadow.host, model::ShadowLevel::seeded, shadow.from_pool});
+  record.set(model::ShadowSection{shadow.id, shadow.host, result.level, shadow.from_pool});
   update_row(session, vm.name, [&](ports::ShadowRow& row) {
     row.replica = result.replica;
-    if (row.level == model::ShadowLevel::defined) row.level = model::ShadowLevel::seeded;
+    row.level = result.level;
   });
 }
 

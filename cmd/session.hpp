@@ -3,11 +3,13 @@
 // Joins adapters to ports for one run: configuration, store, connections, output. The only file of cmd/ besides doctor and
 // receive that knows adapters. Everything is made when first asked for, so that a verb pays for what it uses alone.
 
+#include <map>
 #include <memory>
 #include <vector>
 
 #include "base/cancel.hpp"
 #include "base/clock.hpp"
+#include "base/error.hpp"
 #include "cmd/output/output.hpp"
 #include "cmd/output/progress.hpp"
 #include "cmd/verb.hpp"
@@ -41,6 +43,8 @@ class Session {
   ports::Journal& journal();
   ports::Leases& leases();
   ports::Hypervisors& hypervisors();
+  /// Hosts that did not answer in this run: --all need not wait for each of them once per VM.
+  std::map<model::HostName, base::Error>& silent_hosts() { return m_silent_hosts; }
   ports::Transport& transport();
 
   /// Where counters come from as the configuration says: one source per host, or one for all.
@@ -55,6 +59,7 @@ class Session {
   Output m_out;
   Progress m_progress;
   std::unique_ptr<Parts> m_parts;
+  std::map<model::HostName, base::Error> m_silent_hosts;
 };
 
 /// argv that starts the far end of `host`; this very program where none is configured.

@@ -53,6 +53,7 @@ model::HostName target_of(Session& session, const ShadowOptions& options, const 
 
 void ensure_one(Session& session, const ShadowOptions& options, model::Record& record) {
   const model::Vm vm = record.vm();
+  const auto lease = take_lease(session, vm.name);
   const model::HostName target = target_of(session, options, record);
   const shadow::EnsureRequest request{vm.name, vm.host, target, session.config().host(target).networks,
                                       pooled_for(session, vm, target)};
@@ -63,29 +64,32 @@ void ensure_one(Session& session, const ShadowOptions& options, model::Record& r
     base::log(base::Level::info, fmt::format("shadow: {}: would {} on {}", vm.name.get(), plan.exists ? "keep the shadow" : plan.from_pool ? "claim a pooled shadow" : "make a shadow", plan.host.get()));
     return;
   }
-  const auto lease = session.leases().acquire(vm.name, base::Millis{0});
   const shadow::EnsureResult made = shadow::ensure(context, registries(session), request);
   say_notes("shadow", vm.name, made.notes);
   record.set(model::ShadowSection{made.row.id, made.row.host, made.row.level, made.row.from_pool});
 }
 
 void drop_one(Session& session, const model::VmName& vm) {
+  const auto lease = take_lease(session, vm);
   const auto row = session.shadows().find(vm);
   if (session.common().dry_run) {
     if (!row) throw base::Error(base::Kind::not_found, fmt::format("{} has no shadow", vm.get()), "`umbra shadow list` lists them");
     base::log(base::Level::info, fmt::format("shadow: {}: would drop the shadow on {} with its points", vm.get(), row->host.get()));
     return;
   }
-  const auto lease = session.leases().acquire(vm, base::Millis{0});
   say_notes("shadow", vm, shadow::drop(context_of(session), registries(session), vm).notes);
+  base::log(base::Level::info, fmt::format("shadow: {}: dropped{}", vm.get(), row ? " from " + row->host.get() : ""));
 }
 
 void rehearse_one(Session& session, const ShadowOptions& options, model::Record& record) {
   const model::Vm vm = record.vm();
   const model::ShadowSection section = need_shadow(session, record);
   record.set(section);
-  if (session.common().dry_run) return;
-  const auto lease = session.leases().acquire(vm.name, base::Millis{0});
+  const auto lease = take_lease(session, vm.name);
+  if (session.common().dry_run) {
+    base::log(base::Level::info, fmt::format("shadow: {}: would resume its newest point with memory on {}, cables out", vm.name.get(), section.host.get()));
+    return;
+  }
   const shadow::Rehearsal seen = shadow::rehearse(
       context_of(session), {vm.name, section.host, section.id, options.watch.value_or(base::Seconds{10})});
   model::Json json = {{"point", seen.point.value}, {"taken_at", base::to_rfc3339(seen.taken_at)}, {"resumed_in_s", seen.resumed_in_s},
@@ -108,7 +112,7 @@ int list_shadows(Session& session) {
   for (const ports::ShadowRow& row : session.shadows().all()) {
     model::Record record(model::Vm{row.vm, row.vm_uuid, row.primary_host, session.config().policy(row.vm).priority});
     record.set(model::ShadowSection{row.id, row.host, row.level, row.from_pool});
-    if (row.replica) record.set(*row.replica);
+    if (row.replica) record.set(replica_by_now(session, *row.replica));
     listing.add(record.json(),
                 {row.vm.get(), row.primary_host.get(), row.host.get(), std::string(model::to_string(row.level)),
                  row.replica ? std::to_string(row.replica->point.value) : "-",

@@ -30,7 +30,7 @@ std::vector<Standing> standings(Session& session, const std::set<model::VmName>&
   std::vector<Standing> all;
   for (const model::HostName& host : session.hypervisors().names()) {
     try {
-      for (model::Domain& domain : session.hypervisors().at(host).domains()) {
+      for (model::Domain& domain : domains_on(session, host)) {
         if (is_stand_in(domain)) continue;
         Standing s;
         s.shadow = session.shadows().find(domain.name);
@@ -44,6 +44,14 @@ std::vector<Standing> standings(Session& session, const std::set<model::VmName>&
       unreachable.push_back(error);
     }
   }
+  // A VM on its way also stands, not yet running, where it goes.
+  std::set<model::VmName> running;
+  for (const Standing& s : all) {
+    if (s.located.domain.state == model::DomainState::running) running.insert(s.located.domain.name);
+  }
+  std::erase_if(all, [&](const Standing& s) {
+    return s.open_walk && s.located.domain.state != model::DomainState::running && running.contains(s.located.domain.name);
+  });
   return all;
 }
 
@@ -51,11 +59,7 @@ model::Json json_of(Session& session, const Standing& s) {
   model::Record record = record_of(session, s.located);
   if (s.shadow) {
     record.set(model::ShadowSection{s.shadow->id, s.shadow->host, s.shadow->level, s.shadow->from_pool});
-    if (s.shadow->replica) {
-      model::Replica replica = *s.shadow->replica;
-      replica.lag_s = base::Seconds(session.clock().now() - replica.taken_at).count();
-      record.set(replica);
-    }
+    if (s.shadow->replica) record.set(replica_by_now(session, *s.shadow->replica));
     if (s.shadow->state) record.set(*s.shadow->state);
   }
   record.set_extra("status", {{"domain", model::to_string(s.located.domain.state)}, {"epoch", s.epoch.value}, {"open_walk", s.open_walk}});
@@ -83,22 +87,30 @@ int run_status(Session& session) {
   std::set<model::VmName> walking;
   for (const ports::Walk& walk : session.journal().open_walks()) {
     walking.insert(walk.vm);
-    base::Error error(base::Kind::interrupted, fmt::format("an interrupted {} from {} to {} is open since {}", walk.kind, walk.from.get(), walk.to.get(), base::to_rfc3339(walk.started)),
-                      fmt::format("umbra switchover --recover {}", walk.vm.get()));
-    print_error(error, "status", walk.vm.get());
+    print_error(open_walk_error(session, walk), "status", walk.vm.get());
   }
   std::vector<base::Error> unreachable;
   Listing listing(session.out(), {"VM", "HOST", "STATE", "PRIORITY", "SHADOW ON", "LEVEL", "POINT", "LAG", "EPOCH"});
   std::size_t shown = 0;
+  std::set<std::string> seen;
   for (const Standing& s : standings(session, walking, unreachable)) {
     if (!names.empty() && std::find(names.begin(), names.end(), s.located.domain.name.get()) == names.end()) continue;
     ++shown;
+    seen.insert(s.located.domain.name.get());
     listing.add(json_of(session, s), row_of(session, s));
   }
   if (!listing.empty()) listing.finish();
   for (const base::Error& error : unreachable) print_error(error, "status", "");
-  if (!names.empty() && shown == 0 && unreachable.empty()) locate(session, model::VmName(names.front()));
   std::vector<base::Kind> failures(unreachable.size(), base::Kind::unreachable);
+  for (const std::string& name : names) {
+    if (seen.contains(name)) continue;
+    try {
+      locate(session, model::VmName(name));
+    } catch (const base::Error& error) {
+      print_error(error, "status", name);
+      failures.push_back(error.kind());
+    }
+  }
   return status_of(failures, shown);
 }
 

@@ -83,7 +83,7 @@ void conclude(Session& session, model::Record& record, const model::Outcome& out
 
 /// A decision to stay that came down the pipe is obeyed; a VM named by hand is the operator's decision.
 bool told_to_stay(Session& session, const model::Record& record) {
-  const bool piped = session.common().operands == std::vector<std::string>{"-"};
+  const bool piped = is_piped(session.common());
   const auto decision = record.decision();
   if (piped && !decision)
     throw base::Error(base::Kind::invalid, "the record has no decision", "pipe it through `umbra decide -` first, or name the VM to switch it over by hand");
@@ -134,11 +134,19 @@ void decommission_one(Session& session, const SwitchoverOptions& options, model:
 int recover_walks(Session& session) {
   const auto& names = session.common().operands;
   std::set<model::VmName> open;
+  if (is_piped(session.common()))
+    throw base::Error(base::Kind::usage, "--recover reads no records", "name the VMs, or none for all that are interrupted");
   for (const ports::Walk& walk : session.journal().open_walks()) {
     if (names.empty() || std::find(names.begin(), names.end(), walk.vm.get()) != names.end()) open.insert(walk.vm);
   }
   std::vector<base::Kind> failures;
   std::size_t done = 0;
+  for (const std::string& name : names) {
+    if (open.contains(model::VmName(name))) continue;
+    locate(session, model::VmName(name));  // a name that nobody bears is an error; one without a walk is in order
+    base::log(base::Level::info, fmt::format("switchover: {}: no walk is open, nothing to recover", name));
+    ++done;
+  }
   for (const model::VmName& vm : open) {
     if (session.common().dry_run) {
       base::log(base::Level::info, fmt::format("switchover: {}: would ask both hosts and finish or take back its walk", vm.get()));
@@ -159,7 +167,7 @@ int recover_walks(Session& session) {
       failures.push_back(error.kind());
     }
   }
-  if (open.empty()) base::log(base::Level::info, "switchover: no walk is open, nothing to recover");
+  if (open.empty() && names.empty()) base::log(base::Level::info, "switchover: no walk is open, nothing to recover");
   session.out().finish(switchover_table());
   return status_of(failures, done);
 }

@@ -29,6 +29,7 @@ const RecordTable& sync_table() {
 
 void sync_one(Session& session, model::Record& record) {
   const model::Vm vm = record.vm();
+  const auto lease = take_lease(session, vm.name);
   const model::ShadowSection shadow = need_shadow(session, record);
   const model::VmPolicy policy = session.config().policy(vm.name);
   const sync::WarmRequest request{vm.name, vm.host, shadow.host, shadow.id, session.config().host(vm.host).images,
@@ -41,7 +42,6 @@ void sync_one(Session& session, model::Record& record) {
     record.set_extra("state_plan", {{"point", plan.point.value}, {"method", plan.method}, {"why", plan.why}, {"memory_bytes", plan.memory.value}});
     return;
   }
-  const auto lease = session.leases().acquire(vm.name, base::Millis{0});
   const sync::WarmResult result = sync::warm(context, request);
   say_notes("sync", vm.name, result.notes);
   record.set(result.state);

@@ -29,6 +29,7 @@ void on_signal(int number) { process_cancel().request(number); }
 /// The first signal asks for an orderly end; a second of the same kind ends the process as usual.
 void watch_signals() {
   ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGCHLD, SIG_DFL);  // a parent that ignores it would leave no exit status to wait for
   struct sigaction action {};
   action.sa_handler = on_signal;
   action.sa_flags = static_cast<int>(SA_RESETHAND);

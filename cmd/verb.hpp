@@ -55,6 +55,9 @@ struct Common {
   std::optional<std::string> connect;
 };
 
+/// Whether records are read from standard input.
+inline bool is_piped(const Common& common) { return common.operands == std::vector<std::string>{"-"}; }
+
 // Setters for the common kinds of values; each throws Kind::usage naming the option and what it takes.
 std::function<void(const std::string&)> set_flag(bool& target);
 std::function<void(const std::string&)> set_text(std::string& target);

@@ -22,7 +22,7 @@ _umbra() {
     pool) flags="-o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="list fill claim release resize" ;;
     observe) flags="--interval --for -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     status) flags="-o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
-    doctor) flags="-o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
+    doctor) flags="--show-config -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     receive) flags="--session --images --into --export --format --bitmap --above -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
   esac
   if [[ $cur == -* ]]; then

@@ -53,7 +53,7 @@ void Output::record(const model::Record& record) {
 
 void Output::json_line(const model::Json& json) {
   const std::scoped_lock lock(m_mutex);
-  write(m_out, json.dump(-1, ' ', false, model::Json::error_handler_t::replace) + "\n");
+  write(m_out, model::to_text(json) + "\n");
 }
 
 void Output::text(const std::string& text) {

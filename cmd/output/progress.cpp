@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/error.hpp"
 #include "base/fd.hpp"
+#include "base/log.hpp"
 #include "cmd/output/table.hpp"
 
 namespace umbra::cmd {
@@ -35,7 +37,12 @@ void Progress::draw(const std::string& what, std::uint64_t done, std::uint64_t t
   if (m_fd >= 0) {
     nlohmann::ordered_json line = {{"what", what}, {"done_bytes", done}, {"total_bytes", total},
                                    {"bytes_per_s", rate}, {"elapsed_s", elapsed}};
-    base::write_all(m_fd, line.dump() + "\n", "the progress descriptor");
+    try {
+      base::write_all(m_fd, line.dump() + "\n", "the progress descriptor");
+    } catch (const base::Error& error) {
+      base::log(base::Level::warning, fmt::format("nobody reads the progress any more: {}", error.what()));
+      m_fd = -1;
+    }
     return;
   }
   const double part = total == 0 ? 0 : std::min(1.0, static_cast<double>(done) / static_cast<double>(total));

@@ -134,7 +134,7 @@ std::optional<Seconds> parse_duration(std::string_view text) {
   while (!text.empty()) {
     double value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
-    if (error != std::errc{} || value < 0) return std::nullopt;
+    if (error != std::errc{} || !std::isfinite(value) || value < 0) return std::nullopt;
     text.remove_prefix(static_cast<std::size_t>(end - text.data()));
     std::size_t letters = 0;
     while (letters < text.size() && std::isalpha(static_cast<unsigned char>(text[letters])) != 0) ++letters;

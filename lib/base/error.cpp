@@ -64,6 +64,10 @@ void Error::render() {
   m_what += m_message;
 }
 
+Error defect(const std::exception& failure) {
+  return Error(Kind::internal, std::string("a defect of umbra: ") + failure.what());
+}
+
 Error from_errno(int error_number, std::string_view what) {
   const bool full = error_number == ENOSPC || error_number == EDQUOT;
   const bool absent = error_number == ENOENT;

@@ -59,11 +59,26 @@ class Error : public std::exception {
 /// An Error from errno: `what` names the act and its object ("open /x"). ENOSPC and EDQUOT give Kind::no_space.
 Error from_errno(int error_number, std::string_view what);
 
-/// Runs `act`; an Error that leaves it gains `context`.
+/// A failure that nobody foresaw, as Kind::internal.
+Error defect(const std::exception& failure);
+
+/// Runs `act`; whatever fails in it leaves as an Error.
+template <class Act>
+decltype(auto) as_error(Act&& act) {
+  try {
+    return std::forward<Act>(act)();
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& e) {
+    throw defect(e);
+  }
+}
+
+/// The same; the Error gains `context`.
 template <class Act>
 decltype(auto) with_context(const std::string& context, Act&& act) {
   try {
-    return std::forward<Act>(act)();
+    return as_error(std::forward<Act>(act));
   } catch (Error& e) {
     e.add_context(context);
     throw;

@@ -81,9 +81,8 @@ struct Flavour {
 };
 
 struct MetricsConfig {
-  std::string source = "libvirt";  ///< "libvirt", "prometheus", "trace"
+  std::string source = "libvirt";  ///< "libvirt", "prometheus"
   std::string url;                 ///< of Prometheus
-  std::string trace;
   Capacities capacities;
   base::Seconds keep{14 * 86400.0};
 };
@@ -94,7 +93,7 @@ struct PlaceConfig {
   double cpu_overcommit = 1;               ///< CPUs that may be counted on per real CPU; above 1 they are shared
 };
 
-/// One value and where it came from, for `--show-config`.
+/// One value and where it came from, for `umbra doctor --show-config`.
 struct Origin {
   std::string key;
   std::string value;
@@ -108,7 +107,6 @@ struct Config {
   std::vector<Flavour> pool;
   MetricsConfig metrics;
   PlaceConfig place;
-  base::Argv fence;  ///< "{host}" is replaced
   std::vector<Origin> origins;
 
   /// The host of that name; Kind::not_found with the known names.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/domain.hpp"
 
+#include <algorithm>
+
 namespace umbra::model {
 
 std::string_view to_string(DomainState state) {
@@ -28,6 +30,12 @@ std::optional<Role> role_from_string(std::string_view text) {
     if (to_string(role) == text) return role;
   }
   return std::nullopt;
+}
+
+bool is_rehearsal(const Domain& domain) {
+  const std::string folder = std::string("/top-") + rehearsal_purpose + "/";
+  return domain.state != DomainState::off && !domain.disks.empty() &&
+         std::ranges::all_of(domain.disks, [&](const Disk& disk) { return disk.path.find(folder) != std::string::npos; });
 }
 
 }  // namespace umbra::model

@@ -48,6 +48,7 @@ struct Domain {
   Uuid uuid;
   DomainState state = DomainState::off;
   bool persistent = true;
+  bool autostart = false;  ///< started with its host
   ByteCount memory;  ///< maximum
   unsigned vcpus = 1;
   std::vector<Disk> disks;  ///< writable disks; CD-ROMs and read-only disks are not among them
@@ -60,6 +61,11 @@ struct Domain {
   std::string xml;         ///< the inactive definition, as libvirt gave it
   std::string cpu_xml;     ///< the CPU that the guest sees, as a <cpu> element; the host's own where it is passed through
 };
+
+/// Names the throwaway layers of a rehearsal in the point store.
+inline constexpr const char* rehearsal_purpose = "rehearsal";
+/// Whether it is the stand-in of a rehearsal: it bears the VM's name, but runs on throwaway layers alone.
+bool is_rehearsal(const Domain& domain);
 
 struct HostFacts {
   HostName name;

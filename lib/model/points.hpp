@@ -48,6 +48,8 @@ struct PointInfo {
   std::vector<Part> parts;
   std::vector<std::string> layers;  ///< the file of each part on the shadow's host, in the order of `parts`
   ByteCount bytes;                  ///< that this point's own layers occupy
+  /// The checkpoint on the primary whose bitmap holds all writes since this point, and perhaps more; empty: none does.
+  std::string checkpoint;
   bool has_memory() const;
   std::optional<std::string> memory_file() const;
 };
@@ -61,6 +63,7 @@ struct PointHeader {
   base::Digest parent_root;  ///< meaningless without a parent
   base::Instant taken_at;
   std::vector<Part> parts;
+  std::string checkpoint;  ///< see PointInfo
   std::string activity;  ///< the guest's processes and open files as JSON; empty where not known
 };
 

@@ -70,7 +70,9 @@ Record Record::parse(std::string_view line) {
   return record;
 }
 
-std::string Record::to_line() const { return m_json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string to_text(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+std::string Record::to_line() const { return to_text(m_json); }
 
 Vm Record::vm() const {
   auto vm = section(m_json, "vm", vm_from);

@@ -52,6 +52,9 @@ class Record {
   Json m_json;
 };
 
+/// The JSON as one line; text that is no UTF-8 (a process or file of a guest may be named so) has its bytes replaced.
+std::string to_text(const Json& json);
+
 /// The parts of the JSON that other places (store, status) share with the record.
 Json to_json(const Forecast&);
 Json to_json(const Placement&);

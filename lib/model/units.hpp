@@ -19,4 +19,7 @@ std::optional<ByteRate> parse_rate(std::string_view text);
 std::string to_human(ByteCount size);
 std::string to_human(ByteRate rate);
 
+/// What 1 Gb/s carries: taken where nothing tells how fast a link is.
+inline constexpr ByteRate usual_link{117e6};
+
 }  // namespace umbra::model

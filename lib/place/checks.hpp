@@ -21,9 +21,6 @@ struct NamedCheck {
 /// In the order in which they are asked; the first objection is the host's reason.
 const std::array<NamedCheck, 8>& checks();
 
-/// Bytes per second: what 1 Gb/s carries, taken where a host's link is not known.
-inline constexpr double usual_link = 117e6;
-
 /// CPUs that stay idle on the host, those left free by configuration taken off; may be negative.
 double free_cpus(const Candidate& candidate, const model::PlaceConfig& config);
 double needed_cpus(const Need& need);

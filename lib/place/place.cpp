@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "model/units.hpp"
 #include "place/checks.hpp"
 #include "place/score.hpp"
 
@@ -52,6 +53,17 @@ Need need_of(const model::Domain& domain, const model::HostName& host, const std
   return need;
 }
 
+void reserve(Candidate& candidate, const Need& placed) {
+  model::HostFacts& facts = candidate.facts;
+  facts.memory_free.value -= std::min(facts.memory_free.value, placed.memory.value);
+  if (facts.images_free.value != 0)
+    facts.images_free.value = std::max<std::uint64_t>(1, facts.images_free.value - std::min(facts.images_free.value, placed.disk.value));
+  if (facts.cpus == 0) return;
+  const double more = needed_cpus(placed) / facts.cpus;
+  facts.cpu_used.value += more;
+  if (candidate.cpu_expected) candidate.cpu_expected->value += more;
+}
+
 std::optional<std::string> objection(const Need& need, const Candidate& candidate, const model::PlaceConfig& config) {
   for (const NamedCheck& check : checks()) {
     if (auto reason = check.check(need, candidate, config)) return reason;
@@ -60,7 +72,7 @@ std::optional<std::string> objection(const Need& need, const Candidate& candidat
 }
 
 base::Seconds migration_time(const Need& need, const Candidate& candidate) {
-  const double link = candidate.link && candidate.link->value > 0 ? candidate.link->value : usual_link;
+  const double link = candidate.link && candidate.link->value > 0 ? candidate.link->value : model::usual_link.value;
   const double dirty = need.dirty_rate ? need.dirty_rate->value : 0;
   const double one_pass = static_cast<double>(need.memory.value) / link;
   const double passes = dirty < link ? 1 / (1 - dirty / link) : most_passes;

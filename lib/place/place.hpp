@@ -45,6 +45,9 @@ struct Candidate {
 /// Terms: cpu_headroom, memory_headroom, cpu_match, network, gpu, migration, each 0..1; score is their weighted mean.
 model::Placement place(const Need& need, std::span<const Candidate> candidates, const model::PlaceConfig& config);
 
+/// Takes the room of a VM off that was placed on the host but does not run there yet.
+void reserve(Candidate& candidate, const Need& placed);
+
 /// Why `candidate` can't take the VM; nothing where it can.
 std::optional<std::string> objection(const Need& need, const Candidate& candidate, const model::PlaceConfig& config);
 

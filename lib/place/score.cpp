@@ -8,6 +8,7 @@
 #include <array>
 
 #include "base/error.hpp"
+#include "model/units.hpp"
 #include "place/checks.hpp"
 
 namespace umbra::place {
@@ -37,8 +38,8 @@ double cpu_match(const Candidate& candidate, const Candidate* origin) {
 
 /// A half at 1 Gb/s, near 1 for much faster links.
 double network(const Candidate& candidate) {
-  const double link = candidate.link ? candidate.link->value : usual_link;
-  return link / (link + usual_link);
+  const double link = candidate.link ? candidate.link->value : model::usual_link.value;
+  return link / (link + model::usual_link.value);
 }
 
 double gpu(const Need& need, const Candidate& candidate) {

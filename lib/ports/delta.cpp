@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <random>
 
 #include "base/log.hpp"
 
@@ -35,17 +36,6 @@ std::string what_changed(const model::PointInfo& newest, const std::vector<model
       return fmt::format("disk {} was removed after point {}", part.name.get(), newest.number.value);
   }
   return {};
-}
-
-/// The newest of Umbra's checkpoints that is not newer than the point.
-std::optional<model::PointNumber> covering(const std::vector<model::CheckpointName>& checkpoints,
-                                           model::PointNumber point) {
-  std::optional<model::PointNumber> best;
-  for (const model::CheckpointName& checkpoint : checkpoints) {
-    const auto number = point_of(checkpoint);
-    if (number && *number <= point && (!best || *number > *best)) best = number;
-  }
-  return best;
 }
 
 /// Whether the file's bitmap is known to tell all. A layer that was put on top after the checkpoint got a bitmap of the
@@ -104,19 +94,22 @@ ParentBlocks parent_of(const std::optional<model::PointInfo>& parent, const std:
 
 }  // namespace
 
-model::CheckpointName checkpoint_of(model::PointNumber point) {
-  return model::CheckpointName(fmt::format("{}{}", checkpoint_prefix, point.value));
+model::CheckpointName fresh_checkpoint(model::PointNumber point) {
+  return model::CheckpointName(fmt::format("{}{}-{:08x}", checkpoint_prefix, point.value, std::random_device{}()));
 }
 
 std::optional<model::PointNumber> point_of(const model::CheckpointName& checkpoint) {
-  const std::string& name = checkpoint.get();
-  if (!name.starts_with(checkpoint_prefix)) return std::nullopt;
-  const char* const first = name.data() + checkpoint_prefix.size();
-  const char* const last = name.data() + name.size();
+  std::string_view text = checkpoint.get();
+  if (!text.starts_with(checkpoint_prefix)) return std::nullopt;
+  text.remove_prefix(checkpoint_prefix.size());
   model::PointNumber point;
-  const auto [end, error] = std::from_chars(first, last, point.value);
-  if (error != std::errc() || end != last || checkpoint_of(point) != checkpoint) return std::nullopt;
-  return point;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), point.value);
+  if (error != std::errc()) return std::nullopt;
+  const std::string_view number(text.data(), end);
+  text.remove_prefix(number.size());
+  const bool ours = !text.empty() && text.front() == '-' && text.size() == 9 &&
+                    text.find_first_not_of("0123456789abcdef", 1) == std::string_view::npos;
+  return ours && number == std::to_string(point.value) ? std::optional(point) : std::nullopt;
 }
 
 std::string_view to_string(Method method) {
@@ -135,15 +128,16 @@ Choice choose_method(const std::vector<model::PointInfo>& points, const std::vec
   const model::PointInfo& newest = points.back();
   if (std::string change = what_changed(newest, disks); !change.empty())
     return {Method::digest, std::nullopt, std::move(change)};
-  if (const auto covers = covering(checkpoints, newest.number)) return {Method::bitmap, checkpoint_of(*covers), ""};
+  const auto covers = std::ranges::find(checkpoints, newest.checkpoint, &model::CheckpointName::get);
+  if (!newest.checkpoint.empty() && covers != checkpoints.end()) return {Method::bitmap, *covers, ""};
   return {Method::digest, std::nullopt,
-          fmt::format("the primary has no checkpoint of point {} or before", newest.number.value)};
+          fmt::format("the primary has no checkpoint that covers point {}", newest.number.value)};
 }
 
 Choice choose_frozen(const std::vector<model::PointInfo>& points, const FrozenPoint& frozen) {
   Choice choice = choose_method(points, frozen.checkpoints, frozen.disks);
   if (choice.method == Method::full) return choice;
-  const bool exact = choice.since == checkpoint_of(points.back().number);
+  const bool exact = choice.since && point_of(*choice.since) == points.back().number;
   const bool stands = !frozen.disks.empty() && std::ranges::all_of(frozen.disks, [&](const model::Disk& disk) {
     return frozen.stands_on.contains(disk.name) && find_part(points.back().parts, disk.name) != nullptr;
   });
@@ -175,6 +169,7 @@ SentPoint send_point(const Context& context, PointStore& far, const std::vector<
   header.number = parent ? parent->number.next() : model::PointNumber{1};
   header.parent = parent ? parent->number : model::PointNumber{};
   header.parent_root = parent ? parent->root : base::Digest{};
+  if (parent && header.checkpoint.empty()) header.checkpoint = parent->checkpoint;
 
   // Where the changes of a part are not told, the parent's digests tell what differs.
   bool ask_digests = false;
@@ -234,6 +229,12 @@ SentPoint send_frozen(const Context& context, PointStore& far, const std::vector
   SentPoint result = send_point(context, far, points, std::move(header), std::move(parts), {bandwidth});
   result.choice = std::move(choice);
   return result;
+}
+
+void check_hosts_differ(const model::VmName& vm, const model::HostName& primary, const model::HostName& shadow_host) {
+  if (primary != shadow_host) return;
+  throw Error(Kind::refused, fmt::format("{} runs on {}, where its shadow is: a copy there would be none", vm.get(), primary.get()),
+              fmt::format("umbra status {}", vm.get()));
 }
 
 void clear_stale_job(Hypervisor& hypervisor, const model::Domain& domain) {

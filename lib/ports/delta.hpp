@@ -13,9 +13,11 @@
 
 namespace umbra::ports {
 
-/// `umbra-<number>`: its bitmap holds the writes since a moment not later than that point's instant.
-model::CheckpointName checkpoint_of(model::PointNumber point);
-/// The number of one of Umbra's own checkpoints; nothing for another's.
+/// A name for the checkpoint that a pass makes with its point: `umbra-<number>-<8 random hex digits>`. Its bitmap holds
+/// the writes since a moment not later than the point's instant. The point bears the name, so that the two can't be
+/// taken for those of another shadow, or of another point with the same number.
+model::CheckpointName fresh_checkpoint(model::PointNumber point);
+/// The number in the name of one of Umbra's own checkpoints; nothing for another's.
 std::optional<model::PointNumber> point_of(const model::CheckpointName& checkpoint);
 
 enum class Method {
@@ -33,8 +35,7 @@ struct Choice {
 };
 
 /// `points` are the shadow's, asked from the far end, oldest first; `checkpoints` the primary's; `disks` what is to be
-/// sent (a size of 0 is not known, and taken as unchanged). Any umbra-K with K <= N will do for the newest point N: it
-/// is older than the point, so that its bitmap is a superset.
+/// sent (a size of 0 is not known, and taken as unchanged). A bitmap will do where the newest point names its checkpoint.
 Choice choose_method(const std::vector<model::PointInfo>& points, const std::vector<model::CheckpointName>& checkpoints,
                      const std::vector<model::Disk>& disks);
 
@@ -80,7 +81,8 @@ struct SentPoint {
 };
 
 /// Sends `parts` as the point after `points.back()` and commits it; nothing stays where anything throws. `header` needs
-/// shadow, vm, taken_at and activity; the rest is filled in. A part whose changes are not told is compared with the
+/// shadow, vm, taken_at and activity, and the checkpoint where one was made with it (else the parent's covers it too);
+/// the rest is filled in. A part whose changes are not told is compared with the
 /// parent's digests. `before_commit` runs when all is read, before the point becomes visible; where it throws there is
 /// no point. The result's `choice` is the caller's to set.
 SentPoint send_point(const Context& context, PointStore& far, const std::vector<model::PointInfo>& points,
@@ -91,6 +93,8 @@ SentPoint send_point(const Context& context, PointStore& far, const std::vector<
 SentPoint send_frozen(const Context& context, PointStore& far, const std::vector<model::PointInfo>& points,
                       const FrozenPoint& frozen, std::optional<model::ByteRate> bandwidth);
 
+/// Kind::refused where a VM would be copied onto its own host, into the very folder that it may run on.
+void check_hosts_differ(const model::VmName& vm, const model::HostName& primary, const model::HostName& shadow_host);
 /// Ends a backup job that an earlier run left behind; Kind::busy where another's job is under way.
 void clear_stale_job(Hypervisor& hypervisor, const model::Domain& domain);
 /// A failure after which the same blocks can still be found without the bitmap.

@@ -115,7 +115,9 @@ class Hypervisor {
   // Definitions. A shadow is defined off, autostart off.
   virtual void define_shadow(const model::Domain& primary, const ShadowDefinition& definition) = 0;
   virtual void undefine(const model::VmName& vm) = 0;  ///< with its checkpoints' metadata; nothing where it is absent
+  /// Role none with epoch 0 removes the tag.
   virtual void set_tag(const model::VmName& vm, const model::RoleTag& tag) = 0;
+  virtual void set_autostart(const model::VmName& vm, bool on) = 0;
 
   // Change tracking.
   virtual std::vector<model::CheckpointName> checkpoints(const model::VmName& vm) = 0;  ///< oldest first

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ports/point_store.hpp"
 
+#include <algorithm>
+
 #include <array>
 
 namespace umbra::ports {
@@ -23,6 +25,12 @@ void ChangeDigest::data(std::size_t part, std::uint64_t block, const base::Diges
 void ChangeDigest::zero(std::size_t part, std::uint64_t first_block, std::uint64_t count) {
   add('Z', part, first_block);
   add('C', count, 0);
+}
+
+model::ShadowLevel level_of(const std::vector<model::PointInfo>& points) {
+  if (points.empty()) return model::ShadowLevel::defined;
+  const bool resumable = std::ranges::any_of(points, [](const model::PointInfo& point) { return point.has_memory(); });
+  return resumable ? model::ShadowLevel::warm : model::ShadowLevel::seeded;
 }
 
 }  // namespace umbra::ports

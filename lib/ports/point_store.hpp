@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "model/points.hpp"
+#include "model/sections.hpp"
 
 namespace umbra::ports {
 
@@ -51,6 +52,9 @@ struct AdoptRequest {
   std::map<model::DiskName, std::string> layers;
   model::Manifest manifest;
 };
+
+/// What the committed points make of their shadow: warm as long as one of them has memory to resume from.
+model::ShadowLevel level_of(const std::vector<model::PointInfo>& points);
 
 class PointStore {
  public:

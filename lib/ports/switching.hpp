@@ -24,7 +24,7 @@ class Redirector {
   virtual HookResult redirect(const std::string& record, bool undo) = 0;
 };
 
-/// A look whether the VM serves; `ok` with what was seen.
+/// Looks whether the VM serves, until it does or a deadline of its own passes; `ok` with what was seen last.
 class Probe {
  public:
   virtual ~Probe() = default;

@@ -71,7 +71,9 @@ PassResult finish(const Context& context, const FinishRequest& request) {
           sent = ports::send_frozen(context, *far, points, frozen_point(context, request, points), request.bandwidth);
         }
         verify(*far, request, sent.info.number);
-        return PassResult{replica_of(context, sent, began, true), {}};
+        PassResult result;
+        result.replica = replica_of(context, sent, began, true);
+        return result;
       });
 }
 

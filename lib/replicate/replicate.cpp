@@ -50,6 +50,7 @@ void check_primary(const model::Domain& domain, const PassRequest& request) {
 }
 
 Start look(const Context& context, const PassRequest& request) {
+  ports::check_hosts_differ(request.vm, request.primary, request.shadow_host);
   ports::Hypervisor& primary = context.hypervisors.at(request.primary);
   auto domain = primary.find(request.vm);
   if (!domain)
@@ -68,12 +69,11 @@ Start look(const Context& context, const PassRequest& request) {
   return start;
 }
 
-/// A checkpoint of Umbra's that no rule will ever use: newer than the newest point, or none at all to go with.
+/// Checkpoints of Umbra's that no rule will ever use: all but the one that covers the newest point.
 void delete_useless_checkpoints(Start& start) {
-  const model::PointNumber newest = start.points.empty() ? model::PointNumber{} : start.points.back().number;
+  const std::string covers = start.points.empty() ? "" : start.points.back().checkpoint;
   std::erase_if(start.checkpoints, [&](const model::CheckpointName& name) {
-    const auto number = ports::point_of(name);
-    const bool useless = number && (start.points.empty() || *number > newest);
+    const bool useless = ports::point_of(name) && name.get() != covers;
     if (useless) start.primary.delete_checkpoint(start.domain.name, name);
     return useless;
   });
@@ -99,6 +99,7 @@ class LivePass {
   }
 
   const ports::BackupJob& job() const { return *m_job; }
+  const model::CheckpointName& fresh() const { return m_fresh; }
   void end_job() { m_job->end(); }
   void keep() { m_kept = true; }
 
@@ -114,7 +115,7 @@ ports::BackupRequest backup_request(const Start& start, const PassRequest& reque
   ports::BackupRequest backup;
   for (const model::Disk& disk : start.domain.disks) backup.disks.push_back(disk.name);
   backup.since = start.choice.since;
-  backup.fresh = ports::checkpoint_of(next);
+  backup.fresh = ports::fresh_checkpoint(next);
   backup.listen = request.nbd_listen;
   backup.scratch_dir = request.scratch_dir;
   return backup;
@@ -162,8 +163,9 @@ ports::SentPoint send_running(const Context& context, const PassRequest& request
   std::vector<ports::PartSource> parts;
   for (const ports::NbdExport& nbd : pass->job().exports())
     parts.push_back({nbd.disk, context.transport.open(nbd), look});
-  ports::SentPoint sent = ports::send_point(context, *start.far, start.points,
-                                            header_of(request, pass->job().taken_at()), std::move(parts),
+  model::PointHeader header = header_of(request, pass->job().taken_at());
+  header.checkpoint = pass->fresh().get();
+  ports::SentPoint sent = ports::send_point(context, *start.far, start.points, std::move(header), std::move(parts),
                                             {request.bandwidth}, [&] { pass->end_job(); });
   pass->keep();  // from here on the point stands, and its checkpoint with it
   return sent;
@@ -187,10 +189,10 @@ ports::SentPoint send_off(const Context& context, const PassRequest& request, St
                            std::move(parts), {request.bandwidth}, still_off);
 }
 
-void delete_older_checkpoints(const Start& start, model::PointNumber point) {
+/// The checkpoint of the pass before: the new point has its own.
+void delete_older_checkpoints(const Start& start) {
   for (const model::CheckpointName& name : start.checkpoints) {
-    const auto number = ports::point_of(name);
-    if (number && *number < point) start.primary.delete_checkpoint(start.domain.name, name);
+    if (ports::point_of(name)) start.primary.delete_checkpoint(start.domain.name, name);
   }
 }
 
@@ -248,8 +250,9 @@ PassResult run_pass(const Context& context, const PassRequest& request) {
 
   PassResult result;
   if (start.live())
-    tidy(result.notes, "deleting older checkpoints", [&] { delete_older_checkpoints(start, sent.info.number); });
+    tidy(result.notes, "deleting older checkpoints", [&] { delete_older_checkpoints(start); });
   tidy(result.notes, "merging the oldest points", [&] { start.far->retain(request.shadow, request.retain); });
+  tidy(result.notes, "looking at the points", [&] { result.level = ports::level_of(start.far->points(request.shadow)); });
   // Every digest was checked at the far end, and the digest over all changes before it committed.
   result.replica = replica_of(context, sent, began, true);
   schedule(context, request, start.points, sent, result.replica);

@@ -40,6 +40,7 @@ struct PassPlan {
 
 struct PassResult {
   model::Replica replica;
+  model::ShadowLevel level = model::ShadowLevel::seeded;  ///< of the shadow by now
   std::vector<std::string> notes;  ///< what went less well without harm to the point
 };
 

@@ -31,7 +31,8 @@ void check_droppable(const std::optional<model::Domain>& stand_in, const ports::
                 "umbra status shows what stands where");
 }
 
-/// Checkpoints and the tag. Where they can't be removed now, nothing depends on it: a first pass deletes them.
+/// Checkpoints and the tag, whose epoch stays. Where they can't be removed now, nothing depends on it: no other
+/// point names them, and the next pass deletes them.
 void release_primary(const Context& context, const ports::ShadowRow& row, std::vector<std::string>& notes) {
   try {
     ports::Hypervisor& primary = context.hypervisors.at(row.primary_host);
@@ -39,7 +40,6 @@ void release_primary(const Context& context, const ports::ShadowRow& row, std::v
     if (!domain || domain->uuid != row.vm_uuid) return;
     if (domain->tag.role == Role::primary && domain->tag.peer == row.host)
       primary.set_tag(row.vm, {Role::none, {}, domain->tag.epoch});
-    if (domain->state == DomainState::off) return;  // libvirt deletes no checkpoint of a domain that is off
     ports::clear_stale_job(primary, *domain);
     for (const model::CheckpointName& checkpoint : primary.checkpoints(row.vm)) {
       if (ports::point_of(checkpoint)) primary.delete_checkpoint(row.vm, checkpoint);
@@ -56,7 +56,7 @@ DropResult drop(const Context& context, const Registries& registries, const mode
   const auto row = registries.shadows.find(vm);
   if (!row)
     throw Error(Kind::not_found, fmt::format("{} has no shadow", vm.get()),
-                "umbra shadow --list shows those that are known; umbra shadow VM finds one that was forgotten");
+                fmt::format("umbra status shows those that are known; umbra shadow {} finds one that was forgotten", vm.get()));
   ports::Hypervisor& host = context.hypervisors.at(row->host);
   const auto stand_in = host.find(vm);
   check_droppable(stand_in, *row);

@@ -15,7 +15,7 @@ using base::Error;
 using base::Kind;
 using model::DomainState;
 
-constexpr auto purpose = "rehearsal";
+constexpr auto purpose = model::rehearsal_purpose;
 constexpr base::Millis between_looks{1000};
 
 model::PointInfo newest_with_memory(ports::PointStore& store, const RehearseRequest& request) {
@@ -35,9 +35,12 @@ void check_off(ports::Hypervisor& host, const RehearseRequest& request) {
     throw Error(Kind::not_found, fmt::format("no shadow {}", what), fmt::format("umbra shadow {}", request.vm.get()));
   if (domain->tag.role != model::Role::shadow && domain->tag.role != model::Role::hibernated)
     throw Error(Kind::refused, fmt::format("{} is no shadow", what), "umbra status shows what stands where");
-  if (domain->state != DomainState::off)
+  if (domain->state == DomainState::off) return;
+  if (!model::is_rehearsal(*domain))
     throw Error(Kind::refused, fmt::format("{} is {}, not off", what, model::to_string(domain->state)),
                 "a shadow that is active can't be rehearsed");
+  base::log(base::Level::info, fmt::format("{}: ending the stand-in of a rehearsal that was cut off", what));
+  host.destroy(request.vm);
 }
 
 /// The stand-in and its throwaway layer. Both are gone with end(), or with this object where that was not called.
@@ -50,28 +53,33 @@ class StandIn {
 
   ~StandIn() {
     if (m_ended) return;
-    if (m_resumed) tidy([&] { m_host.destroy(m_request.vm); });
+    tidy([&] { destroy(); });
     tidy([&] { m_store.drop_top(m_request.shadow, purpose); });
   }
 
   void resume(const model::PointInfo& point) {
     ports::ResumeRequest resume;
     resume.memory_file = point.memory_file().value();
+    m_store.drop_top(m_request.shadow, purpose);  // of a rehearsal that was killed: what its stand-in wrote
     resume.disk_paths = m_store.raise_top(m_request.shadow, point.number, purpose);
     resume.links_down = true;
-    m_resumed = true;  // or half so: destroy() does no harm to what never started
     m_host.restore(m_request.vm, resume);
   }
 
   void end() {
     base::with_context(fmt::format("ending the rehearsal of {} on {}", m_request.vm.get(), m_request.host.get()), [&] {
-      m_host.destroy(m_request.vm);
+      destroy();
       m_store.drop_top(m_request.shadow, purpose);
     });
     m_ended = true;
   }
 
  private:
+  /// The stand-in alone: what bears the VM's name here may be the VM by now.
+  void destroy() {
+    const auto domain = m_host.find(m_request.vm);
+    if (domain && model::is_rehearsal(*domain)) m_host.destroy(m_request.vm);
+  }
   template <class Act>
   void tidy(Act&& act) noexcept {
     try {
@@ -84,7 +92,6 @@ class StandIn {
   ports::Hypervisor& m_host;
   ports::PointStore& m_store;
   const RehearseRequest& m_request;
-  bool m_resumed = false;
   bool m_ended = false;
 };
 

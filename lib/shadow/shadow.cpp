@@ -59,6 +59,11 @@ std::vector<model::Part> disks_of(const Domain& primary) {
       throw Error(Kind::unsupported,
                   fmt::format("the size of disk {} of {} is not known", disk.name.get(), primary.name.get()),
                   fmt::format("look at it: virsh domblkinfo {} {}", primary.name.get(), disk.name.get()));
+    if (!disk.path.empty() && disk.format != "qcow2")
+      throw Error(Kind::unsupported,
+                  fmt::format("disk {} of {} is {}: changes are tracked, and layers put over it, in qcow2 alone",
+                              disk.name.get(), primary.name.get(), disk.format.empty() ? "of an unknown format" : disk.format),
+                  fmt::format("convert it while the VM is off: qemu-img convert -O qcow2 {0} {0}.qcow2", disk.path));
     disks.push_back({disk.name, disk.size});
   }
   return disks;
@@ -112,11 +117,6 @@ bool same_folder(const Domain& stand_in, const std::map<model::DiskName, std::st
            const auto it = paths.find(disk.name);
            return it != paths.end() && it->second == disk.path;
          });
-}
-
-model::ShadowLevel level_of(const std::vector<model::PointInfo>& points) {
-  if (points.empty()) return model::ShadowLevel::defined;
-  return points.back().has_memory() ? model::ShadowLevel::warm : model::ShadowLevel::seeded;
 }
 
 void note_space(ports::PointStore& far, Start& start) {
@@ -208,7 +208,7 @@ EnsureResult ensure(const Context& context, const Registries& registries, const 
   }
 
   result.row = row_of(registries, request, start);
-  result.row.level = level_of(far->points(start.id));
+  result.row.level = ports::level_of(far->points(start.id));
   result.row.from_pool = result.row.from_pool || from_pool;
   registries.shadows.put(result.row);
   undo.keep();

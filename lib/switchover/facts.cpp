@@ -14,7 +14,10 @@ base::Digest digest_from(const Json& json, const char* key) {
 
 void learn_intent(Facts& facts, const std::string& step, const Json& data) {
   if (step == "freeze") facts.overlays = paths_from(data, "overlays");
-  if (step == "prepare") facts.purpose = model::required<std::string>(data, "purpose");
+  if (step == "prepare") {
+    facts.purpose = model::required<std::string>(data, "purpose");
+    facts.autostart = model::optional_or(data, "autostart", false);
+  }
 }
 
 void learn_done(Facts& facts, const std::string& step, const Json& data) {

@@ -4,14 +4,13 @@
 
 #include <algorithm>
 
+#include "model/units.hpp"
 #include "switchover/preconditions.hpp"
 #include "switchover/walk.hpp"
 
 namespace umbra::switchover {
 namespace {
 
-/// One gigabit per second, where neither the policy nor an earlier walk tells.
-constexpr double assumed_bytes_per_s = 117.0 * (1 << 20);
 /// Definitions, layers, journal: what a walk takes apart from sending.
 constexpr double fixed_seconds = 3;
 
@@ -57,7 +56,7 @@ Plan plan(const Ports& ports, const Request& request, const std::string& kind) {
   } else {
     plan.notes.push_back("no pass of this shadow is on record: the delta is not in the estimate");
   }
-  double rate = assumed_bytes_per_s;
+  double rate = model::usual_link.value;
   if (request.policy.bandwidth) {
     rate = request.policy.bandwidth->value;
   } else {

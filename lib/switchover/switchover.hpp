@@ -87,7 +87,7 @@ struct Recovered {
   model::Outcome outcome;
 };
 
-/// Finishes or takes back every open walk, or that of one VM alone. Asks both hosts; Kind::refused where the truth
+/// Finishes or takes back every open walk, or that of one VM alone. Asks both hosts; Kind::interrupted where the truth
 /// cannot be proved (the walk stays open), Kind::busy where another run is on it. Again: nothing is left to do, nothing
 /// is said. Redirectors and probe are called for each walk: where VMs have their own, call once per VM of open_walks().
 std::vector<Recovered> recover(const Ports& ports, const std::optional<model::VmName>& only = std::nullopt);

@@ -38,11 +38,12 @@ Look look(const Walk& walk) {
     const auto target = walk.target().find(row.vm);
     Look look{Answer::unclear,
               fmt::format("{} on {}, {} on {}", state_of(source), row.from.get(), state_of(target), row.to.get())};
+    // The target's definition gets the epoch with the migration: one started from the shadow's has an older one.
+    const bool arrived = target && target->tag.epoch == row.epoch;
     if (running(target) && !active(source)) {
-      look.answer = Answer::moved;
+      look.answer = arrived ? Answer::moved : Answer::unclear;
     } else if (!active(target) && !active(source)) {
-      // The target's definition gets the epoch only when the migration completes.
-      look.answer = target && target->tag.epoch == row.epoch ? Answer::moved : Answer::not_moved;
+      look.answer = arrived ? Answer::moved : Answer::not_moved;
     } else if (running(source) && source->job) {
       look.answer = Answer::under_way;
     } else if (running(source) && !active(target)) {
@@ -71,7 +72,7 @@ bool has_moved(Walk& walk) {
     if (now.answer == Answer::under_way) last_under_way = at;
     if (at - last_under_way > unclear_deadline || at - began > migration_deadline) {
       throw base::Error(
-          base::Kind::refused, fmt::format("where {} runs cannot be proved: {}", walk.row().vm.get(), now.seen),
+          base::Kind::interrupted, fmt::format("where {} runs cannot be proved: {}", walk.row().vm.get(), now.seen),
           fmt::format("make both hosts answer, then: umbra switchover --recover {}", walk.row().vm.get()));
     }
     clock.pause(step);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "model/record.hpp"
 #include "switchover/preconditions.hpp"
 #include "switchover/request_json.hpp"
 #include "switchover/steps/steps.hpp"
@@ -24,7 +25,7 @@ Steps live_steps() {
                  steps::move()},    // memory and top layer, live
       // From here on the guest runs on the shadow. What follows is only ever finished.
       .after = {steps::redirect(),  // clients find it
-                steps::retire(),    // the old primary may not start
+                steps::retire(),    // the old primary is hibernated
                 steps::reverse()},  // and is the new shadow
   };
 }
@@ -35,7 +36,7 @@ Walk::Walk(const Ports& ports, ports::Walk row, Request request, std::vector<por
 }
 
 void Walk::write(std::string_view step, StepPhase phase, const Json& data) {
-  const ports::JournalEntry entry{std::string(step), phase, data.dump(), m_ports.clock.now()};
+  const ports::JournalEntry entry{std::string(step), phase, model::to_text(data), m_ports.clock.now()};
   m_ports.journal.append(m_row.id, entry);
   m_entries.push_back(entry);
   m_facts.learn(entry);
@@ -108,7 +109,7 @@ Walk open_walk(const Ports& ports, const Request& request, const std::string& ki
   row.from = request.from.host;
   row.to = request.to.host;
   row.epoch = seen.proposed;
-  row.plan = to_json(request).dump();
+  row.plan = model::to_text(to_json(request));
   row.state = "open";
   row.started = ports.clock.now();
   try {
@@ -139,7 +140,7 @@ bool has_moved(Walk& walk, const Step& move) {
 /// The steps up to the move. Returns once the guest runs on the target, throws once everything is taken back.
 void walk_to_the_move(Walk& walk, const Survey& seen, const Steps& steps) {
   try {
-    walk.write("lease", StepPhase::done, lease_json(seen));
+    base::with_context("lease", [&] { walk.write("lease", StepPhase::done, lease_json(seen)); });
     for (const Step& step : steps.before) {
       walk.ports().cancel.check();
       take(walk, step);
@@ -177,8 +178,10 @@ void take_back(Walk& walk, const Steps& steps) {
 
 void finish_forward(Walk& walk, const Steps& steps) {
   try {
-    if (!walk.facts().moved) walk.write(steps.before.back().name, StepPhase::done, steps::measured(walk));
-    steps::confirm_epoch(walk);
+    base::with_context("noting the move", [&] {
+      if (!walk.facts().moved) walk.write(steps.before.back().name, StepPhase::done, steps::measured(walk));
+      steps::confirm_epoch(walk);
+    });
     for (const Step& step : steps.after) {
       if (walk.phase_of(step.name) != StepPhase::done) take(walk, step);
     }

@@ -37,6 +37,7 @@ struct Facts {
   // prepare
   std::string purpose;  ///< names the top layer in the point store
   DiskPaths top;
+  bool autostart = false;  ///< of the VM before the walk
   // move
   bool moved = false;
   std::optional<double> blackout_ms;

@@ -46,6 +46,7 @@ void check_running(const std::optional<model::Domain>& domain, const WarmRequest
 }
 
 Start look(const Context& context, const WarmRequest& request) {
+  ports::check_hosts_differ(request.vm, request.primary, request.shadow_host);
   ports::Hypervisor& primary = context.hypervisors.at(request.primary);
   auto domain = primary.find(request.vm);
   check_running(domain, request);
@@ -171,7 +172,7 @@ ports::FrozenPoint frozen_point(const WarmRequest& request, Start& start, const 
   point.memory_file = frozen.memory_file();
   point.checkpoints = start.primary.checkpoints(request.vm);
   point.taken_at = frozen.result().taken_at;
-  if (activity) point.activity = model::to_json(*activity).dump();
+  if (activity) point.activity = model::to_text(model::to_json(*activity));
   return point;
 }
 

@@ -105,6 +105,11 @@ class LabHypervisor : public ports::Hypervisor {
     domain(vm).tag = tag;
   }
 
+  void set_autostart(const model::VmName& vm, bool on) override {
+    m_lab.call("hv.set_autostart");
+    domain(vm).autostart = on;
+  }
+
   std::vector<model::CheckpointName> checkpoints(const model::VmName& vm) override {
     m_lab.call("hv.checkpoints");
     return me().checkpoints[vm];
@@ -189,13 +194,20 @@ class LabHypervisor : public ports::Hypervisor {
   void resume(const model::VmName& vm) override { domain(vm).state = DomainState::running; }
   void destroy(const model::VmName& vm) override {
     m_lab.call("hv.destroy");
-    domain(vm).state = DomainState::off;
-    me().running_on.erase(vm);
+    model::Domain& found = domain(vm);
+    found.state = DomainState::off;
+    if (const auto it = me().defined_on.find(vm); it != me().defined_on.end()) {
+      for (model::Disk& disk : found.disks) disk.path = it->second.at(disk.name);
+    }
   }
   void restore(const model::VmName& vm, const ports::ResumeRequest& request) override {
     m_lab.call("hv.restore");
-    domain(vm).state = DomainState::running;
-    me().running_on[vm] = request.disk_paths;
+    model::Domain& found = domain(vm);
+    found.state = DomainState::running;
+    for (model::Disk& disk : found.disks) {
+      me().defined_on[vm].try_emplace(disk.name, disk.path);
+      disk.path = request.disk_paths.at(disk.name);
+    }
     if (request.links_down) me().links_down.insert(vm);
     m_lab.call("hv.restore-answer");
   }

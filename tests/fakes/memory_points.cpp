@@ -168,7 +168,7 @@ std::unique_ptr<ports::BlockSink> MemoryPoints::begin(const model::PointHeader& 
   call("points.begin");
   MemoryShadow& shadow = shadow_of(header.shadow);
   MemoryPoint point;
-  point.info = {header.number, {}, header.taken_at, header.parts, {}, {}};
+  point.info = {header.number, {}, header.taken_at, header.parts, {}, {}, header.checkpoint};
   point.activity = header.activity;
   point.parent = header.parent;
   for (const model::Part& part : header.parts) {
@@ -231,7 +231,7 @@ void MemoryPoints::adopt(const ports::AdoptRequest& request) {
   shadow.vm = request.vm;
   MemoryPoint point;
   point.manifest = request.manifest;
-  point.info = {request.number, model::root_of(request.manifest), request.taken_at, {}, {}, {}};
+  point.info = {request.number, model::root_of(request.manifest), request.taken_at, {}, {}, {}, {}};
   shadow.disks.clear();
   for (const model::PartManifest& part : request.manifest.parts) {
     const std::string& layer = request.layers.at(part.part.name);

@@ -91,6 +91,7 @@ void SimHypervisor::define_shadow(const model::Domain& primary, const ports::Sha
     stand_in.state = DomainState::off;
     stand_in.tag = definition.tag;
     stand_in.job = false;
+    stand_in.autostart = false;
     for (model::Disk& disk : stand_in.disks) disk.path = definition.disk_paths.at(disk.name);
     for (model::Nic& nic : stand_in.nics) {
       if (definition.networks.contains(nic.network)) nic.network = definition.networks.at(nic.network);
@@ -113,6 +114,15 @@ void SimHypervisor::set_tag(const model::VmName& vm, const model::RoleTag& tag) 
     SimDomain& found = domain(vm);
     if (found.defined) found.defined->tag = tag;
     if (found.live) found.live->tag = tag;
+  });
+}
+
+void SimHypervisor::set_autostart(const model::VmName& vm, bool on) {
+  call("autostart", [&] {
+    SimDomain& found = domain(vm);
+    if (!found.defined) throw Error(Kind::refused, "a transient domain has no autostart");
+    found.defined->autostart = on;
+    if (found.live) found.live->autostart = on;
   });
 }
 

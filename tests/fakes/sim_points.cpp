@@ -83,6 +83,7 @@ class SimSink : public ports::BlockSink {
     SimPoint point;
     point.info.number = m_header.number;
     point.info.taken_at = m_header.taken_at;
+    point.info.checkpoint = m_header.checkpoint;
     point.info.parts = m_header.parts;
     for (std::size_t i = 0; i < m_header.parts.size(); ++i) {
       const model::Part& part = m_header.parts[i];

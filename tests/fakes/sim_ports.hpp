@@ -25,6 +25,7 @@ class SimHypervisor : public ports::Hypervisor {
   void define_shadow(const model::Domain& primary, const ports::ShadowDefinition& definition) override;
   void undefine(const model::VmName& vm) override;
   void set_tag(const model::VmName& vm, const model::RoleTag& tag) override;
+  void set_autostart(const model::VmName& vm, bool on) override;
   std::vector<model::CheckpointName> checkpoints(const model::VmName& vm) override;
   void delete_checkpoint(const model::VmName& vm, const model::CheckpointName& name) override;
   std::unique_ptr<ports::BackupJob> begin_backup(const model::VmName& vm, const ports::BackupRequest& request) override;

@@ -67,10 +67,11 @@ void SimWorld::replicate(const model::VmName& vm, const model::HostName& primary
     point.manifest.parts.push_back(part);
     SimFile& top = from.files.at(disk.path);
     for (const auto& checkpoint : domain.checkpoints) top.bitmaps.erase(checkpoint.get());
-    top.bitmaps[fmt::format("umbra-{}", point.info.number.value)] = {};
+    top.bitmaps[fmt::format("umbra-{0}-{0:08x}", point.info.number.value)] = {};
   }
   point.info.root = model::root_of(point.manifest);
-  domain.checkpoints = {model::CheckpointName(fmt::format("umbra-{}", point.info.number.value))};
+  point.info.checkpoint = fmt::format("umbra-{0}-{0:08x}", point.info.number.value);
+  domain.checkpoints = {model::CheckpointName(fmt::format("umbra-{0}-{0:08x}", point.info.number.value))};
   shadow.points[point.info.number] = point;
 
   if (!far.domains.contains(vm)) {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/core.h>
+
 #include <catch2/catch.hpp>
 
 #include "ports/delta.hpp"
@@ -13,6 +15,7 @@ model::PointInfo point(std::uint64_t number, std::vector<model::Part> parts) {
   model::PointInfo info;
   info.number = {number};
   info.root = base::sha256(std::as_bytes(std::span(&number, 1)));
+  info.checkpoint = fmt::format("umbra-{0}-{0:08x}", number);
   info.parts = std::move(parts);
   for (const auto& part : info.parts)
     info.layers.push_back("/images/umbra/x/point-" + std::to_string(number) + "/" + part.name.get());
@@ -38,39 +41,44 @@ std::vector<CheckpointName> names(std::initializer_list<const char*> texts) {
 }  // namespace
 
 TEST_CASE("a shadow without a point gets a full pass, whatever checkpoints there are") {
-  const Choice choice = choose_method({}, names({"umbra-4"}), {disk("vda", 1 << 20)});
+  const Choice choice = choose_method({}, names({"umbra-4-00000004"}), {disk("vda", 1 << 20)});
   CHECK(choice.method == Method::full);
   CHECK_FALSE(choice.since);
 }
 
 TEST_CASE("the newest point's own checkpoint makes it a bitmap pass") {
-  const Choice choice = choose_method({point(6, {vda}), point(7, {vda})}, names({"umbra-7"}), {disk("vda", 1 << 20)});
+  const Choice choice = choose_method({point(6, {vda}), point(7, {vda})}, names({"umbra-7-00000007"}), {disk("vda", 1 << 20)});
   CHECK(choice.method == Method::bitmap);
-  CHECK(choice.since == CheckpointName("umbra-7"));
+  CHECK(choice.since == CheckpointName("umbra-7-00000007"));
   CHECK(choice.why.empty());
 }
 
-TEST_CASE("an older checkpoint will do, the newest of them is taken, and a newer one never") {
-  const std::vector points{point(7, {vda})};
+TEST_CASE("only the checkpoint that the newest point names will do, whatever the numbers") {
+  std::vector points{point(7, {vda})};
   const std::vector disks{disk("vda", 1 << 20)};
-  CHECK(choose_method(points, names({"umbra-3", "umbra-5", "umbra-8"}), disks).since == CheckpointName("umbra-5"));
-  const Choice newer = choose_method(points, names({"umbra-8"}), disks);
-  CHECK(newer.method == Method::digest);
-  CHECK(newer.why.find("point 7") != std::string::npos);
+  points.back().checkpoint = "umbra-5-00000005";  // made with an older point: it covers this one too
+  CHECK(choose_method(points, names({"umbra-7-0000000a", "umbra-5-00000005"}), disks).since == CheckpointName("umbra-5-00000005"));
+  // Of the same number, but made with the point of another shadow.
+  const Choice another = choose_method(points, names({"umbra-5-00000006", "umbra-7-00000005"}), disks);
+  CHECK(another.method == Method::digest);
+  CHECK(another.why.find("point 7") != std::string::npos);
+  points.back().checkpoint.clear();
+  CHECK(choose_method(points, names({"umbra-7-00000007"}), disks).method == Method::digest);
 }
 
 TEST_CASE("checkpoints of others are none of Umbra's") {
-  for (const char* name : {"backup-7", "umbra-", "umbra-x7", "umbra-7x", "umbra-07", "umbra--7"}) {
+  for (const char* name : {"backup-7", "umbra-", "umbra-x7", "umbra-7", "umbra-7x", "umbra-07-00000007", "umbra--7-00000007",
+                           "umbra-7-0000000", "umbra-7-0000000g", "umbra-7-000000070"}) {
     INFO(name);
     CHECK_FALSE(point_of(CheckpointName(name)));
-    CHECK(choose_method({point(7, {vda})}, names({name}), {disk("vda", 1 << 20)}).method == Method::digest);
   }
-  CHECK(point_of(checkpoint_of({42})) == model::PointNumber{42});
+  CHECK(point_of(fresh_checkpoint({42})) == model::PointNumber{42});
+  CHECK(fresh_checkpoint({42}) != fresh_checkpoint({42}));
 }
 
 TEST_CASE("disks that were added, removed or resized make it a digest pass that says so") {
   const std::vector points{point(7, {vda, vdb})};
-  const auto checkpoints = names({"umbra-7"});
+  const auto checkpoints = names({"umbra-7-00000007"});
   const auto why = [&](const std::vector<model::Disk>& disks) {
     const Choice choice = choose_method(points, checkpoints, disks);
     CHECK(choice.method == Method::digest);
@@ -83,21 +91,23 @@ TEST_CASE("disks that were added, removed or resized make it a digest pass that 
 }
 
 TEST_CASE("the memory of a synced point is no disk that was removed") {
-  CHECK(choose_method({point(7, {vda, memory})}, names({"umbra-7"}), {disk("vda", 1 << 20)}).method == Method::bitmap);
+  CHECK(choose_method({point(7, {vda, memory})}, names({"umbra-7-00000007"}), {disk("vda", 1 << 20)}).method == Method::bitmap);
 }
 
 TEST_CASE("frozen files: the exact bitmap first, then the layer below, then an older bitmap, then digests") {
   FrozenPoint frozen;
   frozen.disks = {disk("vda", 1 << 20)};
-  const std::vector points{point(7, {vda})};
+  std::vector points{point(7, {vda})};
+  points.back().checkpoint = "umbra-6-00000006";
   CHECK(choose_frozen({}, frozen).method == Method::full);
   CHECK(choose_frozen(points, frozen).method == Method::digest);
-  frozen.checkpoints = names({"umbra-6"});
+  frozen.checkpoints = names({"umbra-6-00000006"});
   CHECK(choose_frozen(points, frozen).method == Method::bitmap);
   frozen.stands_on[DiskName("vda")] = "/images/umbra/x/point-7/vda";
   CHECK(choose_frozen(points, frozen).method == Method::above);
-  frozen.checkpoints = names({"umbra-6", "umbra-7"});
-  CHECK(choose_frozen(points, frozen).since == CheckpointName("umbra-7"));
+  points.back().checkpoint = "umbra-7-00000007";
+  frozen.checkpoints = names({"umbra-6-00000006", "umbra-7-00000007"});
+  CHECK(choose_frozen(points, frozen).since == CheckpointName("umbra-7-00000007"));
 }
 
 TEST_CASE("a layer below counts only where every disk stands on it and its root is the newest point's") {

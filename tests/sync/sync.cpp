@@ -42,11 +42,12 @@ struct Scene {
       point.info.layers.push_back("/images/umbra/x/" + disk.name.get());
       point.manifest.parts.push_back(image.manifest(disk.name));
       point.parts[disk.name] = image;
-      alpha().bitmaps[disk.path]["umbra-1"] = {};
+      alpha().bitmaps[disk.path]["umbra-1-00000001"] = {};
     }
     point.info.root = model::root_of(point.manifest);
+    point.info.checkpoint = "umbra-1-00000001";
     points()[1] = point;
-    alpha().checkpoints[vm] = {model::CheckpointName("umbra-1")};
+    alpha().checkpoints[vm] = {model::CheckpointName("umbra-1-00000001")};
   }
 
   WarmResult sync() {
@@ -124,7 +125,7 @@ TEST_CASE("a second sync sends only the memory that differs, and the checkpoint 
   CHECK(second.state.sent.value == 2 * block);
   CHECK(scene.newest().parts.at(model::memory_part) == scene.alpha().memory[scene.vm]);
   CHECK(scene.newest().parts.at(model::DiskName("vda")) == scene.lab.disk("alpha", "web1", "vda"));
-  CHECK(scene.alpha().checkpoints[scene.vm] == std::vector{model::CheckpointName("umbra-1")});
+  CHECK(scene.alpha().checkpoints[scene.vm] == std::vector{model::CheckpointName("umbra-1-00000001")});
   CHECK(scene.clean());
 }
 

@@ -45,8 +45,6 @@ class Checks {
     const model::MetricsConfig& metrics = m_document.config.metrics;
     if (metrics.source == "prometheus" && metrics.url.empty())
       problem("metrics.source", "metrics.source is \"prometheus\", but metrics.url does not say where it is");
-    if (metrics.source == "trace" && metrics.trace.empty())
-      problem("metrics.source", "metrics.source is \"trace\", but metrics.trace names no file");
   }
 
  private:

@@ -36,8 +36,7 @@ void add_policy_defaults(model::Config& config) {
 
 /// "hosts" of "hosts.alpha.uri", as its place in the order in which the configuration is shown.
 std::ptrdiff_t rank(const model::Origin& origin) {
-  constexpr std::array<std::string_view, 8> order{"config", "state",   "hosts", "vms",
-                                                  "pool",   "metrics", "place", "fence"};
+  constexpr std::array<std::string_view, 7> order{"config", "state", "hosts", "vms", "pool", "metrics", "place"};
   return std::ranges::find(order, std::string_view(origin.key).substr(0, origin.key.find('.'))) - order.begin();
 }
 

@@ -89,7 +89,6 @@ Keys<MetricsConfig> metrics_keys() {
   return {
       value("source", &MetricsConfig::source, read_source),
       value("url", &MetricsConfig::url),
-      value("trace", &MetricsConfig::trace),
       within(&MetricsConfig::capacities, value("net_capacity", &model::Capacities::net)),
       within(&MetricsConfig::capacities, value("disk_capacity", &model::Capacities::disk)),
       value("keep", &MetricsConfig::keep),
@@ -121,7 +120,6 @@ const Keys<Config>& root_keys() {
             [](Config& c, const std::string& name) -> Flavour& { return find_or_add(c.pool, &Flavour::name, name); }),
       section("metrics", &Config::metrics, metrics_keys()),
       section("place", &Config::place, place_keys()),
-      group<Config>("fence", {value("command", &Config::fence)}),
   };
   return keys;
 }

@@ -128,7 +128,7 @@ void read(const toml::node& node, std::map<std::string, std::string>& out) {
 }
 
 void read(const toml::node& node, std::map<std::string, double>& out) {
-  constexpr auto expected = "a table of numbers that are not negative, such as { headroom = 2.0 }";
+  constexpr auto expected = "a table of numbers that are not negative, such as { cpu_headroom = 2.0 }";
   read_map(node, out, expected, [&](const toml::node& element) {
     const auto number = element.is_number() ? element.value<double>() : std::nullopt;
     if (!number || !(*number >= 0 && *number <= 1e9)) wrong(element, expected);
@@ -197,7 +197,7 @@ void read_on_failed_probe(const toml::node& node, std::optional<bool>& roll_back
 }
 
 void read_source(const toml::node& node, std::string& out) {
-  out = choice(node, {"libvirt", "prometheus", "trace"});
+  out = choice(node, {"libvirt", "prometheus"});
 }
 
 void read_absolute_path(const toml::node& node, std::string& out) {

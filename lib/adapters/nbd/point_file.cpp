@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // point.json, by example:
-//   {"number":17,"root":"sha256:…","parent":16,"taken_at":"2026-11-24T10:00:00Z","activity":"",
+//   {"number":17,"root":"sha256:…","parent":16,"taken_at":"2026-11-24T10:00:00Z","checkpoint":"umbra-17-5f0c2a91","activity":"",
 //    "parts":[{"name":"vda","size":1073741824,"layer":"vda.qcow2"},{"name":"memory","size":4096,"layer":"memory"}]}
 // A layer is given relative to the point's folder while it lies in the shadow's, else absolute.
 
@@ -38,6 +38,7 @@ StoredPoint parse(const json& value, const fs::path& dir) {
   if (!root || !taken_at) throw Error(Kind::corrupt, "the root or the time has a wrong form");
   point.info.root = *root;
   point.info.taken_at = *taken_at;
+  point.info.checkpoint = value.value("checkpoint", "");
   for (const json& part : value.at("parts")) {
     const model::DiskName name(part.at("name").get<std::string>());
     check_name(name.get(), "a part's name");
@@ -62,6 +63,7 @@ void write_point_file(const fs::path& dir, const ShadowFolder& folder, const Sto
   }
   const json value{{"number", point.info.number.value}, {"root", point.info.root.to_string()},
                    {"parent", point.parent.value},      {"taken_at", base::to_rfc3339(point.info.taken_at)},
+                   {"checkpoint", point.info.checkpoint},
                    {"activity", point.activity},        {"parts", parts}};
   base::write_file_atomic(dir / point_file, value.dump() + "\n");
 }

@@ -224,6 +224,7 @@ class PointWriter final : public ports::BlockSink {
     StoredPoint point{{}, m_header.parent, m_header.activity};
     point.info.number = m_header.number;
     point.info.taken_at = m_header.taken_at;
+    point.info.checkpoint = m_header.checkpoint;
     point.info.parts = m_header.parts;
     for (const OpenPart& open : m_parts)
       point.info.layers.push_back(m_folder.point_dir(m_header.number) / open.file.filename());

@@ -99,6 +99,11 @@ void commit(const fs::path& top, const fs::path& base) {
   run({"qemu-img", "commit", "-q", "-f", "qcow2", "-d", "-b", base.string(), top.string()}, "merge", top);
 }
 
+void shrink(const fs::path& path, model::ByteCount size) {
+  if (info(path).size <= size) return;
+  run({"qemu-img", "resize", "-q", "-f", "qcow2", "--shrink", path.string(), std::to_string(size.value)}, "shrink", path);
+}
+
 void rebase(const fs::path& path, const std::string& backing, const std::string& backing_format) {
   run({"qemu-img", "rebase", "-q", "-u", "-f", "qcow2", "-b", backing, "-F", backing_format, path.string()}, "re-base",
       path);

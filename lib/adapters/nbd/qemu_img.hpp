@@ -34,6 +34,8 @@ void create(const std::filesystem::path& path, model::ByteCount size, const std:
             const std::string& backing_format = "qcow2");
 /// Writes everything that lies above `base` in `top`'s chain into `base`. Can be repeated.
 void commit(const std::filesystem::path& top, const std::filesystem::path& base);
+/// Cuts off what lies past `size`; does nothing where nothing does.
+void shrink(const std::filesystem::path& path, model::ByteCount size);
 /// Changes the header's backing file; contents must be equal already.
 void rebase(const std::filesystem::path& path, const std::string& backing, const std::string& backing_format);
 void remove_bitmap(const std::filesystem::path& path, const std::string& name);

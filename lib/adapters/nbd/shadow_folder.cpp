@@ -82,7 +82,7 @@ bool ShadowFolder::exists() const {
 void ShadowFolder::require() const {
   if (!exists())
     throw Error(Kind::not_found, fmt::format("no shadow {} in {}", m_id.get(), m_path.parent_path().string()),
-                "make it first: umbra shadow VM --host HOST");
+                "make it first: umbra shadow VM --on HOST");
 }
 
 model::VmName ShadowFolder::vm() const {
@@ -154,7 +154,7 @@ StoredPoint ShadowFolder::point(model::PointNumber number) const {
   const fs::path file = point_dir(number) / point_file;
   if (!fs::exists(file))
     throw Error(Kind::not_found, fmt::format("the shadow {} has no point {}", m_id.get(), number.value),
-                "see which there are: umbra status --points");
+                "see which there are: umbra shadow points VM");
   return read_point_file(file);
 }
 

@@ -40,7 +40,7 @@ ports::ShadowRow shadow_from(Query& row) {
 template <class Section>
 std::optional<std::string> dumped(const std::optional<Section>& section) {
   if (!section) return std::nullopt;
-  return model::to_json(*section).dump();
+  return model::to_text(model::to_json(*section));
 }
 
 }  // namespace

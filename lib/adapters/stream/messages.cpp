@@ -55,6 +55,7 @@ json to_json(const model::PointHeader& h) {
           {"parent", h.parent.value},
           {"parent_root", h.parent_root.to_string()},
           {"taken_at", base::to_rfc3339(h.taken_at)},
+          {"checkpoint", h.checkpoint},
           {"parts", to_json(h.parts)},
           {"activity", h.activity}};
 }
@@ -69,6 +70,7 @@ model::PointHeader header_from(const json& value) {
     h.parent_root = digest_from(value.at("parent_root"));
     h.taken_at = instant_from(value.at("taken_at"));
     h.parts = parts_from(value.at("parts"));
+    h.checkpoint = value.at("checkpoint").get<std::string>();
     h.activity = value.at("activity").get<std::string>();
     return h;
   });
@@ -77,7 +79,8 @@ model::PointHeader header_from(const json& value) {
 json to_json(const model::PointInfo& info) {
   return {
       {"number", info.number.value},  {"root", info.root.to_string()}, {"taken_at", base::to_rfc3339(info.taken_at)},
-      {"parts", to_json(info.parts)}, {"layers", info.layers},         {"bytes", info.bytes.value}};
+      {"parts", to_json(info.parts)}, {"layers", info.layers},         {"bytes", info.bytes.value},
+      {"checkpoint", info.checkpoint}};
 }
 
 model::PointInfo info_from(const json& value) {
@@ -86,6 +89,7 @@ model::PointInfo info_from(const json& value) {
     info.number = {value.at("number").get<std::uint64_t>()};
     info.root = digest_from(value.at("root"));
     info.taken_at = instant_from(value.at("taken_at"));
+    info.checkpoint = value.at("checkpoint").get<std::string>();
     info.parts = parts_from(value.at("parts"));
     info.layers = value.at("layers").get<std::vector<std::string>>();
     info.bytes = {value.at("bytes").get<std::uint64_t>()};

@@ -89,7 +89,12 @@ bool parse_number(const std::string& text, T& value) {
 }  // namespace
 
 FrozenFileSystems::FrozenFileSystems(_virDomain* domain, bool agent_connected) : m_domain(domain) {
-  if (!agent_connected || !agent_offers(domain, {"guest-fsfreeze-freeze", "guest-fsfreeze-thaw"})) return;
+  if (!agent_connected || !agent_offers(domain, {"guest-fsfreeze-thaw"})) return;
+  // A frozen guest's agent offers no freezing: a run that died has left it so.
+  if (!agent_offers(domain, {"guest-fsfreeze-freeze"})) {
+    virDomainFSThaw(domain, nullptr, 0, 0);
+    if (!agent_offers(domain, {"guest-fsfreeze-freeze"})) return;
+  }
   m_frozen = virDomainFSFreeze(domain, nullptr, 0, 0) >= 0;
   m_worked = m_frozen;
   if (m_frozen) return;

@@ -80,6 +80,8 @@ class Look {
     model::Domain& domain = parsed.domain;
     domain.state = state;
     domain.persistent = virDomainIsPersistent(handle) == 1;
+    int autostart = 0;
+    domain.autostart = domain.persistent && virDomainGetAutostart(handle, &autostart) == 0 && autostart == 1;
     domain.snapshots = virDomainSnapshotNum(handle, 0) > 0;
     domain.job = active && (parsed.block_job || has_job(handle));
     domain.xml = inactive_xml;

@@ -28,6 +28,7 @@ class LibvirtHypervisor final : public ports::Hypervisor {
   void define_shadow(const model::Domain& primary, const ports::ShadowDefinition& definition) override;
   void undefine(const model::VmName& vm) override;
   void set_tag(const model::VmName& vm, const model::RoleTag& tag) override;
+  void set_autostart(const model::VmName& vm, bool on) override;
 
   std::vector<model::CheckpointName> checkpoints(const model::VmName& vm) override;
   void delete_checkpoint(const model::VmName& vm, const model::CheckpointName& name) override;

@@ -89,13 +89,17 @@ void LibvirtHypervisor::set_tag(const model::VmName& vm, const model::RoleTag& t
   if (is_active(domain.get())) flags |= VIR_DOMAIN_AFFECT_LIVE;
   if (check(virDomainIsPersistent(domain.get()), what) == 1) flags |= VIR_DOMAIN_AFFECT_CONFIG;
   const std::string xml = tag_xml(tag);
-  const bool remove = tag.role == model::Role::none;
+  const bool remove = tag.role == model::Role::none && tag.epoch.value == 0;
   const int result =
       virDomainSetMetadata(domain.get(), VIR_DOMAIN_METADATA_ELEMENT, remove ? nullptr : xml.c_str(),
                            std::string(tag_prefix).c_str(), std::string(tag_namespace).c_str(), flags);
   if (result == 0) return;
   const Failure failure = last_failure();
   if (!remove || failure.code != VIR_ERR_NO_DOMAIN_METADATA) throw to_error(failure, what);
+}
+
+void LibvirtHypervisor::set_autostart(const model::VmName& vm, bool on) {
+  check(virDomainSetAutostart(m_connection->domain(vm).get(), on ? 1 : 0), m_connection->act("set the autostart of", vm));
 }
 
 void LibvirtHypervisor::start(const model::VmName& vm) {

@@ -174,7 +174,9 @@ void LibvirtHypervisor::delete_checkpoint(const model::VmName& vm, const model::
   const std::string what = m_connection->act("delete checkpoint " + name.get() + " of", vm);
   const Handle<_virDomainCheckpoint> checkpoint(virDomainCheckpointLookupByName(domain.get(), name.get().c_str(), 0));
   check(checkpoint.get(), what);
-  check(virDomainCheckpointDelete(checkpoint.get(), 0), what);
+  // Of a domain that is off libvirt deletes no bitmap; one that is found without its checkpoint goes before the next job.
+  const unsigned flags = is_active(domain.get()) ? 0 : VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY;
+  check(virDomainCheckpointDelete(checkpoint.get(), flags), what);
 }
 
 std::unique_ptr<ports::BackupJob> LibvirtHypervisor::begin_backup(const model::VmName& vm,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // finish: what the frozen layers hold beyond the shadow's newest point becomes its next point, while the guest runs on.
 // The new layers are read back and compared; those below were compared when they were committed.
+#include <fmt/core.h>
+
 #include "replicate/finish.hpp"
 
 #include "switchover/steps/steps.hpp"
@@ -24,12 +26,18 @@ Json act(Walk& walk) {
   request.taken_at = walk.facts().taken_at;
   request.parent = walk.facts().parent;
   request.bandwidth = walk.request().policy.bandwidth;
-  request.checkpoints = walk.source().checkpoints(row.vm);
   const auto domain = walk.source().find(row.vm);
   if (!domain)
     throw base::Error(base::Kind::not_found, fmt::format("{} vanished from {}", row.vm.get(), row.from.get()));
+  request.checkpoints = walk.source().checkpoints(row.vm);
   for (model::Disk disk : domain->disks) {
-    disk.path = walk.facts().frozen.at(disk.name);
+    const auto frozen = walk.facts().frozen.find(disk.name);
+    if (frozen == walk.facts().frozen.end()) {
+      throw base::Error(base::Kind::refused,
+                        fmt::format("disk {} was attached to {} while it was frozen", disk.name.get(), row.vm.get()),
+                        fmt::format("umbra shadow {0} && umbra replicate {0}, then switch over again", row.vm.get()));
+    }
+    disk.path = frozen->second;
     disk.chain.clear();  // asked for below the frozen file
     request.frozen.push_back(disk);
   }

@@ -61,9 +61,11 @@ void undo(Walk& walk) {
                       fmt::format("{} is no longer defined on {}", vm.get(), walk.row().from.get()),
                       "define it again there, its disks as the journal's overlays name them");
   }
-  // The guest ended in the middle of the walk. Its disk is the overlay and what lies below: it can only be folded live.
-  if (domain->state == model::DomainState::off) source.start(vm);
-  if (const DiskPaths down_to = standing_on_overlay(walk, *domain); !down_to.empty()) source.fold(vm, down_to);
+  if (const DiskPaths down_to = standing_on_overlay(walk, *domain); !down_to.empty()) {
+    // Where the guest ended in the middle of the walk, its disk is the overlay and what lies below: folded live alone.
+    if (domain->state == model::DomainState::off) source.start(vm);
+    source.fold(vm, down_to);
+  }
 
   domain = source.find(vm);
   if (!domain || !standing_on_overlay(walk, *domain).empty()) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// prepare: an empty top layer over the final point. The guest will write there and never into a point.
+// prepare: an empty top layer over the final point: the guest will write there and never into a point. And the old
+// home no longer starts the VM with the host: after the move it would be a second one.
 #include <fmt/core.h>
 
 #include "switchover/request_json.hpp"
@@ -13,12 +14,15 @@ std::unique_ptr<ports::PointStore> far_end(Walk& walk) {
 }
 
 Json intend(Walk& walk) {
-  return {{"purpose", fmt::format("epoch-{}", walk.row().epoch.value)}};
+  const auto domain = walk.source().find(walk.row().vm);
+  return {{"purpose", fmt::format("epoch-{}", walk.row().epoch.value)}, {"autostart", domain && domain->autostart}};
 }
 
 Json act(Walk& walk) {
   const Facts& facts = walk.facts();
-  return {{"top", paths_json(far_end(walk)->raise_top(walk.request().shadow, facts.point, facts.purpose))}};
+  const auto top = far_end(walk)->raise_top(walk.request().shadow, facts.point, facts.purpose);
+  if (facts.autostart) walk.source().set_autostart(walk.row().vm, false);
+  return {{"top", paths_json(top)}};
 }
 
 /// Where the result was not written the answer is no: the layer may be there all the same, empty, and undo() drops it.
@@ -32,6 +36,7 @@ bool happened(Walk& walk) {
 }
 
 void undo(Walk& walk) {
+  if (walk.facts().autostart) walk.source().set_autostart(walk.row().vm, true);
   far_end(walk)->drop_top(walk.request().shadow, walk.facts().purpose);
 }
 

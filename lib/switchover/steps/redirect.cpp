@@ -10,8 +10,6 @@
 namespace umbra::switchover::steps {
 namespace {
 
-constexpr base::Millis between_probes{500};
-
 /// A walk back takes back what the walk there redirected, last first.
 std::vector<ports::Redirector*> in_order(const Walk& walk) {
   auto redirectors = walk.ports().redirectors;
@@ -37,17 +35,6 @@ std::optional<std::string> problem_of(const Attempt& attempt) {
   }
 }
 
-/// Nothing where it served within the deadline, else what the last look saw.
-std::optional<std::string> unhealthy(Walk& walk, ports::Probe& probe) {
-  std::optional<std::string> problem;
-  const auto deadline = std::chrono::duration_cast<base::Millis>(walk.request().policy.probe_deadline);
-  base::wait_until(walk.ports().clock, deadline, between_probes, [&] {
-    problem = problem_of([&] { return probe.check(walk.request().record); });
-    return !problem;
-  });
-  return problem;
-}
-
 Json act(Walk& walk) {
   std::vector<std::string> notes;
   const auto note = [&](const std::string& who, const std::optional<std::string>& problem) {
@@ -63,7 +50,7 @@ Json act(Walk& walk) {
   }
   Json result = Json::object();
   if (walk.ports().probe != nullptr) {
-    const auto problem = unhealthy(walk, *walk.ports().probe);
+    const auto problem = problem_of([&] { return walk.ports().probe->check(walk.request().record); });
     note("the health probe", problem);
     result["healthy"] = !problem;
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// retire: the old primary becomes a hibernated definition: off, disks kept, start refused by epoch. Undefining first
-// drops libvirt's knowledge of the checkpoints, whose bitmaps mean nothing from now on.
+// retire: the old primary becomes a hibernated definition: off, disks kept, never started with its host; where it is
+// started all the same, its old epoch gives it away. Undefining first drops libvirt's knowledge of the checkpoints,
+// whose bitmaps mean nothing from now on.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -31,6 +32,7 @@ bool happened(Walk& walk) {
 Json act(Walk& walk) {
   const ports::Walk& row = walk.row();
   ports::Hypervisor& source = walk.source();
+  if (walk.facts().autostart) walk.target().set_autostart(row.vm, true);
   const auto old = source.find(row.vm);
   if (is_retired(walk, old)) return Json::object();
   if (old && old->state != model::DomainState::off) {

@@ -16,7 +16,7 @@ Step reverse();
 
 /// What the move's entry holds once it is proved: the blackout, where a host knows it.
 Json measured(Walk& walk);
-/// Makes the walk's epoch the VM's, and the source's definition one that may not start. Again: nothing is left to do.
+/// Makes the walk's epoch the VM's, and tags the source's definition as the old one. Again: nothing is left to do.
 void confirm_epoch(Walk& walk);
 /// The tag of the VM that this walk leaves hibernated on the source.
 model::RoleTag hibernated_tag(const Walk& walk);

@@ -88,7 +88,6 @@ TEST_CASE("the example's values arrive") {
   CHECK(config.metrics.keep == base::Seconds{14 * 86400.0});
   CHECK(config.place.headroom == model::Fraction{0.1});
   CHECK(config.place.weights.at("cpu_match") == 1.0);
-  CHECK(config.fence == base::Argv{"/usr/local/sbin/fence", "{host}"});
 }
 
 TEST_CASE("a later pattern that matches keeps what it does not set") {
