@@ -80,7 +80,7 @@ foreseen || die "the load of web1 rose, but no saturation was foreseen within 3 
 
 say "The pipeline: predict | place | shadow | replicate | sync | decide | switchover"
 set +e
-umbra predict web1 --within 5m -o jsonl --show 2> >(tee "$work/1.err" >&2) \
+umbra predict web1 --within 5m -o jsonl --show \
     | umbra place - -o jsonl --show | umbra shadow - -o jsonl --show | umbra replicate - -o jsonl --show \
     | umbra sync - -o jsonl --show | umbra decide - -o jsonl --show | umbra switchover - -o jsonl --show >"$work/record.jsonl"
 statuses=("${PIPESTATUS[@]}")
@@ -94,7 +94,7 @@ wait "${children[@]}"
 children=()
 after=$($lab info web1 --for 30)
 umbra status -o table
-$lab check web1 --host beta --log "$work/numbers" >"$work/check.json"
+$lab check web1 --host beta --log "$work/numbers" >"$work/check.json" || die "numbered writes are missing: $(cat "$work/check.json")"
 
 json() { jq -r "$1" <<<"$2"; }
 record=$(tail -n 1 "$work/record.jsonl")

@@ -121,6 +121,7 @@ class Hypervisor {
 
   // Change tracking.
   virtual std::vector<model::CheckpointName> checkpoints(const model::VmName& vm) = 0;  ///< oldest first
+  /// With its bitmaps; those of a checkpoint that was left behind by a migration go too. Again: nothing is left to do.
   virtual void delete_checkpoint(const model::VmName& vm, const model::CheckpointName& name) = 0;
   /// Kind::corrupt where the bitmap of `since` is gone or inconsistent: the disk must then be read whole.
   virtual std::unique_ptr<BackupJob> begin_backup(const model::VmName& vm, const BackupRequest& request) = 0;

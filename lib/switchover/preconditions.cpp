@@ -195,8 +195,8 @@ void check_no_open_walk(const Ports& ports, const model::VmName& vm) {
 }
 
 Survey survey(const Ports& ports, const Request& request, const std::string& kind) {
-  check_hosts_differ(request);
   check_no_open_walk(ports, request.vm);
+  check_hosts_differ(request);
   Survey seen;
   seen.source = check_source(ports, request);
   check_disks(seen.source);

@@ -45,6 +45,17 @@ std::string reason(const Need& n, const Candidate& c) { return objection(n, c, {
 
 }  // namespace
 
+TEST_CASE("what was placed on a host before is not there twice") {
+  Candidate c = host("beta");
+  for (int placed = 0; placed < 2; ++placed) {
+    CHECK(reason(need(), c) == "");
+    reserve(c, need());
+  }
+  CHECK(c.facts.memory_free.value == 24 * gib);
+  CHECK(c.facts.images_free.value == 60 * gib);
+  CHECK(reason(need(), c).starts_with("not enough CPU"));
+}
+
 TEST_CASE("a host is rejected with the exact reason") {
   auto n = need();
   auto c = host("beta");

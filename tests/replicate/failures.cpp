@@ -88,6 +88,13 @@ TEST_CASE("a stop ends the pass like a failure") {
   CHECK(scene.lab.open_jobs == 0);
 }
 
+TEST_CASE("a VM is never copied onto its own host") {
+  Scene scene;
+  scene.request.shadow_host = scene.alpha;
+  CHECK(kind_of([&] { scene.pass(); }) == base::Kind::refused);
+  CHECK(scene.lab.count_of("hv.begin_backup") == 0);
+}
+
 TEST_CASE("a commit whose answer was lost is found by the next pass") {
   Scene scene;
   scene.write(0, 8, 1);

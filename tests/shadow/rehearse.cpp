@@ -77,6 +77,24 @@ TEST_CASE("without an agent the domain alone is watched") {
   CHECK(seen.passed());
 }
 
+TEST_CASE("a stand-in that a killed rehearsal left is ended, what else runs there is not") {
+  Warm scene;
+  scene.stand_in().state = model::DomainState::running;
+  SECTION("the stand-in") {
+    for (model::Disk& disk : scene.stand_in().disks) {
+      scene.lab.host("beta").defined_on[scene.vm][disk.name] = disk.path;
+      disk.path = "/images/umbra/x/top-rehearsal/" + disk.name.get() + ".qcow2";
+    }
+    scene.tops()["rehearsal"] = {1};
+    CHECK(rehearse(scene.lab.context(), scene.rehearsal).passed());
+    CHECK(scene.clean());
+  }
+  SECTION("another") {
+    CHECK(kind_of([&] { rehearse(scene.lab.context(), scene.rehearsal); }) == Kind::refused);
+    CHECK(scene.stand_in().state == model::DomainState::running);
+  }
+}
+
 TEST_CASE("a stand-in that stops has not passed") {
   Warm scene;
   scene.lab.on_call = [&](const std::string& call) {

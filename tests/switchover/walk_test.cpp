@@ -82,6 +82,35 @@ TEST_CASE("the processes that were recorded with a point are looked for after th
   CHECK(note_after(model::GuestActivity{{sshd}, 20}).starts_with("whether the guest's processes go on was not seen"));
 }
 
+TEST_CASE("the host that is left does not start the VM with itself any more, the one it went to does") {
+  fakes::SimWorld world = make_world();
+  auto& old_home = world.hosts.at(alpha).domains.at(web1);
+  old_home.defined->autostart = old_home.live->autostart = true;
+  SECTION("a walk that ends") {
+    Run run(world);
+    switch_over(run.ports, request_for(alpha, beta));
+    const auto at = [&](const std::string& call) { return std::ranges::find(world.trace, call) - world.trace.begin(); };
+    CHECK(at("alpha autostart") < at("alpha begin move"));
+    CHECK_FALSE(old_home.defined->autostart);
+    CHECK(world.hosts.at(beta).domains.at(web1).defined->autostart);
+  }
+  SECTION("a walk that is taken back") {
+    world.link.fails_late = true;
+    Run run(world);
+    CHECK_THROWS_AS(switch_over(run.ports, request_for(alpha, beta)), base::Error);
+    CHECK(old_home.defined->autostart);
+    CHECK(world.running_on(web1) == std::vector{alpha});
+  }
+}
+
+TEST_CASE("what a hook says need be no UTF-8") {
+  fakes::SimWorld world = make_world();
+  Run run(world);
+  run.balancer.answer = {false, "caf\xe9"};
+  CHECK(switch_over(run.ports, request_for(alpha, beta)).result == "switched");
+  CHECK(untidy(world) == "");
+}
+
 TEST_CASE("what the walk writes down comes before what it does") {
   fakes::SimWorld world = make_world();
   Run run(world);

@@ -24,7 +24,8 @@ ensure_image() {
         rm -rf "$CACHE"/building.*
         work=$(mktemp -d "$CACHE/building.XXXXXX")
         chmod 755 "$work"
-        build_image "$work" >"$CACHE/build.log" 2>&1 || die "building the guest image failed; see $CACHE/build.log"
+        # In a shell of its own: where a caller asks for the status, bash lets a function go on after a failure.
+        LAB_DIR=$LAB_DIR bash -c '. "$LAB_DIR/lib/image.sh" && build_image "$1"' build "$work" >"$CACHE/build.log" 2>&1 || die "building the guest image failed; see $CACHE/build.log"
         mv "$work/out" "$IMAGE"
         rm -rf "$work"
         # Images of older sources; running labs have their own copy.

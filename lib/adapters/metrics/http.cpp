@@ -4,6 +4,8 @@
 #include <curl/curl.h>
 #include <fmt/core.h>
 
+#include <array>
+
 #include "base/error.hpp"
 #include "base/fd.hpp"
 
@@ -67,6 +69,7 @@ base::Error status_error(long status, const std::string& url, const std::string&
 struct Http::Handle {
   CURL* curl = nullptr;
   HttpOptions options;
+  std::array<char, CURL_ERROR_SIZE> detail{};  ///< libcurl may write here as long as it lives
 
   explicit Handle(HttpOptions o) : options(std::move(o)) {
     start_library();
@@ -84,8 +87,9 @@ struct Http::Handle {
     return out.get();
   }
 
-  void set_up(const std::string& url, Body& body, char* detail) {
+  void set_up(const std::string& url, Body& body) {
     curl_easy_reset(curl);  // the connection stays
+    detail.front() = '\0';
     curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
     curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
@@ -94,7 +98,7 @@ struct Http::Handle {
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "umbra");
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, &body);
-    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail.data());
     if (options.token_file.empty()) return;
     // Read anew each time: tokens are rotated.
     const std::string token = trimmed(base::read_text_file(options.token_file, 1u << 16));
@@ -117,10 +121,9 @@ std::string Http::get(const std::string& url, const std::vector<std::pair<std::s
   }
   Body body;
   body.most = m_handle->options.most_bytes;
-  std::string detail(CURL_ERROR_SIZE, '\0');
-  m_handle->set_up(whole, body, detail.data());
+  m_handle->set_up(whole, body);
   const CURLcode code = curl_easy_perform(m_handle->curl);
-  if (code != CURLE_OK) throw transfer_error(code, url, detail.c_str());
+  if (code != CURLE_OK) throw transfer_error(code, url, m_handle->detail.data());
   long status = 0;
   curl_easy_getinfo(m_handle->curl, CURLINFO_RESPONSE_CODE, &status);
   if (status < 200 || status > 299) throw status_error(status, url, body.text);

@@ -23,19 +23,21 @@ using base::Kind;
 using model::block_size;
 
 constexpr std::size_t most_parts = 64;
-constexpr std::uint64_t most_size = 1ull << 44;  // 16 TiB: bounds the memory of a manifest to 8 GiB
+constexpr std::uint64_t most_size = 1ull << 44;  // of all parts, 16 TiB: bounds the memory of their digests to 8 GiB
 
 void check_parts(const model::PointHeader& header) {
   if (header.parts.empty() || header.parts.size() > most_parts)
     throw Error(Kind::invalid, fmt::format("a point has 1 to {} parts, not {}", most_parts, header.parts.size()));
   std::set<model::DiskName> names;
+  std::uint64_t left = most_size;
   for (const model::Part& part : header.parts) {
     check_name(part.name.get(), "a part's name");
     if (!names.insert(part.name).second)
       throw Error(Kind::invalid, fmt::format("the part {} comes twice", part.name.get()));
-    if (part.size.value == 0 || part.size.value > most_size || (!part.is_memory() && part.size.value % sector != 0))
+    if (part.size.value == 0 || part.size.value > left || (!part.is_memory() && part.size.value % sector != 0))
       throw Error(Kind::invalid,
                   fmt::format("the part {} can't have a size of {} bytes", part.name.get(), part.size.value));
+    left -= part.size.value;
   }
 }
 

@@ -40,7 +40,7 @@ std::string run(const base::Argv& argv, std::string_view act, const fs::path& pa
   const std::string message = fmt::format("{} {}: {}", act, path.string(), first_line(result.err));
   if (!fs::exists(path) && act != "create") throw Error(Kind::not_found, message);
   if (is_full(path)) throw Error(Kind::no_space, message, "free space on that file system, then run the command again");
-  if (in_use(path))
+  if (fs::exists(path) && in_use(path))
     throw Error(Kind::busy, message, fmt::format("another process uses the file: fuser -v {}", path.string()));
   throw Error(Kind::io, message, fmt::format("run by hand: {}", base::to_shell(argv)));
 }

@@ -82,7 +82,7 @@ class Look {
     domain.persistent = virDomainIsPersistent(handle) == 1;
     int autostart = 0;
     domain.autostart = domain.persistent && virDomainGetAutostart(handle, &autostart) == 0 && autostart == 1;
-    domain.snapshots = virDomainSnapshotNum(handle, 0) > 0;
+    domain.snapshots = check(virDomainSnapshotNum(handle, 0), "count the snapshots of " + name_of(handle)) > 0;
     domain.job = active && (parsed.block_job || has_job(handle));
     domain.xml = inactive_xml;
     domain.cpu_xml = cpu_seen(shown_xml);

@@ -2,15 +2,22 @@
 #include "adapters/virt/jobs.hpp"
 
 #include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
 
 #include "adapters/virt/connection.hpp"
+#include "adapters/virt/errors.hpp"
 #include "base/error.hpp"
 
 namespace umbra::virt {
 
 bool has_job(_virDomain* domain) {
   virDomainJobInfo info{};
-  if (virDomainGetJobInfo(domain, &info) < 0) return false;  // an off domain has none
+  if (virDomainGetJobInfo(domain, &info) < 0) {
+    const Failure failure = last_failure();
+    // A domain that is off has none, nor has any of a driver without jobs.
+    if (failure.code == VIR_ERR_OPERATION_INVALID || kind_of(failure) == base::Kind::unsupported) return false;
+    throw to_error(failure, "ask for the job of " + name_of(domain));
+  }
   return info.type == VIR_DOMAIN_JOB_BOUNDED || info.type == VIR_DOMAIN_JOB_UNBOUNDED;
 }
 

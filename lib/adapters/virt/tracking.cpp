@@ -120,12 +120,12 @@ std::optional<Failure> try_backup(_virDomain* domain, const BackupXml& backup, c
 
 /// Removes bitmaps that bear a checkpoint's name but belong to none that libvirt knows here: a migration carries the
 /// source's bitmaps along and leaves its checkpoints behind. True where there was one.
-bool drop_orphan_bitmaps(_virDomain* domain, const model::CheckpointName& name, const BackupXml& backup) {
+bool drop_orphan_bitmaps(_virDomain* domain, const model::CheckpointName& name) {
   const char* text = name.get().c_str();
   if (Handle<_virDomainCheckpoint>(virDomainCheckpointLookupByName(domain, text, 0))) return false;
-  std::vector<model::DiskName> disks;
-  for (const auto& [disk, scratch] : backup.scratch) disks.push_back(disk);
   const std::string domain_xml = domain_xml_of(domain, false);
+  std::vector<model::DiskName> disks;
+  for (const model::Disk& disk : parse_domain(domain_xml).domain.disks) disks.push_back(disk.name);
   bool dropped = false;
   for (const model::DiskName& disk : disks) {
     // Libvirt takes a checkpoint back whose bitmap is there, and deletes both.
@@ -146,7 +146,7 @@ void begin_with_free_port(_virDomain* domain, BackupXml& backup, const std::opti
     failure = try_backup(domain, backup, checkpoint);
     if (!failure) return;
     if (failure->code != VIR_ERR_INTERNAL_ERROR) break;
-    const bool dropped = fresh && drop_orphan_bitmaps(domain, *fresh, backup);
+    const bool dropped = fresh && drop_orphan_bitmaps(domain, *fresh);
     if (backup.listen.empty() && !dropped) break;
   }
   const bool bitmap_lost = backup.since && (failure->code == VIR_ERR_NO_DOMAIN_CHECKPOINT ||
@@ -173,7 +173,12 @@ void LibvirtHypervisor::delete_checkpoint(const model::VmName& vm, const model::
   const DomainHandle domain = m_connection->domain(vm);
   const std::string what = m_connection->act("delete checkpoint " + name.get() + " of", vm);
   const Handle<_virDomainCheckpoint> checkpoint(virDomainCheckpointLookupByName(domain.get(), name.get().c_str(), 0));
-  check(checkpoint.get(), what);
+  if (!checkpoint) {
+    const Failure failure = last_failure();
+    if (failure.code != VIR_ERR_NO_DOMAIN_CHECKPOINT) throw to_error(failure, what);
+    if (is_active(domain.get())) drop_orphan_bitmaps(domain.get(), name);
+    return;
+  }
   // Of a domain that is off libvirt deletes no bitmap; one that is found without its checkpoint goes before the next job.
   const unsigned flags = is_active(domain.get()) ? 0 : VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY;
   check(virDomainCheckpointDelete(checkpoint.get(), flags), what);

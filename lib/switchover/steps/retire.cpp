@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "base/log.hpp"
+#include "ports/delta.hpp"
 #include "switchover/request_json.hpp"
 #include "switchover/steps/steps.hpp"
 
@@ -23,6 +25,18 @@ bool is_retired(const Walk& walk, const std::optional<model::Domain>& domain) {
     const auto frozen = walk.facts().frozen.find(disk.name);
     return frozen != walk.facts().frozen.end() && frozen->second == disk.path;
   });
+}
+
+/// A migration carries the bitmaps of the source's checkpoints along. They mean nothing to the new shadow, and would be
+/// written for ever. One that stays does no harm.
+void delete_carried_bitmaps(Walk& walk) {
+  try {
+    for (const model::CheckpointName& name : walk.source().checkpoints(walk.row().vm)) {
+      if (ports::point_of(name)) walk.target().delete_checkpoint(walk.row().vm, name);
+    }
+  } catch (const base::Error& e) {
+    base::log(base::Level::warning, fmt::format("bitmaps of {} stay on {}: {}", walk.row().vm.get(), walk.row().to.get(), e.what()));
+  }
 }
 
 bool happened(Walk& walk) {
@@ -45,6 +59,7 @@ Json act(Walk& walk) {
   if (!moved) {
     throw base::Error(base::Kind::refused, fmt::format("{} is no longer defined on {}", row.vm.get(), row.to.get()));
   }
+  delete_carried_bitmaps(walk);
   source.undefine(row.vm);
   source.define_shadow(*moved, {walk.facts().frozen, walk.request().from.networks, hibernated_tag(walk)});
   return Json::object();

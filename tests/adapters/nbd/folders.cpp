@@ -77,6 +77,24 @@ TEST_CASE("merging keeps what the retained points read, and goes on to one") {
   three.check_all();
 }
 
+TEST_CASE("what lay past the end of a disk that shrank does not come back when it grows") {
+  ThreePoints three;
+  const auto point = [&](int n) {
+    test::pass(three.store, {three.source, "qcow2", {}, {}});
+    fs::copy(three.source, three.expected(n));
+  };
+  test::guest(three.source, "write -P 9 3M 64k");
+  point(4);
+  test::must({"qemu-img", "resize", "-q", "--shrink", three.source, "1M"});
+  point(5);
+  test::must({"qemu-img", "resize", "-q", three.source, "4M"});
+  point(6);
+  CHECK(three.store.retain(shadow, 2) == 4);
+  three.check_all();
+  CHECK(three.store.retain(shadow, 1) == 1);
+  three.check_all();
+}
+
 TEST_CASE("a merge that was cut after any of its steps is finished by the next") {
   const int steps_done = GENERATE(0, 1, 2, 3, 4);
   CAPTURE(steps_done);
