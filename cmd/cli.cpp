@@ -25,9 +25,12 @@ constexpr const char* last_lines =
 
 std::string operand_text(const Verb& verb) {
   switch (verb.operands) {
-    case Operands::none: return "";
-    case Operands::vms: return " VM... | --all | -";
-    case Operands::words: return verb.actions.empty() ? " [WORD...]" : fmt::format(" {} [WORD...]", fmt::join(verb.actions, "|"));
+    case Operands::none:
+      return "";
+    case Operands::vms:
+      return " VM... | --all | -";
+    case Operands::words:
+      return verb.actions.empty() ? " [WORD...]" : fmt::format(" {} [WORD...]", fmt::join(verb.actions, "|"));
   }
   return "";
 }
@@ -44,16 +47,16 @@ std::string option_lines(const std::vector<Option>& options) {
   for (const Option& option : options) {
     const std::string left = option.value.empty() ? option.flags : option.flags + " " + option.value;
     const std::string fallback = option.fallback.empty() ? "" : fmt::format(" [{}]", option.fallback);
-    text += fmt::format("  {:<28}{}{}\n", left, left.size() > 27 ? "\n" + std::string(30, ' ') + option.help : option.help,
-                        fallback);
+    text += fmt::format("  {:<28}{}{}\n", left,
+                        left.size() > 27 ? "\n" + std::string(30, ' ') + option.help : option.help, fallback);
   }
   return text;
 }
 
 std::string verb_help(const Verb& verb) {
   Common common;
-  std::string text = fmt::format("Usage: umbra {}{} [OPTION...]\n\n{}.\n\n{}\n\nOptions:\n", verb.name, operand_text(verb),
-                                 verb.summary, verb.text);
+  std::string text = fmt::format("Usage: umbra {}{} [OPTION...]\n\n{}.\n\n{}\n\nOptions:\n", verb.name,
+                                 operand_text(verb), verb.summary, verb.text);
   text += option_lines(verb.options) + "\nOptions of every verb:\n" + option_lines(common_options(verb, common));
   if (!verb.examples.empty()) text += "\nExamples:\n";
   for (const std::string& example : verb.examples) text += "  " + example + "\n";
@@ -63,10 +66,11 @@ std::string verb_help(const Verb& verb) {
 void add_option(CLI::App& app, const Option& option) {
   CLI::Option* added = nullptr;
   if (option.value.empty()) {
-    added = app.add_flag_callback(option.flags, [&option] { option.set(""); }, option.help);
+    added = app.add_flag_callback(
+        option.flags, [&option] { option.set(""); }, option.help);
   } else {
-    added = app.add_option_function<std::string>(option.flags, [&option](const std::string& text) { option.set(text); },
-                                                 option.help);
+    added = app.add_option_function<std::string>(
+        option.flags, [&option](const std::string& text) { option.set(text); }, option.help);
     added->take_last();
   }
 }
@@ -124,21 +128,27 @@ std::vector<Option> common_options(const Verb& verb, Common& common) {
   std::vector<Option> options;
   if (verb.operands == Operands::vms)
     options.push_back({"--all", "", "every running VM of every configured host", "", set_flag(common.all)});
-  options.push_back({"-o,--output", "FORMAT", "auto, table or jsonl", "auto",
-                     set_choice("--output", common.output, {"auto", "table", "jsonl"}), {"auto", "table", "jsonl"}});
+  options.push_back({"-o,--output",
+                     "FORMAT",
+                     "auto, table or jsonl",
+                     "auto",
+                     set_choice("--output", common.output, {"auto", "table", "jsonl"}),
+                     {"auto", "table", "jsonl"}});
   options.push_back({"--show", "", "with JSON lines: the table on standard error as well", "", set_flag(common.show)});
   if (verb.changes)
     options.push_back({"-n,--dry-run", "", "tell the plan, change nothing", "", set_flag(common.dry_run)});
   options.push_back({"-c,--connect", "URI", "libvirt connection instead of the configured hosts", "",
                      [&common](const std::string& t) { common.connect = t; }});
-  options.push_back({"--config", "FILE", "configuration file", "", [&common](const std::string& t) { common.config = t; }});
-  options.push_back({"--state", "DIR", "where the state database lies", "",
-                     [&common](const std::string& t) { common.state = t; }});
-  options.push_back({"--progress-fd", "N", "progress as JSON lines on descriptor N", "", [&common](const std::string& t) {
-                       std::optional<double> fd;
-                       set_number("--progress-fd", fd, 0, 1 << 20)(t);
-                       common.progress_fd = static_cast<int>(*fd);
-                     }});
+  options.push_back(
+      {"--config", "FILE", "configuration file", "", [&common](const std::string& t) { common.config = t; }});
+  options.push_back(
+      {"--state", "DIR", "where the state database lies", "", [&common](const std::string& t) { common.state = t; }});
+  options.push_back(
+      {"--progress-fd", "N", "progress as JSON lines on descriptor N", "", [&common](const std::string& t) {
+         std::optional<double> fd;
+         set_number("--progress-fd", fd, 0, 1 << 20)(t);
+         common.progress_fd = static_cast<int>(*fd);
+       }});
   options.push_back({"-q,--quiet", "", "no messages but errors", "", set_flag(common.quiet)});
   options.push_back({"-v,--verbose", "", "more messages", "", set_flag(common.verbose)});
   return options;

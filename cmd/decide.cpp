@@ -23,16 +23,20 @@ struct DecideOptions {
 constexpr model::ByteRate default_bandwidth{117e6};
 
 const RecordTable& decide_table() {
-  static const RecordTable table{
-      {"VM", "ANSWER", "NET BENEFIT", "THRESHOLD", "GAIN", "COST", "WHY"},
-      [](const model::Record& record) -> std::vector<Cell> {
-        const model::Vm vm = record.vm();
-        const auto d = record.decision();
-        if (!d) return {vm.name.get(), Cell("-", Tone::faint), "-", "-", "-", "-", "no trigger"};
-        return {vm.name.get(), d->migrate ? Cell("migrate", Tone::warn) : Cell("stay", Tone::good), fmt::format("{:.2f}", d->net_benefit),
-                fmt::format("{:.2f}", d->threshold), fmt::format("{:.2f}", d->gain), fmt::format("{:.2f}", d->cost),
-                d->reasons.empty() ? "-" : d->reasons.front()};
-      }};
+  static const RecordTable table{{"VM", "ANSWER", "NET BENEFIT", "THRESHOLD", "GAIN", "COST", "WHY"},
+                                 [](const model::Record& record) -> std::vector<Cell> {
+                                   const model::Vm vm = record.vm();
+                                   const auto d = record.decision();
+                                   if (!d)
+                                     return {vm.name.get(), Cell("-", Tone::faint), "-", "-", "-", "-", "no trigger"};
+                                   return {vm.name.get(),
+                                           d->migrate ? Cell("migrate", Tone::warn) : Cell("stay", Tone::good),
+                                           fmt::format("{:.2f}", d->net_benefit),
+                                           fmt::format("{:.2f}", d->threshold),
+                                           fmt::format("{:.2f}", d->gain),
+                                           fmt::format("{:.2f}", d->cost),
+                                           d->reasons.empty() ? "-" : d->reasons.front()};
+                                 }};
   return table;
 }
 
@@ -48,13 +52,13 @@ decide::Situation situation_of(Session& session, const model::Record& record) {
   decide::Situation s;
   s.forecast = need_forecast(session, record);
   s.placement = need_placement(session, record);
-  if (const auto row = session.shadows().find(vm.name); record.shadow() || row)
-    s.shadow = need_shadow(session, record);
+  if (const auto row = session.shadows().find(vm.name); record.shadow() || row) s.shadow = need_shadow(session, record);
   s.replica = find_replica(session, record);
   s.state = find_state(session, record);
   ports::Hypervisor& host = session.hypervisors().at(vm.host);
   const auto domain = host.find(vm.name);
-  if (!domain) throw base::Error(base::Kind::not_found, fmt::format("{} is not on {} any more", vm.name.get(), vm.host.get()));
+  if (!domain)
+    throw base::Error(base::Kind::not_found, fmt::format("{} is not on {} any more", vm.name.get(), vm.host.get()));
   const model::VmPolicy policy = session.config().policy(vm.name);
   s.memory = s.state ? s.state->memory : domain->memory;
   s.dirty_rate = host.dirty_rate(vm.name).value_or(model::ByteRate{0});
@@ -69,7 +73,8 @@ void decide_one(Session& session, const DecideOptions& options, model::Record& r
   if (options.replay) {
     const auto recorded = find_decision(session, record);
     if (!recorded)
-      throw base::Error(base::Kind::not_found, fmt::format("no decision is recorded for {}", record.vm().name.get()), "run `umbra decide` first");
+      throw base::Error(base::Kind::not_found, fmt::format("no decision is recorded for {}", record.vm().name.get()),
+                        "run `umbra decide` first");
     const model::Decision again = decide::replay(*recorded);
     if (again.migrate != recorded->migrate)
       throw base::Error(base::Kind::corrupt, "the recorded numbers give another answer than the recorded one");
@@ -89,7 +94,8 @@ Verb decide_verb() {
   verb.name = "decide";
   verb.summary = "Weigh the gain of moving a VM against its cost";
   verb.text =
-      "Net benefit = gain - cost, in expected seconds of unmet demand weighted by priority; above the threshold the answer is\n"
+      "Net benefit = gain - cost, in expected seconds of unmet demand weighted by priority; above the threshold the "
+      "answer is\n"
       "to migrate. \"Stay\" is an answer, not an error. The record holds every number that was used.";
   verb.options = {
       {"--replay", "", "compute the recorded decision again from its own numbers", "", set_flag(options->replay)},
@@ -98,16 +104,17 @@ Verb decide_verb() {
   verb.examples = {"umbra predict web1 | umbra place - | umbra decide -", "umbra decide web1 --replay -o table"};
   verb.run = [options](Session& session) {
     bool stay = false;
-    const int status = for_each_vm(session, "decide", decide_table(),
-                                   [&](model::Record& record) {
-                                     const auto forecast = record.forecast();
-                                     if (forecast && !forecast->trigger && is_piped(session.common())) {
-                                       stay = true;  // nothing is foreseen that moving would help
-                                     } else {
-                                       decide_one(session, *options, record, stay);
-                                     }
-                                   },
-                                   true);
+    const int status = for_each_vm(
+        session, "decide", decide_table(),
+        [&](model::Record& record) {
+          const auto forecast = record.forecast();
+          if (forecast && !forecast->trigger && is_piped(session.common())) {
+            stay = true;  // nothing is foreseen that moving would help
+          } else {
+            decide_one(session, *options, record, stay);
+          }
+        },
+        true);
     return status == exit_done && options->exit_code && stay ? exit_stay : status;
   };
   return verb;

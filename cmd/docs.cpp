@@ -15,9 +15,12 @@ std::string roff(const std::string& text) {
     const char c = text[i];
     const bool line_start = i == 0 || text[i - 1] == '\n';
     if (line_start && (c == '.' || c == '\'')) out += "\\&";
-    if (c == '\\') out += "\\e";
-    else if (c == '-') out += "\\-";
-    else out += c;
+    if (c == '\\')
+      out += "\\e";
+    else if (c == '-')
+      out += "\\-";
+    else
+      out += c;
     if (c == '\n' && i + 1 < text.size() && text[i + 1] == '\n') {
       out += ".PP";
     }
@@ -30,8 +33,9 @@ std::string roff_options(const std::vector<Option>& options) {
   for (const Option& option : options) {
     std::string flags = option.flags;
     if (const auto comma = flags.find(','); comma != std::string::npos) flags.replace(comma, 1, ", ");
-    text += fmt::format(".TP\n\\fB{}\\fR{}\n{}{}\n", roff(flags), option.value.empty() ? "" : " \\fI" + option.value + "\\fR",
-                        roff(option.help), option.fallback.empty() ? "" : fmt::format(" (default: {})", roff(option.fallback)));
+    text += fmt::format(".TP\n\\fB{}\\fR{}\n{}{}\n", roff(flags),
+                        option.value.empty() ? "" : " \\fI" + option.value + "\\fR", roff(option.help),
+                        option.fallback.empty() ? "" : fmt::format(" (default: {})", roff(option.fallback)));
   }
   return text;
 }
@@ -50,8 +54,10 @@ std::vector<Option> all_options(const Verb& verb, Common& common) {
 }
 
 constexpr const char* exit_section =
-    ".SH EXIT STATUS\n0 done; 1 failed; 2 usage or configuration; 3 some VMs failed, others done; 4 refused by a safety check;\n"
-    "5 an interrupted switchover needs\n.B umbra switchover \\-\\-recover\n; 6 locked by another run; 10 with decide \\-\\-exit\\-code: stay;\n"
+    ".SH EXIT STATUS\n0 done; 1 failed; 2 usage or configuration; 3 some VMs failed, others done; 4 refused by a "
+    "safety check;\n"
+    "5 an interrupted switchover needs\n.B umbra switchover \\-\\-recover\n; 6 locked by another run; 10 with decide "
+    "\\-\\-exit\\-code: stay;\n"
     "128+N on signal N.\n";
 
 }  // namespace
@@ -59,9 +65,12 @@ constexpr const char* exit_section =
 std::string man_page(const Verb* verb, const std::string& version) {
   if (verb == nullptr) {
     std::string text = fmt::format(
-        ".TH UMBRA 1 \"\" \"umbra {}\"\n.SH NAME\numbra \\- keep a shadow of a virtual machine ready on another host, and move it there in "
-        "time\n.SH SYNOPSIS\n.B umbra\n.I VERB\n[OPERAND...] [OPTION...]\n.SH DESCRIPTION\nEach verb is a small tool. They "
-        "chain as JSON lines:\n.PP\n.nf\numbra predict \\-\\-all \\-\\-within 30m | umbra place \\- | umbra shadow \\- | umbra replicate \\- \\e\n"
+        ".TH UMBRA 1 \"\" \"umbra {}\"\n.SH NAME\numbra \\- keep a shadow of a virtual machine ready on another host, "
+        "and move it there in "
+        "time\n.SH SYNOPSIS\n.B umbra\n.I VERB\n[OPERAND...] [OPTION...]\n.SH DESCRIPTION\nEach verb is a small tool. "
+        "They "
+        "chain as JSON lines:\n.PP\n.nf\numbra predict \\-\\-all \\-\\-within 30m | umbra place \\- | umbra shadow \\- "
+        "| umbra replicate \\- \\e\n"
         "    | umbra sync \\- | umbra decide \\- | umbra switchover \\-\n.fi\n.SH VERBS\n",
         version);
     for (const Verb& one : verbs()) text += fmt::format(".TP\n.BR umbra\\-{} (1)\n{}\n", one.name, roff(one.summary));
@@ -72,7 +81,8 @@ std::string man_page(const Verb* verb, const std::string& version) {
                          : verb->operands == Operands::vms ? "\n.RI [ VM... \" | \\-\\-all | \\-]\""
                                                            : "\n.RI [ WORD... ]";
   std::string text = fmt::format(
-      ".TH UMBRA\\-{} 1 \"\" \"umbra {}\"\n.SH NAME\numbra\\-{} \\- {}\n.SH SYNOPSIS\n.B umbra {}{}\n[OPTION...]\n.SH DESCRIPTION\n{}\n.SH "
+      ".TH UMBRA\\-{} 1 \"\" \"umbra {}\"\n.SH NAME\numbra\\-{} \\- {}\n.SH SYNOPSIS\n.B umbra {}{}\n[OPTION...]\n.SH "
+      "DESCRIPTION\n{}\n.SH "
       "OPTIONS\n",
       verb->name, version, verb->name, roff(verb->summary), verb->name, operands, roff(verb->text));
   text += roff_options(all_options(*verb, common));
@@ -130,10 +140,18 @@ std::string zsh_completion() {
     Common common;
     text += fmt::format("    {})\n      _arguments \\\n", verb.name);
     for (const Option& option : all_options(verb, common)) {
-      const std::string value = option.value.empty() ? "" : fmt::format(":{}:{}", option.value, option.choices.empty() ? "_files" : fmt::format("({})", fmt::join(option.choices, " ")));
+      const std::string value =
+          option.value.empty()
+              ? ""
+              : fmt::format(":{}:{}", option.value,
+                            option.choices.empty() ? "_files" : fmt::format("({})", fmt::join(option.choices, " ")));
       std::string help;
-      for (const char c : option.help) help += c == '\'' ? std::string("'\\''") : c == '[' || c == ']' || c == ':' ? std::string("\\") + c : std::string(1, c);
-      for (const std::string& name : names_of(option)) text += fmt::format("        '{}[{}]{}' \\\n", name, help, value);
+      for (const char c : option.help)
+        help += c == '\''                          ? std::string("'\\''")
+                : c == '[' || c == ']' || c == ':' ? std::string("\\") + c
+                                                   : std::string(1, c);
+      for (const std::string& name : names_of(option))
+        text += fmt::format("        '{}[{}]{}' \\\n", name, help, value);
     }
     text += "        '*:VM:'\n      ;;\n";
   }

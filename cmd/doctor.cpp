@@ -29,9 +29,12 @@ struct Finding {
 
 std::string_view to_string(Health health) {
   switch (health) {
-    case Health::good: return "ok";
-    case Health::warn: return "warning";
-    case Health::bad: return "bad";
+    case Health::good:
+      return "ok";
+    case Health::warn:
+      return "warning";
+    case Health::bad:
+      return "bad";
   }
   return "bad";
 }
@@ -55,7 +58,8 @@ void check_configuration(Session& session, Finding& f) {
   std::string files;
   for (const model::Origin& origin : origins) {
     const std::string file = origin.where.substr(0, origin.where.find(':'));
-    if (file.find('/') != std::string::npos && files.find(file) == std::string::npos) files += (files.empty() ? "" : ", ") + file;
+    if (file.find('/') != std::string::npos && files.find(file) == std::string::npos)
+      files += (files.empty() ? "" : ", ") + file;
   }
   f.found = files.empty() ? "no file; one host from the environment or libvirt's default" : "read from " + files;
   place::check_weights(session.config().place.weights);
@@ -80,7 +84,8 @@ void check_state(Session& session, Finding& f) {
 void check_xgboost(Finding& f) {
   const std::array<float, 8> x{0, 1, 2, 3, 4, 5, 6, 7};
   const std::array<float, 8> y{0, 0, 0, 0, 1, 1, 1, 1};
-  const xgb::Booster booster = xgb::Booster::train({x, x.size(), 1}, y, {{{"objective", "reg:squarederror"}, {"min_child_weight", "0"}}, 50, 1, 1});
+  const xgb::Booster booster = xgb::Booster::train(
+      {x, x.size(), 1}, y, {{{"objective", "reg:squarederror"}, {"min_child_weight", "0"}}, 50, 1, 1});
   const std::vector<float> answer = booster.predict({x, x.size(), 1});
   f.found = "XGBoost " + xgb::version();
   if (answer.front() > 0.2F || answer.back() < 0.8F) {
@@ -111,10 +116,11 @@ void check_tools(Finding& f) {
   if (f.found.empty()) f.found = "qemu-img, qemu-nbd";
 }
 
-void check_libvirt(Session& session, const model::HostConfig& host, std::map<std::string, std::string>& identities, Finding& f) {
+void check_libvirt(Session& session, const model::HostConfig& host, std::map<std::string, std::string>& identities,
+                   Finding& f) {
   const model::HostFacts facts = session.hypervisors().at(host.name).facts();
-  f.found = fmt::format("{}: libvirt {}, QEMU {}, {} CPUs, {:.1f} GiB", host.uri, facts.libvirt_version, facts.qemu_version, facts.cpus,
-                        static_cast<double>(facts.memory.value) / (1u << 30));
+  f.found = fmt::format("{}: libvirt {}, QEMU {}, {} CPUs, {:.1f} GiB", host.uri, facts.libvirt_version,
+                        facts.qemu_version, facts.cpus, static_cast<double>(facts.memory.value) / (1u << 30));
   if (facts.uuid.empty()) return;
   const auto [twin, is_new] = identities.emplace(facts.uuid, host.name.get());
   if (!is_new) {
@@ -126,7 +132,8 @@ void check_libvirt(Session& session, const model::HostConfig& host, std::map<std
 
 void check_far_end(Session& session, const model::HostConfig& host, Finding& f) {
   const model::ByteCount free = session.transport().connect(host.name)->free_space();
-  f.found = fmt::format("`{}` answers; {:.1f} GiB free in {}", base::to_shell(far_end(host)), static_cast<double>(free.value) / (1u << 30), host.images);
+  f.found = fmt::format("`{}` answers; {:.1f} GiB free in {}", base::to_shell(far_end(host)),
+                        static_cast<double>(free.value) / (1u << 30), host.images);
   if (free.value < (1ull << 30)) {
     f.health = Health::warn;
     f.fix = fmt::format("free space in {} on {}", host.images, host.name.get());
@@ -163,7 +170,8 @@ std::vector<Finding> examine_all(Session& session) {
     findings.push_back(examine(name, "libvirt", [&](Finding& f) { check_libvirt(session, host, identities, f); }));
     const bool reachable = findings.back().health != Health::bad;
     findings.push_back(examine(name, "far end", [&](Finding& f) { check_far_end(session, host, f); }));
-    if (reachable) findings.push_back(examine(name, "guest agents", [&](Finding& f) { check_agents(session, host, f); }));
+    if (reachable)
+      findings.push_back(examine(name, "guest agents", [&](Finding& f) { check_agents(session, host, f); }));
   }
   return findings;
 }
@@ -176,8 +184,9 @@ int run_doctor(Session& session) {
   for (const Finding& f : findings) {
     sound = sound && f.health != Health::bad;
     const Tone tone = f.health == Health::good ? Tone::good : f.health == Health::warn ? Tone::warn : Tone::bad;
-    listing.add({{"where", f.where}, {"what", f.what}, {"state", to_string(f.health)}, {"found", f.found}, {"fix", f.fix}},
-                {f.where, f.what, Cell(std::string(to_string(f.health)), tone), f.found});
+    listing.add(
+        {{"where", f.where}, {"what", f.what}, {"state", to_string(f.health)}, {"found", f.found}, {"fix", f.fix}},
+        {f.where, f.what, Cell(std::string(to_string(f.health)), tone), f.found});
     if (f.health != Health::good && !f.fix.empty()) fixes += fmt::format("  {} {}: {}\n", f.where, f.what, f.fix);
   }
   listing.finish();
@@ -189,7 +198,8 @@ int run_doctor(Session& session) {
 int show_configuration(Session& session) {
   Listing listing(session.out(), {"KEY", "VALUE", "FROM"});
   for (const model::Origin& origin : session.config().origins)
-    listing.add({{"key", origin.key}, {"value", origin.value}, {"where", origin.where}}, {origin.key, origin.value, origin.where});
+    listing.add({{"key", origin.key}, {"value", origin.value}, {"where", origin.where}},
+                {origin.key, origin.value, origin.where});
   listing.finish();
   return exit_done;
 }
@@ -203,9 +213,13 @@ Verb doctor_verb() {
   verb.summary = "Check that hosts, far ends and state are ready, each finding with its fix";
   verb.text = "Changes nothing. Exits with 1 where something must be mended before Umbra can work.";
   verb.operands = Operands::none;
-  verb.options = {{"--show-config", "", "show every value of the configuration and where it came from", "", set_flag(*show_config)}};
-  verb.examples = {"umbra doctor", "umbra doctor --show-config", "umbra doctor -o jsonl | jq 'select(.state != \"ok\")'"};
-  verb.run = [show_config](Session& session) { return *show_config ? show_configuration(session) : run_doctor(session); };
+  verb.options = {{"--show-config", "", "show every value of the configuration and where it came from", "",
+                   set_flag(*show_config)}};
+  verb.examples = {"umbra doctor", "umbra doctor --show-config",
+                   "umbra doctor -o jsonl | jq 'select(.state != \"ok\")'"};
+  verb.run = [show_config](Session& session) {
+    return *show_config ? show_configuration(session) : run_doctor(session);
+  };
   return verb;
 }
 

@@ -7,11 +7,16 @@ namespace umbra::cmd {
 
 int status_of(base::Kind kind) {
   switch (kind) {
-    case base::Kind::usage: return exit_usage;
-    case base::Kind::refused: return exit_refused;
-    case base::Kind::interrupted: return exit_needs_recovery;
-    case base::Kind::busy: return exit_locked;
-    default: return exit_failed;
+    case base::Kind::usage:
+      return exit_usage;
+    case base::Kind::refused:
+      return exit_refused;
+    case base::Kind::interrupted:
+      return exit_needs_recovery;
+    case base::Kind::busy:
+      return exit_locked;
+    default:
+      return exit_failed;
   }
 }
 

@@ -11,7 +11,8 @@
 namespace umbra::cmd {
 
 ports::Context context_of(Session& session) {
-  return {session.hypervisors(), session.transport(), session.clock(), session.cancel(), [&session](const ports::Progress& p) {
+  return {session.hypervisors(), session.transport(), session.clock(), session.cancel(),
+          [&session](const ports::Progress& p) {
             const std::string what = fmt::format("{}: {}", p.vm.get(), p.part.get());
             session.progress().update(what, p.done.value, p.total.value);
             if (p.done >= p.total) session.progress().finish(what);
@@ -19,7 +20,8 @@ ports::Context context_of(Session& session) {
 }
 
 std::optional<ports::PoolRow> pooled_for(Session& session, const model::Domain& domain, const model::HostName& target) {
-  pool::Claim claim{domain.name, target, domain.memory, domain.vcpus, {}, session.config().policy(domain.name).priority};
+  pool::Claim claim{domain.name,  target, domain.memory,
+                    domain.vcpus, {},     session.config().policy(domain.name).priority};
   for (const model::Disk& disk : domain.disks) claim.disks.push_back(disk.size);
   return pool::choose(session.config().pool, session.pool().all(), claim);
 }
@@ -31,7 +33,8 @@ std::optional<double> decided_blackout_ms(Session& session, const model::Record&
 }
 
 void say_notes(const std::string& verb, const model::VmName& vm, const std::vector<std::string>& notes) {
-  for (const std::string& note : notes) base::log(base::Level::warning, fmt::format("{}: {}: {}", verb, vm.get(), note));
+  for (const std::string& note : notes)
+    base::log(base::Level::warning, fmt::format("{}: {}: {}", verb, vm.get(), note));
 }
 
 void update_row(Session& session, const model::VmName& vm, const std::function<void(ports::ShadowRow&)>& change) {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cmd/umbra.hpp"
 
-int main(int argc, char** argv) { return umbra::cmd::run(argc, argv); }
+int main(int argc, char** argv) {
+  return umbra::cmd::run(argc, argv);
+}

@@ -108,7 +108,8 @@ void show(Session& session, const std::vector<ports::SampleRow>& rows) {
 constexpr base::Millis forget_every{10 * 60'000};
 
 int run_observe(Session& session, const ObserveOptions& options) {
-  if (options.duration && !options.interval) throw base::Error(base::Kind::usage, "--for needs --interval", "add --interval 5s");
+  if (options.duration && !options.interval)
+    throw base::Error(base::Kind::usage, "--for needs --interval", "add --interval 5s");
   if (options.interval && *options.interval < base::Seconds{0.1})
     throw base::Error(base::Kind::usage, "--interval must be at least 100ms");
   Observer observer(session);
@@ -134,7 +135,8 @@ int run_observe(Session& session, const ObserveOptions& options) {
     session.cancel().check();
   }
   show(session, rows);
-  base::log(base::Level::info, fmt::format("observe: {} samples {}", samples, session.common().dry_run ? "seen, none kept" : "kept"));
+  base::log(base::Level::info,
+            fmt::format("observe: {} samples {}", samples, session.common().dry_run ? "seen, none kept" : "kept"));
   std::vector<base::Kind> failures;
   for (const base::Error& error : observer.errors) failures.push_back(error.kind());
   return status_of(failures, rows.size());
@@ -148,13 +150,15 @@ Verb observe_verb() {
   verb.name = "observe";
   verb.summary = "Sample the use of every VM and host into the history";
   verb.text =
-      "One bulk call per host reads CPU, memory, network and disk of every running domain and of the host itself; hosts are\n"
+      "One bulk call per host reads CPU, memory, network and disk of every running domain and of the host itself; "
+      "hosts are\n"
       "asked at the same time. Rates need two looks: the first after a start of a VM gives memory alone. Without\n"
       "--interval one look is made, for cron and timers.";
   verb.operands = Operands::none;
   verb.changes = true;
   verb.options = {
-      {"--interval", "DURATION", "look again after this long, until --for or a signal ends it", "", set_duration("--interval", options->interval)},
+      {"--interval", "DURATION", "look again after this long, until --for or a signal ends it", "",
+       set_duration("--interval", options->interval)},
       {"--for", "DURATION", "with --interval: how long", "", set_duration("--for", options->duration)},
   };
   verb.examples = {"umbra observe", "umbra observe --interval 1s --for 60s"};

@@ -32,8 +32,12 @@ const RecordTable& place_table() {
         for (const auto& [name, value] : placement->terms) terms.push_back(fmt::format("{} {:.2f}", name, value));
         std::vector<std::string> rejected;
         for (const auto& [host, why] : placement->rejected) rejected.push_back(fmt::format("{}: {}", host.get(), why));
-        return {vm.name.get(), vm.host.get(), Cell(placement->host.get(), Tone::good), fmt::format("{:.2f}", placement->score),
-                base::to_human(base::Seconds(placement->migration_s)), fmt::format("{}", fmt::join(terms, ", ")),
+        return {vm.name.get(),
+                vm.host.get(),
+                Cell(placement->host.get(), Tone::good),
+                fmt::format("{:.2f}", placement->score),
+                base::to_human(base::Seconds(placement->migration_s)),
+                fmt::format("{}", fmt::join(terms, ", ")),
                 rejected.empty() ? "-" : fmt::format("{}", fmt::join(rejected, "; "))};
       }};
   return table;
@@ -93,7 +97,8 @@ void place_one(Session& session, const PlaceOptions& options, Placed& placed, mo
     for (const place::Need& other : placed[host.name]) place::reserve(candidates.back(), other);
   }
   const bool seeded = row && row->level >= model::ShadowLevel::seeded;
-  const place::Need need = place::need_of(*domain, vm.host, find_forecast(session, record), seeded ? model::ByteCount{} : disk_size(*domain));
+  const place::Need need = place::need_of(*domain, vm.host, find_forecast(session, record),
+                                          seeded ? model::ByteCount{} : disk_size(*domain));
   const model::Placement placement = place::place(need, candidates, session.config().place);
   placed[placement.host].push_back(need);
   record.set(placement);
@@ -108,7 +113,8 @@ Verb place_verb() {
   verb.name = "place";
   verb.summary = "Pick the host that fits a VM best";
   verb.text =
-      "Hosts that can't take the VM are rejected with the exact reason: memory, CPUs, CPU model (libvirt's own comparison),\n"
+      "Hosts that can't take the VM are rejected with the exact reason: memory, CPUs, CPU model (libvirt's own "
+      "comparison),\n"
       "networks, GPU models, room for its disks. Those left are scored; every term of the score is in the record.";
   verb.options = {
       {"--on", "HOST[,HOST]", "consider these hosts only", "", set_list(options->only)},
@@ -117,7 +123,8 @@ Verb place_verb() {
   verb.run = [options](Session& session) {
     for (const std::string& host : options->only) session.config().host(model::HostName(host));
     Placed placed;
-    return for_each_vm(session, "place", place_table(), [&](model::Record& record) { place_one(session, *options, placed, record); });
+    return for_each_vm(session, "place", place_table(),
+                       [&](model::Record& record) { place_one(session, *options, placed, record); });
   };
   return verb;
 }

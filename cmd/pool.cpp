@@ -22,7 +22,9 @@ namespace {
 const model::VmName pooled_vm{"(pool)"};
 
 /// Sizes set by `pool resize` are kept under this key and outlive the run; they win over the configuration.
-model::Uuid size_key(const std::string& flavour) { return model::Uuid("flavour:" + flavour); }
+model::Uuid size_key(const std::string& flavour) {
+  return model::Uuid("flavour:" + flavour);
+}
 
 std::vector<model::Flavour> flavours(Session& session) {
   std::vector<model::Flavour> all = session.config().pool;
@@ -91,10 +93,14 @@ int list(Session& session) {
       sizes.push_back(size.value);
     }
     const Tone tone = ids.size() < flavour.count ? Tone::warn : Tone::good;
-    listing.add({{"flavour", flavour.name}, {"host", flavour.host.get()}, {"ready", ids}, {"wanted", flavour.count},
-                 {"memory_bytes", flavour.memory.value}, {"disk_bytes", sizes}},
-                {flavour.name, flavour.host.get(), Cell(std::to_string(ids.size()), tone), std::to_string(flavour.count),
-                 human_bytes(flavour.memory.value), disks});
+    listing.add({{"flavour", flavour.name},
+                 {"host", flavour.host.get()},
+                 {"ready", ids},
+                 {"wanted", flavour.count},
+                 {"memory_bytes", flavour.memory.value},
+                 {"disk_bytes", sizes}},
+                {flavour.name, flavour.host.get(), Cell(std::to_string(ids.size()), tone),
+                 std::to_string(flavour.count), human_bytes(flavour.memory.value), disks});
   }
   listing.finish();
   return exit_done;
@@ -107,8 +113,9 @@ void claim(Session& session, const model::VmName& vm) {
   const model::HostName target = need_placement(session, record).host;
   const auto row = pooled_for(session, located.domain, target);
   if (!row) {
-    throw base::Error(base::Kind::not_found, fmt::format("no ready-made shadow on {} fits {}", target.get(), vm.get()),
-                      fmt::format("`umbra pool list` shows what is there; `umbra shadow {}` makes one afresh", vm.get()));
+    throw base::Error(
+        base::Kind::not_found, fmt::format("no ready-made shadow on {} fits {}", target.get(), vm.get()),
+        fmt::format("`umbra pool list` shows what is there; `umbra shadow {}` makes one afresh", vm.get()));
   }
   if (session.common().dry_run) {
     base::log(base::Level::info, fmt::format("pool: {} would get {}", vm.get(), row->id.get()));
@@ -118,7 +125,9 @@ void claim(Session& session, const model::VmName& vm) {
   const auto made = shadow::ensure(context_of(session), {session.shadows(), session.pool()},
                                    {vm, located.host, target, session.config().host(target).networks, row});
   say_notes("pool", vm, made.notes);
-  base::log(base::Level::info, fmt::format("pool: {}: {} on {}", vm.get(), made.row.from_pool ? "claimed " + row->id.get() : "has a shadow already", target.get()));
+  base::log(base::Level::info,
+            fmt::format("pool: {}: {} on {}", vm.get(),
+                        made.row.from_pool ? "claimed " + row->id.get() : "has a shadow already", target.get()));
 }
 
 /// The VM's shadow is dropped, and the pool filled up again.
@@ -135,7 +144,8 @@ int release(Session& session, const model::VmName& vm) {
 int resize(Session& session, const std::string& name, const std::string& text) {
   const auto& known = session.config().pool;
   if (std::none_of(known.begin(), known.end(), [&](const model::Flavour& f) { return f.name == name; }))
-    throw base::Error(base::Kind::not_found, fmt::format("no flavour is named \"{}\"", name), "`umbra pool list` lists them; add a [pool.NAME] table for another");
+    throw base::Error(base::Kind::not_found, fmt::format("no flavour is named \"{}\"", name),
+                      "`umbra pool list` lists them; add a [pool.NAME] table for another");
   unsigned count = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
   if (error != std::errc{} || end != text.data() + text.size() || count > 10000)
@@ -144,7 +154,8 @@ int resize(Session& session, const std::string& name, const std::string& text) {
     base::log(base::Level::info, fmt::format("pool: {} would hold {}", name, count));
     return exit_done;
   }
-  session.ledger().add_section(size_key(name), "pool_size", model::Json{{"count", count}}.dump(), session.clock().now());
+  session.ledger().add_section(size_key(name), "pool_size", model::Json{{"count", count}}.dump(),
+                               session.clock().now());
   return fill(session);
 }
 
@@ -159,7 +170,8 @@ int run_pool(Session& session) {
     claim(session, model::VmName(words[1]));
     return exit_done;
   }
-  throw base::Error(base::Kind::usage, "it takes one of: list, fill, claim VM, release VM, resize FLAVOUR COUNT", "umbra pool --help");
+  throw base::Error(base::Kind::usage, "it takes one of: list, fill, claim VM, release VM, resize FLAVOUR COUNT",
+                    "umbra pool --help");
 }
 
 }  // namespace
@@ -169,8 +181,10 @@ Verb pool_verb() {
   verb.name = "pool";
   verb.summary = "Keep ready-made shadows: list, fill, claim, release, resize";
   verb.text =
-      "Flavours are [pool.NAME] tables of the configuration. `fill` makes what is missing and drops what is over; `claim VM` gives\n"
-      "a VM one of them (so does `umbra shadow`, where one fits); `release VM` drops the VM's shadow and fills up again;\n"
+      "Flavours are [pool.NAME] tables of the configuration. `fill` makes what is missing and drops what is over; "
+      "`claim VM` gives\n"
+      "a VM one of them (so does `umbra shadow`, where one fits); `release VM` drops the VM's shadow and fills up "
+      "again;\n"
       "`resize FLAVOUR COUNT` changes how many are kept.";
   verb.operands = Operands::words;
   verb.actions = {"list", "fill", "claim", "release", "resize"};

@@ -27,7 +27,8 @@ const RecordTable& predict_table() {
       [](const model::Record& record) -> std::vector<Cell> {
         const model::Vm vm = record.vm();
         const auto forecast = record.forecast();
-        if (!forecast || forecast->resources.empty()) return {vm.name.get(), vm.host.get(), "-", "-", "-", "-", "-", "-", "-"};
+        if (!forecast || forecast->resources.empty())
+          return {vm.name.get(), vm.host.get(), "-", "-", "-", "-", "-", "-", "-"};
         // The binding resource, or else the likeliest to saturate.
         auto shown = forecast->resources.begin();
         for (auto it = shown; it != forecast->resources.end(); ++it) {
@@ -87,7 +88,8 @@ int predict_trace(Session& session, const PredictOptions& options) {
     session.out().record(record);
   }
   if (failures.empty() && done == 0)
-    throw base::Error(base::Kind::not_found, fmt::format("{} holds none of the VMs named", options.trace), "type --all for every VM of the trace");
+    throw base::Error(base::Kind::not_found, fmt::format("{} holds none of the VMs named", options.trace),
+                      "type --all for every VM of the trace");
   session.out().finish(predict_table());
   return status_of(failures, done);
 }
@@ -98,15 +100,18 @@ int run_predict(Session& session, const PredictOptions& options) {
   if (!options.at.empty() && options.trace.empty()) throw base::Error(base::Kind::usage, "--at goes with --trace");
   if (!options.trace.empty()) return predict_trace(session, options);
   const base::Instant now = session.clock().now();
-  return for_each_vm(session, "predict", predict_table(), [&](model::Record& record) {
-    const model::Vm vm = record.vm();
-    const base::Seconds window = options.within.value_or(session.config().policy(vm.name).window);
-    const auto since = now - std::chrono::ceil<base::Millis>(std::max(base::Seconds{6 * 3600.0}, window * 4));
-    model::Series series = session.history().series(vm.uuid, since);
-    series.vm = vm.name;
-    record.set(forecast_of(session, options, vm, series, session.clock().now(), session.config().metrics.source));
-    remember(session, record, "forecast");
-  }, true);
+  return for_each_vm(
+      session, "predict", predict_table(),
+      [&](model::Record& record) {
+        const model::Vm vm = record.vm();
+        const base::Seconds window = options.within.value_or(session.config().policy(vm.name).window);
+        const auto since = now - std::chrono::ceil<base::Millis>(std::max(base::Seconds{6 * 3600.0}, window * 4));
+        model::Series series = session.history().series(vm.uuid, since);
+        series.vm = vm.name;
+        record.set(forecast_of(session, options, vm, series, session.clock().now(), session.config().metrics.source));
+        remember(session, record, "forecast");
+      },
+      true);
 }
 
 }  // namespace
@@ -117,15 +122,19 @@ Verb predict_verb() {
   verb.name = "predict";
   verb.summary = "Forecast which VM will saturate CPU, memory, GPU, network or disk";
   verb.text =
-      "From the history that `umbra observe` keeps: the probability that the use of a resource reaches its threshold within the\n"
-      "window, when, and how high the peak will be. `trigger` says that acting is worth it at the VM's priority; later verbs\n"
+      "From the history that `umbra observe` keeps: the probability that the use of a resource reaches its threshold "
+      "within the\n"
+      "window, when, and how high the peak will be. `trigger` says that acting is worth it at the VM's priority; later "
+      "verbs\n"
       "of a pipeline pass a VM without a trigger by.";
   verb.options = {
-      {"-w,--within", "DURATION", "the window ahead, 1m to 6h", "the VM's window", set_duration("--within", options->within)},
+      {"-w,--within", "DURATION", "the window ahead, 1m to 6h", "the VM's window",
+       set_duration("--within", options->within)},
       {"--trace", "FILE|DIR", "forecast the VMs of a trace instead", "", set_text(options->trace)},
       {"--at", "TIME", "with --trace: use rows up to then only", "the last row", set_text(options->at)},
   };
-  verb.examples = {"umbra predict --all --within 30m", "umbra predict web1 -o table", "umbra predict --trace week.csv --all --within 1h"};
+  verb.examples = {"umbra predict --all --within 30m", "umbra predict web1 -o table",
+                   "umbra predict --trace week.csv --all --within 1h"};
   verb.run = [options](Session& session) { return run_predict(session, *options); };
   return verb;
 }

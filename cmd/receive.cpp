@@ -29,8 +29,11 @@ struct ReceiveOptions {
 int receive_stream(Session& session, const ReceiveOptions& options) {
   nbd::LocalPoints points(options.into.empty() ? options.images : options.into);
   const model::PointInfo point = stream::receive_one_way(points, STDIN_FILENO);
-  session.out().json_line({{"point", point.number.value}, {"root", point.root.to_string()}, {"taken_at", base::to_rfc3339(point.taken_at)},
-                           {"bytes", point.bytes.value}, {"layers", point.layers}});
+  session.out().json_line({{"point", point.number.value},
+                           {"root", point.root.to_string()},
+                           {"taken_at", base::to_rfc3339(point.taken_at)},
+                           {"bytes", point.bytes.value},
+                           {"layers", point.layers}});
   return exit_done;
 }
 
@@ -61,14 +64,16 @@ Verb receive_verb() {
   verb.name = "receive";
   verb.summary = "Be the far end of replication on this host";
   verb.text =
-      "Started by umbra on the other host through the host's `receive` command (ssh, for example). With - it takes a one-way\n"
+      "Started by umbra on the other host through the host's `receive` command (ssh, for example). With - it takes a "
+      "one-way\n"
       "stream from standard input into a new restore point.";
   verb.operands = Operands::words;
   verb.options = {
       {"--session", "", "speak the two-way session on standard input and output", "", set_flag(options->session)},
       {"--images", "DIR", "the host's folder for disks", "/var/lib/libvirt/images", set_text(options->images)},
       {"--into", "DIR", "with -: the folder that receives the point", "that of --images", set_text(options->into)},
-      {"--export", "FILE", "serve this file read-only by NBD on standard input and output", "", set_text(options->file.path)},
+      {"--export", "FILE", "serve this file read-only by NBD on standard input and output", "",
+       set_text(options->file.path)},
       {"--format", "FORMAT", "with --export: its format", "qcow2", set_text(options->file.format)},
       {"--bitmap", "NAME", "with --export: offer this bitmap of it", "", set_text(options->bitmap)},
       {"--above", "FILE", "with --export: offer what lies above this file of its chain", "", set_text(options->above)},

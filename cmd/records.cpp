@@ -223,7 +223,8 @@ void check_no_walk(Session& session, const model::VmName& vm) {
 }
 
 std::string described(const ports::Walk& walk) {
-  return fmt::format("{} from {} to {}, begun {}", walk.kind, walk.from.get(), walk.to.get(), base::to_rfc3339(walk.started));
+  return fmt::format("{} from {} to {}, begun {}", walk.kind, walk.from.get(), walk.to.get(),
+                     base::to_rfc3339(walk.started));
 }
 
 Error interrupted(const ports::Walk& walk) {
@@ -356,7 +357,8 @@ model::Replica replica_by_now(Session& session, model::Replica replica) {
 
 void remember(Session& session, const Record& record, const char* section) {
   if (session.common().dry_run) return;
-  session.ledger().add_section(record.vm().uuid, section, model::to_text(record.json().at(section)), session.clock().now());
+  session.ledger().add_section(record.vm().uuid, section, model::to_text(record.json().at(section)),
+                               session.clock().now());
 }
 
 }  // namespace umbra::cmd

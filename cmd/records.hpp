@@ -20,8 +20,8 @@ class Session;
 /// What one VM of a run needs done. It reads what it needs from the record, sets its own section, or throws.
 using Act = std::function<void(model::Record&)>;
 
-/// Runs `act` for each VM that the operands name and prints the records. A record that already failed is passed by, as is
-/// one whose forecast says that nothing is to be done; the latter only where `act_on_untriggered` is false and the
+/// Runs `act` for each VM that the operands name and prints the records. A record that already failed is passed by, as
+/// is one whose forecast says that nothing is to be done; the latter only where `act_on_untriggered` is false and the
 /// record came down a pipe.
 int for_each_vm(Session& session, const std::string& verb, const RecordTable& table, const Act& act,
                 bool act_on_untriggered = false);
@@ -41,8 +41,10 @@ std::vector<model::Domain> domains_on(Session& session, const model::HostName& h
 base::Error open_walk_error(Session& session, const ports::Walk& walk);
 
 /// The VM is this run's alone until the lease is gone; Kind::busy where it is another's after `wait`, Kind::interrupted
-/// where a walk of it is open: only `switchover --recover` may touch it then. In a dry run the checks alone, and no lease.
-std::unique_ptr<ports::Lease> take_lease(Session& session, const model::VmName& vm, base::Millis wait = base::Millis{0});
+/// where a walk of it is open: only `switchover --recover` may touch it then. In a dry run the checks alone, and no
+/// lease.
+std::unique_ptr<ports::Lease> take_lease(Session& session, const model::VmName& vm,
+                                         base::Millis wait = base::Millis{0});
 
 /// Looks on every host. Kind::not_found with the nearest name; Kind::unreachable where a host that does not answer
 /// could be its place; Kind::refused where it runs on two.

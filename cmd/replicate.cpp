@@ -26,25 +26,35 @@ const RecordTable& replicate_table() {
         const auto replica = record.replica();
         const auto shadow = record.shadow();
         if (!replica) return {vm.name.get(), Cell("-", Tone::faint), "-", "-", "-", "-", "-", "-", "-", "-"};
-        return {vm.name.get(), shadow ? shadow->host.get() : "-", std::to_string(replica->point.value), replica->method,
-                human_bytes(replica->dirty.value), human_bytes(replica->zero.value), human_bytes(replica->sent.value),
-                base::to_human(base::Seconds(replica->duration_s)), base::to_human(base::Seconds(replica->lag_s)),
+        return {vm.name.get(),
+                shadow ? shadow->host.get() : "-",
+                std::to_string(replica->point.value),
+                replica->method,
+                human_bytes(replica->dirty.value),
+                human_bytes(replica->zero.value),
+                human_bytes(replica->sent.value),
+                base::to_human(base::Seconds(replica->duration_s)),
+                base::to_human(base::Seconds(replica->lag_s)),
                 replica->next_due ? base::to_rfc3339(*replica->next_due) : "-"};
       }};
   return table;
 }
 
 void tell_plan(const model::VmName& vm, const replicate::PassPlan& plan) {
-  std::string text = fmt::format("replicate: {}: would make point {} by {}", vm.get(), plan.point.value, ports::to_string(plan.method));
+  std::string text = fmt::format("replicate: {}: would make point {} by {}", vm.get(), plan.point.value,
+                                 ports::to_string(plan.method));
   if (!plan.why.empty()) text += fmt::format(" ({})", plan.why);
-  text += plan.bytes ? fmt::format(", looking at about {}", human_bytes(plan.bytes->value)) : ", how much is not known before";
+  text += plan.bytes ? fmt::format(", looking at about {}", human_bytes(plan.bytes->value))
+                     : ", how much is not known before";
   if (plan.duration) text += fmt::format(", in about {}", base::to_human(*plan.duration));
   base::log(base::Level::info, text);
 }
 
 void replicate_one(Session& session, const ReplicateOptions& options, model::Record& record) {
-  const auto lease = take_lease(session, record.vm().name, std::chrono::ceil<base::Millis>(options.wait.value_or(base::Seconds{0})));
-  if (options.wait) record.set(record_of(session, locate(session, record.vm().name)).vm());  // it may have moved meanwhile
+  const auto lease =
+      take_lease(session, record.vm().name, std::chrono::ceil<base::Millis>(options.wait.value_or(base::Seconds{0})));
+  if (options.wait)
+    record.set(record_of(session, locate(session, record.vm().name)).vm());  // it may have moved meanwhile
   const model::Vm vm = record.vm();
   const model::ShadowSection shadow = need_shadow(session, record);
   record.set(shadow);
@@ -84,12 +94,14 @@ Verb replicate_verb() {
   verb.name = "replicate";
   verb.summary = "Make the next restore point of a VM's disks on its shadow";
   verb.text =
-      "Sends what changed since the newest point, by the guest's dirty bitmap; where there is none, the disk is read once and only\n"
+      "Sends what changed since the newest point, by the guest's dirty bitmap; where there is none, the disk is read "
+      "once and only\n"
       "blocks that differ are sent. Every block's digest is checked before the point becomes visible, all at once.";
   verb.changes = true;
   verb.options = {
       {"--due", "", "only VMs whose next pass is due", "", set_flag(options->due)},
-      {"--wait", "DURATION", "wait this long for another run on the same VM", "0s", set_duration("--wait", options->wait)},
+      {"--wait", "DURATION", "wait this long for another run on the same VM", "0s",
+       set_duration("--wait", options->wait)},
   };
   verb.examples = {"umbra replicate web1", "umbra replicate --all --due", "umbra replicate web1 --dry-run"};
   verb.run = [options](Session& session) {

@@ -67,8 +67,9 @@ class ConfiguredTransport final : public ports::Transport {
   }
 
   std::unique_ptr<ports::BlockSource> open(const model::HostName& host, const ports::FileExport& file) override {
-    return base::with_context(fmt::format("{} on {}", file.path, host.get()),
-                              [&] { return nbd::open_command(export_argv(far_end(m_config.host(host)), file), nbd::dirty_context_of(file)); });
+    return base::with_context(fmt::format("{} on {}", file.path, host.get()), [&] {
+      return nbd::open_command(export_argv(far_end(m_config.host(host)), file), nbd::dirty_context_of(file));
+    });
   }
 
  private:
@@ -121,9 +122,15 @@ ports::HistoryStore& Session::history() {
 ports::ShadowRegistry& Session::shadows() {
   return opened(m_parts->store, config().state_dir, m_common.dry_run).shadows();
 }
-ports::PoolRegistry& Session::pool() { return opened(m_parts->store, config().state_dir, m_common.dry_run).pool(); }
-ports::Ledger& Session::ledger() { return opened(m_parts->store, config().state_dir, m_common.dry_run).ledger(); }
-ports::Journal& Session::journal() { return opened(m_parts->store, config().state_dir, m_common.dry_run).journal(); }
+ports::PoolRegistry& Session::pool() {
+  return opened(m_parts->store, config().state_dir, m_common.dry_run).pool();
+}
+ports::Ledger& Session::ledger() {
+  return opened(m_parts->store, config().state_dir, m_common.dry_run).ledger();
+}
+ports::Journal& Session::journal() {
+  return opened(m_parts->store, config().state_dir, m_common.dry_run).journal();
+}
 
 ports::Leases& Session::leases() {
   if (!m_parts->leases) m_parts->leases.emplace(config().state_dir);

@@ -27,15 +27,21 @@ const RecordTable& shadow_table() {
                                  [](const model::Record& record) -> std::vector<Cell> {
                                    const model::Vm vm = record.vm();
                                    const auto shadow = record.shadow();
-                                   if (!shadow) return {vm.name.get(), vm.host.get(), Cell("-", Tone::faint), "-", "-", "-"};
-                                   return {vm.name.get(), vm.host.get(), Cell(shadow->host.get(), Tone::good),
-                                           std::string(model::to_string(shadow->level)), shadow->from_pool ? "yes" : "no",
+                                   if (!shadow)
+                                     return {vm.name.get(), vm.host.get(), Cell("-", Tone::faint), "-", "-", "-"};
+                                   return {vm.name.get(),
+                                           vm.host.get(),
+                                           Cell(shadow->host.get(), Tone::good),
+                                           std::string(model::to_string(shadow->level)),
+                                           shadow->from_pool ? "yes" : "no",
                                            shadow->id.get()};
                                  }};
   return table;
 }
 
-shadow::Registries registries(Session& session) { return {session.shadows(), session.pool()}; }
+shadow::Registries registries(Session& session) {
+  return {session.shadows(), session.pool()};
+}
 
 /// The ready-made shadow on `target` that fits the VM; nothing where the pool has none.
 std::optional<ports::PoolRow> pooled_for(Session& session, const model::Vm& vm, const model::HostName& target) {
@@ -61,7 +67,11 @@ void ensure_one(Session& session, const ShadowOptions& options, model::Record& r
   if (session.common().dry_run) {
     const shadow::EnsurePlan plan = shadow::plan(context, registries(session), request);
     record.set(model::ShadowSection{plan.id, plan.host, model::ShadowLevel::defined, plan.from_pool.has_value()});
-    base::log(base::Level::info, fmt::format("shadow: {}: would {} on {}", vm.name.get(), plan.exists ? "keep the shadow" : plan.from_pool ? "claim a pooled shadow" : "make a shadow", plan.host.get()));
+    base::log(base::Level::info, fmt::format("shadow: {}: would {} on {}", vm.name.get(),
+                                             plan.exists      ? "keep the shadow"
+                                             : plan.from_pool ? "claim a pooled shadow"
+                                                              : "make a shadow",
+                                             plan.host.get()));
     return;
   }
   const shadow::EnsureResult made = shadow::ensure(context, registries(session), request);
@@ -73,8 +83,11 @@ void drop_one(Session& session, const model::VmName& vm) {
   const auto lease = take_lease(session, vm);
   const auto row = session.shadows().find(vm);
   if (session.common().dry_run) {
-    if (!row) throw base::Error(base::Kind::not_found, fmt::format("{} has no shadow", vm.get()), "`umbra shadow list` lists them");
-    base::log(base::Level::info, fmt::format("shadow: {}: would drop the shadow on {} with its points", vm.get(), row->host.get()));
+    if (!row)
+      throw base::Error(base::Kind::not_found, fmt::format("{} has no shadow", vm.get()),
+                        "`umbra shadow list` lists them");
+    base::log(base::Level::info,
+              fmt::format("shadow: {}: would drop the shadow on {} with its points", vm.get(), row->host.get()));
     return;
   }
   say_notes("shadow", vm, shadow::drop(context_of(session), registries(session), vm).notes);
@@ -87,24 +100,36 @@ void rehearse_one(Session& session, const ShadowOptions& options, model::Record&
   record.set(section);
   const auto lease = take_lease(session, vm.name);
   if (session.common().dry_run) {
-    base::log(base::Level::info, fmt::format("shadow: {}: would resume its newest point with memory on {}, cables out", vm.name.get(), section.host.get()));
+    base::log(base::Level::info, fmt::format("shadow: {}: would resume its newest point with memory on {}, cables out",
+                                             vm.name.get(), section.host.get()));
     return;
   }
   const shadow::Rehearsal seen = shadow::rehearse(
       context_of(session), {vm.name, section.host, section.id, options.watch.value_or(base::Seconds{10})});
-  model::Json json = {{"point", seen.point.value}, {"taken_at", base::to_rfc3339(seen.taken_at)}, {"resumed_in_s", seen.resumed_in_s},
-                      {"watched_s", seen.watched_s}, {"looks", seen.looks}, {"looks_running", seen.looks_running},
-                      {"agent_answers", seen.agent_answers}, {"passed", seen.passed()}};
+  model::Json json = {{"point", seen.point.value},
+                      {"taken_at", base::to_rfc3339(seen.taken_at)},
+                      {"resumed_in_s", seen.resumed_in_s},
+                      {"watched_s", seen.watched_s},
+                      {"looks", seen.looks},
+                      {"looks_running", seen.looks_running},
+                      {"agent_answers", seen.agent_answers},
+                      {"passed", seen.passed()}};
   if (seen.uptime_first_s && seen.uptime_last_s)
     json["uptime_s"] = {{"first", *seen.uptime_first_s}, {"last", *seen.uptime_last_s}};
   if (seen.processes)
-    json["processes"] = {{"kept", seen.processes->kept}, {"gone", seen.processes->gone.size()}, {"started", seen.processes->started.size()}};
+    json["processes"] = {{"kept", seen.processes->kept},
+                         {"gone", seen.processes->gone.size()},
+                         {"started", seen.processes->started.size()}};
   record.set_extra("rehearsal", json);
   remember(session, record, "rehearsal");
   if (!seen.passed())
-    throw base::Error(base::Kind::io, fmt::format("the rehearsal of point {} failed: running at {} of {} looks", seen.point.value, seen.looks_running, seen.looks),
+    throw base::Error(base::Kind::io,
+                      fmt::format("the rehearsal of point {} failed: running at {} of {} looks", seen.point.value,
+                                  seen.looks_running, seen.looks),
                       "make a fresh point with `umbra sync`, then rehearse again");
-  base::log(base::Level::info, fmt::format("shadow: {}: point {} was resumed in {:.1f} s and ran {:.0f} s with its cables out", vm.name.get(), seen.point.value, seen.resumed_in_s, seen.watched_s));
+  base::log(base::Level::info,
+            fmt::format("shadow: {}: point {} was resumed in {:.1f} s and ran {:.0f} s with its cables out",
+                        vm.name.get(), seen.point.value, seen.resumed_in_s, seen.watched_s));
 }
 
 int list_shadows(Session& session) {
@@ -124,14 +149,22 @@ int list_shadows(Session& session) {
 
 int list_points(Session& session, const model::VmName& vm) {
   const auto row = session.shadows().find(vm);
-  if (!row) throw base::Error(base::Kind::not_found, fmt::format("{} has no shadow", vm.get()), fmt::format("make one with `umbra shadow {}`", vm.get()));
+  if (!row)
+    throw base::Error(base::Kind::not_found, fmt::format("{} has no shadow", vm.get()),
+                      fmt::format("make one with `umbra shadow {}`", vm.get()));
   Listing listing(session.out(), {"POINT", "TAKEN AT", "MEMORY", "BYTES", "ROOT"});
   for (const model::PointInfo& point : session.transport().connect(row->host)->points(row->id)) {
-    listing.add({{"vm", vm.get()}, {"host", row->host.get()}, {"point", point.number.value},
-                 {"taken_at", base::to_rfc3339(point.taken_at)}, {"memory", point.has_memory()}, {"bytes", point.bytes.value},
-                 {"root", point.root.to_string()}, {"layers", point.layers}},
-                {std::to_string(point.number.value), base::to_rfc3339(point.taken_at), point.has_memory() ? "yes" : "no",
-                 human_bytes(point.bytes.value), point.root.to_string().substr(0, 19)});
+    listing.add(
+        {{"vm", vm.get()},
+         {"host", row->host.get()},
+         {"point", point.number.value},
+         {"taken_at", base::to_rfc3339(point.taken_at)},
+         {"memory", point.has_memory()},
+         {"bytes", point.bytes.value},
+         {"root", point.root.to_string()},
+         {"layers", point.layers}},
+        {std::to_string(point.number.value), base::to_rfc3339(point.taken_at), point.has_memory() ? "yes" : "no",
+         human_bytes(point.bytes.value), point.root.to_string().substr(0, 19)});
   }
   listing.finish();
   return exit_done;
@@ -172,18 +205,22 @@ Verb shadow_verb() {
   verb.name = "shadow";
   verb.summary = "Set up, rehearse, list or drop the shadow of a VM";
   verb.text =
-      "A shadow is a domain that is defined, off and not started by itself on another host, with a folder of restore points.\n"
-      "The host is the placement's, or --on. A fitting shadow of the pool is taken first. Run again, it changes nothing.\n"
+      "A shadow is a domain that is defined, off and not started by itself on another host, with a folder of restore "
+      "points.\n"
+      "The host is the placement's, or --on. A fitting shadow of the pool is taken first. Run again, it changes "
+      "nothing.\n"
       "`umbra shadow list` lists the shadows, `umbra shadow points VM` the restore points of one.";
   verb.actions = {"list", "points"};
   verb.changes = true;
   verb.options = {
       {"--on", "HOST", "make it on this host", "the placement's", set_text(options->on)},
-      {"--rehearse", "", "resume the newest point that has memory, cables out, and throw it away", "", set_flag(options->rehearse)},
+      {"--rehearse", "", "resume the newest point that has memory, cables out, and throw it away", "",
+       set_flag(options->rehearse)},
       {"--watch", "DURATION", "with --rehearse: how long to watch", "10s", set_duration("--watch", options->watch)},
       {"--drop", "", "take the shadow away, with its points", "", set_flag(options->drop)},
   };
-  verb.examples = {"umbra place web1 | umbra shadow -", "umbra shadow web1 --on beta", "umbra shadow web1 --rehearse", "umbra shadow points web1"};
+  verb.examples = {"umbra place web1 | umbra shadow -", "umbra shadow web1 --on beta", "umbra shadow web1 --rehearse",
+                   "umbra shadow points web1"};
   verb.run = [options](Session& session) { return run_shadow(session, *options); };
   return verb;
 }

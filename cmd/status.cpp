@@ -26,7 +26,8 @@ bool is_stand_in(const model::Domain& domain) {
          (domain.tag.role == model::Role::shadow || domain.tag.role == model::Role::hibernated);
 }
 
-std::vector<Standing> standings(Session& session, const std::set<model::VmName>& walking, std::vector<base::Error>& unreachable) {
+std::vector<Standing> standings(Session& session, const std::set<model::VmName>& walking,
+                                std::vector<base::Error>& unreachable) {
   std::vector<Standing> all;
   for (const model::HostName& host : session.hypervisors().names()) {
     try {
@@ -50,7 +51,8 @@ std::vector<Standing> standings(Session& session, const std::set<model::VmName>&
     if (s.located.domain.state == model::DomainState::running) running.insert(s.located.domain.name);
   }
   std::erase_if(all, [&](const Standing& s) {
-    return s.open_walk && s.located.domain.state != model::DomainState::running && running.contains(s.located.domain.name);
+    return s.open_walk && s.located.domain.state != model::DomainState::running &&
+           running.contains(s.located.domain.name);
   });
   return all;
 }
@@ -62,7 +64,9 @@ model::Json json_of(Session& session, const Standing& s) {
     if (s.shadow->replica) record.set(replica_by_now(session, *s.shadow->replica));
     if (s.shadow->state) record.set(*s.shadow->state);
   }
-  record.set_extra("status", {{"domain", model::to_string(s.located.domain.state)}, {"epoch", s.epoch.value}, {"open_walk", s.open_walk}});
+  record.set_extra(
+      "status",
+      {{"domain", model::to_string(s.located.domain.state)}, {"epoch", s.epoch.value}, {"open_walk", s.open_walk}});
   return record.json();
 }
 
@@ -73,7 +77,8 @@ std::vector<Cell> row_of(Session& session, const Standing& s) {
   const base::Seconds lag = replica ? base::Seconds(session.clock().now() - replica->taken_at) : base::Seconds{0};
   return {domain.name.get(),
           s.located.host.get(),
-          Cell(std::string(model::to_string(domain.state)), domain.state == model::DomainState::running ? Tone::good : Tone::warn),
+          Cell(std::string(model::to_string(domain.state)),
+               domain.state == model::DomainState::running ? Tone::good : Tone::warn),
           std::string(model::to_string(policy.priority)),
           s.shadow ? s.shadow->host.get() : "-",
           s.shadow ? std::string(model::to_string(s.shadow->level)) : "-",

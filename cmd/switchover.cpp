@@ -32,10 +32,18 @@ const RecordTable& switchover_table() {
         const auto o = record.outcome();
         if (!o) return {vm.name.get(), Cell("-", Tone::faint), vm.host.get(), "-", "-", "-", "-", "no trigger"};
         std::string phases;
-        for (const model::Phase& phase : o->phases) phases += fmt::format("{}{} {:.0f}", phases.empty() ? "" : ", ", phase.name, phase.ms);
-        const auto ms = [](const std::optional<double>& v) { return v ? fmt::format("{:.0f} ms", *v) : std::string("-"); };
-        return {vm.name.get(), Cell(o->result, o->result == "switched" ? Tone::good : Tone::plain), o->host.get(), ms(o->blackout_ms),
-                ms(o->blackout_estimate_ms), std::to_string(o->epoch.value), o->primary.empty() ? "-" : o->primary,
+        for (const model::Phase& phase : o->phases)
+          phases += fmt::format("{}{} {:.0f}", phases.empty() ? "" : ", ", phase.name, phase.ms);
+        const auto ms = [](const std::optional<double>& v) {
+          return v ? fmt::format("{:.0f} ms", *v) : std::string("-");
+        };
+        return {vm.name.get(),
+                Cell(o->result, o->result == "switched" ? Tone::good : Tone::plain),
+                o->host.get(),
+                ms(o->blackout_ms),
+                ms(o->blackout_estimate_ms),
+                std::to_string(o->epoch.value),
+                o->primary.empty() ? "-" : o->primary,
                 phases.empty() ? "-" : phases + " ms"};
       }};
   return table;
@@ -53,8 +61,15 @@ struct Hooks {
   }
 
   switchover::Ports ports(Session& session) const {
-    switchover::Ports ports{session.hypervisors(), session.transport(), session.journal(), session.shadows(),
-                            session.leases(), session.clock(), session.cancel(), {}, probe.get()};
+    switchover::Ports ports{session.hypervisors(),
+                            session.transport(),
+                            session.journal(),
+                            session.shadows(),
+                            session.leases(),
+                            session.clock(),
+                            session.cancel(),
+                            {},
+                            probe.get()};
     for (const auto& redirector : redirectors) ports.redirectors.push_back(redirector.get());
     return ports;
   }
@@ -63,8 +78,12 @@ struct Hooks {
 switchover::Request request_of(Session& session, const model::Record& record, const model::ShadowSection& shadow) {
   const model::Vm vm = record.vm();
   const model::Config& config = session.config();
-  return {vm.name, switchover::side_of(config.host(vm.host)), switchover::side_of(config.host(shadow.host)), shadow.id,
-          config.policy(vm.name), record.to_line()};
+  return {vm.name,
+          switchover::side_of(config.host(vm.host)),
+          switchover::side_of(config.host(shadow.host)),
+          shadow.id,
+          config.policy(vm.name),
+          record.to_line()};
 }
 
 /// Sets the outcome and what follows from it in the other sections.
@@ -86,7 +105,8 @@ bool told_to_stay(Session& session, const model::Record& record) {
   const bool piped = is_piped(session.common());
   const auto decision = record.decision();
   if (piped && !decision)
-    throw base::Error(base::Kind::invalid, "the record has no decision", "pipe it through `umbra decide -` first, or name the VM to switch it over by hand");
+    throw base::Error(base::Kind::invalid, "the record has no decision",
+                      "pipe it through `umbra decide -` first, or name the VM to switch it over by hand");
   return piped && !decision->migrate;
 }
 
@@ -105,15 +125,20 @@ void switch_one(Session& session, const SwitchoverOptions& options, model::Recor
   const Hooks hooks(session, request.policy);
   const switchover::Ports ports = hooks.ports(session);
   if (session.common().dry_run) {
-    conclude(session, record, switchover::plan(ports, request, options.rollback ? "rollback" : "switchover").as_outcome(vm.host));
+    conclude(session, record,
+             switchover::plan(ports, request, options.rollback ? "rollback" : "switchover").as_outcome(vm.host));
     return;
   }
-  model::Outcome outcome = options.rollback ? switchover::roll_back(ports, request) : switchover::switch_over(ports, request);
+  model::Outcome outcome =
+      options.rollback ? switchover::roll_back(ports, request) : switchover::switch_over(ports, request);
   outcome.blackout_estimate_ms = decided_blackout_ms(session, record);
   conclude(session, record, outcome);
   if (request.policy.after == model::After::decommission)
-    base::log(base::Level::info, fmt::format("switchover: {}: the old primary is kept for {}; then `umbra switchover {} --decommission` removes it",
-                                             vm.name.get(), base::to_human(request.policy.rollback_window), vm.name.get()));
+    base::log(
+        base::Level::info,
+        fmt::format(
+            "switchover: {}: the old primary is kept for {}; then `umbra switchover {} --decommission` removes it",
+            vm.name.get(), base::to_human(request.policy.rollback_window), vm.name.get()));
 }
 
 void decommission_one(Session& session, const SwitchoverOptions& options, model::Record& record) {
@@ -124,7 +149,8 @@ void decommission_one(Session& session, const SwitchoverOptions& options, model:
   const switchover::DecommissionRequest request{vm.name, shadow.host, shadow.id, policy.rollback_window, options.force};
   if (session.common().dry_run) {
     switchover::check_decommission(hooks.ports(session), request);
-    base::log(base::Level::info, fmt::format("switchover: {}: would remove the old primary on {} with its disks", vm.name.get(), shadow.host.get()));
+    base::log(base::Level::info, fmt::format("switchover: {}: would remove the old primary on {} with its disks",
+                                             vm.name.get(), shadow.host.get()));
     return;
   }
   conclude(session, record, switchover::decommission(hooks.ports(session), request));
@@ -135,7 +161,8 @@ int recover_walks(Session& session) {
   const auto& names = session.common().operands;
   std::set<model::VmName> open;
   if (is_piped(session.common()))
-    throw base::Error(base::Kind::usage, "--recover reads no records", "name the VMs, or none for all that are interrupted");
+    throw base::Error(base::Kind::usage, "--recover reads no records",
+                      "name the VMs, or none for all that are interrupted");
   for (const ports::Walk& walk : session.journal().open_walks()) {
     if (names.empty() || std::find(names.begin(), names.end(), walk.vm.get()) != names.end()) open.insert(walk.vm);
   }
@@ -149,7 +176,8 @@ int recover_walks(Session& session) {
   }
   for (const model::VmName& vm : open) {
     if (session.common().dry_run) {
-      base::log(base::Level::info, fmt::format("switchover: {}: would ask both hosts and finish or take back its walk", vm.get()));
+      base::log(base::Level::info,
+                fmt::format("switchover: {}: would ask both hosts and finish or take back its walk", vm.get()));
       ++done;
       continue;
     }
@@ -189,18 +217,23 @@ Verb switchover_verb() {
   verb.name = "switchover";
   verb.summary = "Move a running VM onto its shadow, or back";
   verb.text =
-      "The live walk: freeze the disks' layers, send the last delta, check it, move the running guest, redirect its clients, and turn\n"
-      "the old primary into the new shadow, so that the way back stays open. Every step is in a journal; after a crash of\n"
-      "anything, --recover finishes or takes back what was under way. From a pipe only VMs whose decision says so are moved;\n"
+      "The live walk: freeze the disks' layers, send the last delta, check it, move the running guest, redirect its "
+      "clients, and turn\n"
+      "the old primary into the new shadow, so that the way back stays open. Every step is in a journal; after a crash "
+      "of\n"
+      "anything, --recover finishes or takes back what was under way. From a pipe only VMs whose decision says so are "
+      "moved;\n"
       "a VM named by hand is moved without one.";
   verb.changes = true;
   verb.options = {
       {"--rollback", "", "back to the host where the VM was before", "", set_flag(options->rollback)},
-      {"--recover", "", "finish or take back interrupted walks (all, or of the VMs named)", "", set_flag(options->recover)},
+      {"--recover", "", "finish or take back interrupted walks (all, or of the VMs named)", "",
+       set_flag(options->recover)},
       {"--decommission", "", "remove the old primary and its disks for good", "", set_flag(options->decommission)},
       {"--force", "", "with --decommission: also within the rollback window", "", set_flag(options->force)},
   };
-  verb.examples = {"umbra decide web1 | umbra switchover -", "umbra switchover web1 --dry-run", "umbra switchover web1 --rollback", "umbra switchover --recover"};
+  verb.examples = {"umbra decide web1 | umbra switchover -", "umbra switchover web1 --dry-run",
+                   "umbra switchover web1 --rollback", "umbra switchover --recover"};
   verb.run = [options](Session& session) { return run_switchover(session, *options); };
   return verb;
 }

@@ -18,11 +18,19 @@ const RecordTable& sync_table() {
                                  [](const model::Record& record) -> std::vector<Cell> {
                                    const model::Vm vm = record.vm();
                                    const auto state = record.state();
-                                   if (!state) return {vm.name.get(), Cell("-", Tone::faint), "-", "-", "-", "-", "-", "-"};
-                                   const auto count = [](const std::optional<std::uint64_t>& n) { return n ? std::to_string(*n) : std::string("-"); };
-                                   return {vm.name.get(), std::string(model::to_string(state->level)), std::to_string(state->point.value),
-                                           human_bytes(state->memory.value), human_bytes(state->sent.value), count(state->processes),
-                                           count(state->open_files), fmt::format("{:.0f} ms", state->paused_ms)};
+                                   if (!state)
+                                     return {vm.name.get(), Cell("-", Tone::faint), "-", "-", "-", "-", "-", "-"};
+                                   const auto count = [](const std::optional<std::uint64_t>& n) {
+                                     return n ? std::to_string(*n) : std::string("-");
+                                   };
+                                   return {vm.name.get(),
+                                           std::string(model::to_string(state->level)),
+                                           std::to_string(state->point.value),
+                                           human_bytes(state->memory.value),
+                                           human_bytes(state->sent.value),
+                                           count(state->processes),
+                                           count(state->open_files),
+                                           fmt::format("{:.0f} ms", state->paused_ms)};
                                  }};
   return table;
 }
@@ -32,14 +40,17 @@ void sync_one(Session& session, model::Record& record) {
   const auto lease = take_lease(session, vm.name);
   const model::ShadowSection shadow = need_shadow(session, record);
   const model::VmPolicy policy = session.config().policy(vm.name);
-  const sync::WarmRequest request{vm.name, vm.host, shadow.host, shadow.id, session.config().host(vm.host).images,
-                                  policy.retain, policy.bandwidth};
+  const sync::WarmRequest request{
+      vm.name, vm.host, shadow.host, shadow.id, session.config().host(vm.host).images, policy.retain, policy.bandwidth};
   const ports::Context context = context_of(session);
   if (session.common().dry_run) {
     const sync::WarmPlan plan = sync::plan_warm(context, request);
-    base::log(base::Level::info, fmt::format("sync: {}: would make point {} with disks by {} and at most {} of memory",
-                                             vm.name.get(), plan.point.value, plan.method, human_bytes(plan.memory.value)));
-    record.set_extra("state_plan", {{"point", plan.point.value}, {"method", plan.method}, {"why", plan.why}, {"memory_bytes", plan.memory.value}});
+    base::log(base::Level::info,
+              fmt::format("sync: {}: would make point {} with disks by {} and at most {} of memory", vm.name.get(),
+                          plan.point.value, plan.method, human_bytes(plan.memory.value)));
+    record.set_extra(
+        "state_plan",
+        {{"point", plan.point.value}, {"method", plan.method}, {"why", plan.why}, {"memory_bytes", plan.memory.value}});
     return;
   }
   const sync::WarmResult result = sync::warm(context, request);
@@ -61,7 +72,8 @@ Verb sync_verb() {
   verb.name = "sync";
   verb.summary = "Bring memory and disks of one instant to the shadow";
   verb.text =
-      "The shadow becomes warm: it can be resumed from the point with the same processes, open files and uptime. The guest runs\n"
+      "The shadow becomes warm: it can be resumed from the point with the same processes, open files and uptime. The "
+      "guest runs\n"
       "on meanwhile. Its processes and open files are recorded by the guest agent, where one answers.";
   verb.changes = true;
   verb.examples = {"umbra sync web1", "umbra replicate --all | umbra sync -"};

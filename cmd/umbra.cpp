@@ -24,7 +24,9 @@ base::CancelToken& process_cancel() {
   return token;
 }
 
-void on_signal(int number) { process_cancel().request(number); }
+void on_signal(int number) {
+  process_cancel().request(number);
+}
 
 /// The first signal asks for an orderly end; a second of the same kind ends the process as usual.
 void watch_signals() {

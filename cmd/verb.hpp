@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What a verb is: a table of options and a function. The table is the only source of parsing, --help, the manual page and
-// the completions.
+// What a verb is: a table of options and a function. The table is the only source of parsing, --help, the manual page
+// and the completions.
 
 #include <functional>
 #include <optional>
@@ -30,8 +30,8 @@ enum class Operands { none, vms, words };
 
 struct Verb {
   std::string name;
-  std::string summary;   ///< one line, no full stop
-  std::string text;      ///< paragraphs for --help and the manual page
+  std::string summary;  ///< one line, no full stop
+  std::string text;     ///< paragraphs for --help and the manual page
   Operands operands = Operands::vms;
   std::vector<std::string> actions;  ///< for Operands::words: what the first word may be
   std::vector<Option> options;
@@ -56,7 +56,9 @@ struct Common {
 };
 
 /// Whether records are read from standard input.
-inline bool is_piped(const Common& common) { return common.operands == std::vector<std::string>{"-"}; }
+inline bool is_piped(const Common& common) {
+  return common.operands == std::vector<std::string>{"-"};
+}
 
 // Setters for the common kinds of values; each throws Kind::usage naming the option and what it takes.
 std::function<void(const std::string&)> set_flag(bool& target);

@@ -65,14 +65,18 @@ void Output::finish(const RecordTable& table) {
   if (m_records.empty()) return;
   Table rendered(table.titles);
   for (const model::Record& record : m_records) rendered.add(row_of(table, record));
-  if (m_show) write(m_err, rendered.render(m_err_colour));
-  else write(m_out, rendered.render(m_colour));
+  if (m_show)
+    write(m_err, rendered.render(m_err_colour));
+  else
+    write(m_out, rendered.render(m_colour));
   m_records.clear();
 }
 
 void Listing::add(const model::Json& json, std::vector<Cell> row) {
-  if (m_out.json()) m_out.json_line(json);
-  else m_table.add(std::move(row));
+  if (m_out.json())
+    m_out.json_line(json);
+  else
+    m_table.add(std::move(row));
 }
 
 void Listing::finish() {

@@ -35,8 +35,8 @@ void Progress::draw(const std::string& what, std::uint64_t done, std::uint64_t t
   const double elapsed = std::max(0.001, base::Seconds(m_clock.steady() - m_started).count());
   const double rate = static_cast<double>(done) / elapsed;
   if (m_fd >= 0) {
-    nlohmann::ordered_json line = {{"what", what}, {"done_bytes", done}, {"total_bytes", total},
-                                   {"bytes_per_s", rate}, {"elapsed_s", elapsed}};
+    nlohmann::ordered_json line = {
+        {"what", what}, {"done_bytes", done}, {"total_bytes", total}, {"bytes_per_s", rate}, {"elapsed_s", elapsed}};
     try {
       base::write_all(m_fd, line.dump() + "\n", "the progress descriptor");
     } catch (const base::Error& error) {
@@ -47,12 +47,13 @@ void Progress::draw(const std::string& what, std::uint64_t done, std::uint64_t t
   }
   const double part = total == 0 ? 0 : std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
   const int filled = static_cast<int>(part * 20);
-  const std::string left = rate > 0 && total > done ? base::to_human(base::Seconds(static_cast<double>(total - done) / rate)) : "";
-  base::write_all(STDERR_FILENO,
-                  fmt::format("\r\033[K{} [{:=<{}}{: <{}}] {} of {}, {}/s {}", what, "", filled, "", 20 - filled,
-                              human_bytes(done), human_bytes(total),
-                              human_bytes(static_cast<unsigned long long>(rate)), left),
-                  "standard error");
+  const std::string left =
+      rate > 0 && total > done ? base::to_human(base::Seconds(static_cast<double>(total - done) / rate)) : "";
+  base::write_all(
+      STDERR_FILENO,
+      fmt::format("\r\033[K{} [{:=<{}}{: <{}}] {} of {}, {}/s {}", what, "", filled, "", 20 - filled, human_bytes(done),
+                  human_bytes(total), human_bytes(static_cast<unsigned long long>(rate)), left),
+      "standard error");
 }
 
 void Progress::finish(const std::string& what) {

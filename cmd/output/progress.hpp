@@ -14,7 +14,8 @@ class Progress {
  public:
   /// `fd` < 0: none asked for; `quiet` silences the terminal too.
   Progress(int fd, bool quiet, base::Clock& clock);
-  /// `done` of `total` bytes (0: unknown) of `what` ("web1: replicate"). At most ten a second get through; the last always.
+  /// `done` of `total` bytes (0: unknown) of `what` ("web1: replicate"). At most ten a second get through; the last
+  /// always.
   void update(const std::string& what, std::uint64_t done, std::uint64_t total);
   /// Ends the line of `what`.
   void finish(const std::string& what);

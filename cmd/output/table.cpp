@@ -12,17 +12,23 @@ namespace {
 
 std::string_view colour_of(Tone tone) {
   switch (tone) {
-    case Tone::plain: return "";
-    case Tone::good: return "\033[32m";
-    case Tone::warn: return "\033[33m";
-    case Tone::bad: return "\033[31m";
-    case Tone::faint: return "\033[2m";
+    case Tone::plain:
+      return "";
+    case Tone::good:
+      return "\033[32m";
+    case Tone::warn:
+      return "\033[33m";
+    case Tone::bad:
+      return "\033[31m";
+    case Tone::faint:
+      return "\033[2m";
   }
   return "";
 }
 
 bool is_number(const std::string& text) {
-  return !text.empty() && (std::isdigit(static_cast<unsigned char>(text[0])) != 0 || text[0] == '-' || text[0] == '+') &&
+  return !text.empty() &&
+         (std::isdigit(static_cast<unsigned char>(text[0])) != 0 || text[0] == '-' || text[0] == '+') &&
          text.find_first_of(":T") == std::string::npos;
 }
 
@@ -76,6 +82,8 @@ std::string human_bytes(unsigned long long bytes) {
   return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, units[unit]);
 }
 
-std::string percent(double fraction) { return fmt::format("{:.0f} %", fraction * 100); }
+std::string percent(double fraction) {
+  return fmt::format("{:.0f} %", fraction * 100);
+}
 
 }  // namespace umbra::cmd

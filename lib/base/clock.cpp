@@ -16,9 +16,7 @@ using std::chrono::duration_cast;
 class SystemClock final : public Clock {
  public:
   Instant now() const override { return std::chrono::floor<Millis>(std::chrono::system_clock::now()); }
-  Millis steady() const override {
-    return duration_cast<Millis>(std::chrono::steady_clock::now().time_since_epoch());
-  }
+  Millis steady() const override { return duration_cast<Millis>(std::chrono::steady_clock::now().time_since_epoch()); }
   void pause(Millis most) override { std::this_thread::sleep_for(most); }
 };
 
@@ -97,9 +95,9 @@ std::string to_rfc3339(Instant instant) {
   const auto day = std::chrono::floor<std::chrono::days>(instant);
   const std::chrono::year_month_day date{day};
   const std::chrono::hh_mm_ss time{instant - day};
-  std::string text = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", int(date.year()), unsigned(date.month()),
-                                 unsigned(date.day()), time.hours().count(), time.minutes().count(),
-                                 time.seconds().count());
+  std::string text =
+      fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", int(date.year()), unsigned(date.month()), unsigned(date.day()),
+                  time.hours().count(), time.minutes().count(), time.seconds().count());
   if (time.subseconds().count() != 0) text += fmt::format(".{:03}", time.subseconds().count());
   return text + "Z";
 }
@@ -152,7 +150,8 @@ std::string to_human(Seconds duration) {
   if (s < 10) return fmt::format("{:.3g}s", s);
   const auto whole = static_cast<long long>(std::llround(s));
   if (whole < 60) return fmt::format("{}s", whole);
-  if (whole < 3600) return whole % 60 == 0 ? fmt::format("{}m", whole / 60) : fmt::format("{}m{}s", whole / 60, whole % 60);
+  if (whole < 3600)
+    return whole % 60 == 0 ? fmt::format("{}m", whole / 60) : fmt::format("{}m{}s", whole / 60, whole % 60);
   const long long minutes = whole / 60;
   if (minutes < 1440)
     return minutes % 60 == 0 ? fmt::format("{}h", minutes / 60) : fmt::format("{}h{}m", minutes / 60, minutes % 60);

@@ -28,7 +28,8 @@ class Clock {
 /// The machine's own clock.
 Clock& system_clock();
 
-/// Looks at `done` until it is true (returns true) or `deadline` has passed (returns false), pausing `step` between looks.
+/// Looks at `done` until it is true (returns true) or `deadline` has passed (returns false), pausing `step` between
+/// looks.
 bool wait_until(Clock& clock, Millis deadline, Millis step, const std::function<bool()>& done);
 
 /// "2026-11-24T10:00:00Z"; milliseconds are given only where they are not zero.

@@ -58,7 +58,9 @@ void Sha256::update(std::span<const std::byte> data) {
   check(EVP_DigestUpdate(m_context->md, data.data(), data.size()));
 }
 
-void Sha256::update(std::string_view text) { update(std::as_bytes(std::span(text.data(), text.size()))); }
+void Sha256::update(std::string_view text) {
+  update(std::as_bytes(std::span(text.data(), text.size())));
+}
 
 Digest Sha256::finish() {
   Digest digest;
@@ -69,8 +71,8 @@ Digest Sha256::finish() {
 
 Digest sha256(std::span<const std::byte> data) {
   Digest digest;
-  check(EVP_Digest(data.data(), data.size(), reinterpret_cast<unsigned char*>(digest.bytes.data()), nullptr, EVP_sha256(),
-                   nullptr));
+  check(EVP_Digest(data.data(), data.size(), reinterpret_cast<unsigned char*>(digest.bytes.data()), nullptr,
+                   EVP_sha256(), nullptr));
   return digest;
 }
 

@@ -10,20 +10,20 @@
 namespace umbra::base {
 
 enum class Kind {
-  usage,         ///< the command line or the configuration is wrong
-  invalid,       ///< input data are wrong (a record, a trace, a definition)
-  not_found,     ///< no such VM, host, shadow or point
-  unreachable,   ///< a host or service does not answer
-  refused,       ///< a safety check said no: nothing was changed
-  busy,          ///< another run holds the lock
-  no_space,      ///< a disk is full
-  corrupt,       ///< contents differ from their digest or are no valid format
-  unsupported,   ///< the thing is sound, but Umbra or its host can't do that with it
-  timeout,       ///< a deadline passed
-  cancelled,     ///< a signal or the caller ended it
-  interrupted,   ///< an interrupted switchover must be recovered first
-  io,            ///< the operating system or a library failed
-  internal,      ///< a defect of Umbra
+  usage,        ///< the command line or the configuration is wrong
+  invalid,      ///< input data are wrong (a record, a trace, a definition)
+  not_found,    ///< no such VM, host, shadow or point
+  unreachable,  ///< a host or service does not answer
+  refused,      ///< a safety check said no: nothing was changed
+  busy,         ///< another run holds the lock
+  no_space,     ///< a disk is full
+  corrupt,      ///< contents differ from their digest or are no valid format
+  unsupported,  ///< the thing is sound, but Umbra or its host can't do that with it
+  timeout,      ///< a deadline passed
+  cancelled,    ///< a signal or the caller ended it
+  interrupted,  ///< an interrupted switchover must be recovered first
+  io,           ///< the operating system or a library failed
+  internal,     ///< a defect of Umbra
 };
 
 std::string_view to_string(Kind kind);

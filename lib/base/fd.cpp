@@ -21,7 +21,9 @@ UniqueFd& UniqueFd::operator=(UniqueFd&& other) noexcept {
   return *this;
 }
 
-int UniqueFd::release() { return std::exchange(m_fd, -1); }
+int UniqueFd::release() {
+  return std::exchange(m_fd, -1);
+}
 
 void UniqueFd::reset() {
   if (m_fd >= 0) ::close(m_fd);
@@ -71,7 +73,8 @@ std::string read_text_file(const std::filesystem::path& path, std::size_t limit)
   for (;;) {
     const std::size_t n = read_full(fd.get(), std::as_writable_bytes(std::span(buffer)), path.string());
     text.append(buffer, n);
-    if (text.size() > limit) throw Error(Kind::invalid, fmt::format("{} is larger than {} bytes", path.string(), limit));
+    if (text.size() > limit)
+      throw Error(Kind::invalid, fmt::format("{} is larger than {} bytes", path.string(), limit));
     if (n < sizeof buffer) return text;
   }
 }

@@ -17,17 +17,23 @@ std::atomic<Level>& threshold() {
 
 std::string_view prefix(Level level) {
   switch (level) {
-    case Level::error: return "error: ";
-    case Level::warning: return "warning: ";
-    case Level::info: return "";
-    case Level::debug: return "debug: ";
+    case Level::error:
+      return "error: ";
+    case Level::warning:
+      return "warning: ";
+    case Level::info:
+      return "";
+    case Level::debug:
+      return "debug: ";
   }
   return "";
 }
 
 }  // namespace
 
-void set_log_level(Level most) { threshold() = most; }
+void set_log_level(Level most) {
+  threshold() = most;
+}
 
 void log(Level level, std::string_view message) {
   if (level > threshold().load()) return;

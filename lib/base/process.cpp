@@ -26,7 +26,9 @@ std::pair<UniqueFd, UniqueFd> make_pipe() {
   return {UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
-int exit_status(int raw) { return WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw); }
+int exit_status(int raw) {
+  return WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw);
+}
 
 struct SpawnActions {
   posix_spawn_file_actions_t actions{};
@@ -65,7 +67,8 @@ bool exchange(Child& child, std::string_view input, std::string& out, Millis dea
     if (child.to_child && fds[1].revents != 0) {
       const ssize_t n = ::write(child.to_child.get(), input.data(), std::min<std::size_t>(input.size(), 4096));
       if (n > 0) input.remove_prefix(static_cast<std::size_t>(n));
-      if (input.empty() || (n < 0 && errno != EINTR)) child.to_child.reset();  // a child that does not read is its own choice
+      if (input.empty() || (n < 0 && errno != EINTR))
+        child.to_child.reset();  // a child that does not read is its own choice
     }
     if (fds[0].revents != 0) {
       const ssize_t n = ::read(child.from_child.get(), buffer.data(), buffer.size());
@@ -78,7 +81,9 @@ bool exchange(Child& child, std::string_view input, std::string& out, Millis dea
 }  // namespace
 
 Child::Child(Child&& other) noexcept
-    : to_child(std::move(other.to_child)), from_child(std::move(other.from_child)), m_pid(std::exchange(other.m_pid, -1)) {}
+    : to_child(std::move(other.to_child)),
+      from_child(std::move(other.from_child)),
+      m_pid(std::exchange(other.m_pid, -1)) {}
 
 Child& Child::operator=(Child&& other) noexcept {
   std::swap(m_pid, other.m_pid);
@@ -131,8 +136,10 @@ Child spawn(const Argv& argv, bool pipe_in, bool pipe_out) {
   if (pipe_out) std::tie(child.from_child, child_out) = make_pipe();
   SpawnActions spawn_actions;
   posix_spawn_file_actions_t* actions = &spawn_actions.actions;
-  if (pipe_in) posix_spawn_file_actions_adddup2(actions, child_in.get(), STDIN_FILENO);
-  else posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  if (pipe_in)
+    posix_spawn_file_actions_adddup2(actions, child_in.get(), STDIN_FILENO);
+  else
+    posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(actions, pipe_out ? child_out.get() : STDERR_FILENO, STDOUT_FILENO);
   SpawnAttributes attributes;
   std::vector<char*> words;
@@ -169,8 +176,9 @@ std::string to_shell(const Argv& argv) {
   std::string line;
   for (const std::string& word : argv) {
     if (!line.empty()) line += ' ';
-    const bool plain = !word.empty() && word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                                               "0123456789-_./:=,+@%") == std::string::npos;
+    const bool plain = !word.empty() && word.find_first_not_of(
+                                            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                            "0123456789-_./:=,+@%") == std::string::npos;
     if (plain) {
       line += word;
       continue;

@@ -2,10 +2,10 @@
 #pragma once
 // Child processes by argument vector, never through a shell.
 
+#include <sys/types.h>
 #include <chrono>
 #include <string>
 #include <string_view>
-#include <sys/types.h>
 #include <vector>
 
 #include "base/clock.hpp"

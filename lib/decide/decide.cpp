@@ -19,12 +19,12 @@ constexpr double prior_outcomes = 3;  // estimates count as that many outcomes i
 
 /// What the numbers come to, in seconds; unweighted.
 struct Estimate {
-  std::string binding;         ///< the resource that costs most; empty where none saturates
-  double p_saturation = 0;     ///< of that resource
-  double unmet_at_stay = 0;    ///< expected, over the horizon
-  double unmet_per_chance = 0; ///< the same were saturation certain
+  std::string binding;          ///< the resource that costs most; empty where none saturates
+  double p_saturation = 0;      ///< of that resource
+  double unmet_at_stay = 0;     ///< expected, over the horizon
+  double unmet_per_chance = 0;  ///< the same were saturation certain
   double unmet_on_target = 0;
-  double blackout = 0;         ///< corrected by outcomes
+  double blackout = 0;  ///< corrected by outcomes
   double brownout = 0;
   PrecopyResult copy;
 };
@@ -48,12 +48,15 @@ void estimate_staying(Estimate& e, const Numbers& n) {
 /// Placement has room for the p90 peak, so that at most one in ten is left; none where there is room to spare.
 void estimate_target(Estimate& e, const Numbers& n) {
   const double wanted = std::max(1e-9, number(n, "room_wanted"));
-  const double room = std::min(number_or(n, "target.cpu_headroom", wanted), number_or(n, "target.memory_headroom", wanted));
+  const double room =
+      std::min(number_or(n, "target.cpu_headroom", wanted), number_or(n, "target.memory_headroom", wanted));
   const double p = 0.10 * (1 - std::clamp(room / wanted, 0.0, 1.0));
   e.unmet_on_target = p * number(n, "within_s") * number(n, "horizon_windows") * number(n, "saturation_loss");
 }
 
-model::ByteCount bytes(double value) { return {static_cast<std::uint64_t>(std::clamp(value, 0.0, 9e18))}; }
+model::ByteCount bytes(double value) {
+  return {static_cast<std::uint64_t>(std::clamp(value, 0.0, 9e18))};
+}
 
 void estimate_migration(Estimate& e, const Numbers& n) {
   PrecopyInput input;
@@ -104,32 +107,38 @@ void explain(model::Decision& d, const Estimate& e, const Numbers& n) {
   if (e.binding.empty()) {
     d.reasons.push_back("no resource is expected to run out");
   } else {
-    d.reasons.push_back(fmt::format("{} saturates with a chance of {:.0f} %: {:.1f} s of unmet demand are expected if it stays",
-                                    e.binding, 100 * e.p_saturation, e.unmet_at_stay));
+    d.reasons.push_back(
+        fmt::format("{} saturates with a chance of {:.0f} %: {:.1f} s of unmet demand are expected if it stays",
+                    e.binding, 100 * e.p_saturation, e.unmet_at_stay));
   }
   d.reasons.push_back(fmt::format("{:.1f} s of unmet demand are expected on the shadow's host", e.unmet_on_target));
-  d.reasons.push_back(fmt::format("moving takes {:.1f} s with a blackout of {:.2f} s", e.brownout + e.blackout, e.blackout));
+  d.reasons.push_back(
+      fmt::format("moving takes {:.1f} s with a blackout of {:.2f} s", e.brownout + e.blackout, e.blackout));
   if (!e.copy.converges) {
     d.reasons.push_back("memory is written faster than it can be sent: the blackout exceeds what is allowed");
   }
   d.reasons.push_back(fmt::format("the net benefit of {:.1f} s is {} the threshold of {:.1f} s (a second counts {:g})",
-                                  d.net_benefit, d.net_benefit > d.threshold ? "above" : "not above", d.threshold, weight));
+                                  d.net_benefit, d.net_benefit > d.threshold ? "above" : "not above", d.threshold,
+                                  weight));
 }
 
 void explain_turning_points(model::Decision& d, const Estimate& e, const Numbers& n) {
   const bool pays = d.net_benefit > d.threshold;
   const char* other = pays ? "below" : "above";
-  d.would_change.push_back(fmt::format("a net benefit {} {:.1f} s (it is {:.1f} s)", other, d.threshold, d.net_benefit));
+  d.would_change.push_back(
+      fmt::format("a net benefit {} {:.1f} s (it is {:.1f} s)", other, d.threshold, d.net_benefit));
   const double weight = number(n, "priority_weight");
   if (e.unmet_per_chance > 0 && weight > 0) {
     const double p = ((d.threshold + d.cost) / weight + e.unmet_on_target) / e.unmet_per_chance;
     if (p > 0 && p < 1) {
-      d.would_change.push_back(fmt::format("a chance of saturation {} {:.1f} % (it is {:.1f} %)", other, 100 * p, 100 * e.p_saturation));
+      d.would_change.push_back(
+          fmt::format("a chance of saturation {} {:.1f} % (it is {:.1f} %)", other, 100 * p, 100 * e.p_saturation));
     }
   }
   const double affordable = d.gain - d.threshold;
   if (affordable > 0) {
-    d.would_change.push_back(fmt::format("a cost {} {:.1f} s (it is {:.1f} s)", pays ? "above" : "below", affordable, d.cost));
+    d.would_change.push_back(
+        fmt::format("a cost {} {:.1f} s (it is {:.1f} s)", pays ? "above" : "below", affordable, d.cost));
   }
 }
 
@@ -189,13 +198,16 @@ Past past_of(std::span<const model::Outcome> outcomes) {
   return past;
 }
 
-model::Decision decide(const Situation& situation) { return answer(inputs_of(situation)); }
+model::Decision decide(const Situation& situation) {
+  return answer(inputs_of(situation));
+}
 
 model::Decision replay(const model::Decision& recorded) {
   if (recorded.model != model_name) {
-    throw base::Error(base::Kind::unsupported,
-                      fmt::format("the decision was made by model \"{}\", this umbra has \"{}\"", recorded.model, model_name),
-                      "replay it with the version of umbra that made it");
+    throw base::Error(
+        base::Kind::unsupported,
+        fmt::format("the decision was made by model \"{}\", this umbra has \"{}\"", recorded.model, model_name),
+        "replay it with the version of umbra that made it");
   }
   return answer(recorded.inputs);
 }

@@ -14,9 +14,9 @@ namespace umbra::decide {
 
 /// What earlier switchovers taught about the estimates.
 struct Past {
-  unsigned switched = 0;       ///< outcomes with an estimate beside the measured blackout
-  unsigned failed = 0;         ///< rolled back or recovered
-  double blackout_ratio = 1;   ///< measured / estimated, geometric mean
+  unsigned switched = 0;      ///< outcomes with an estimate beside the measured blackout
+  unsigned failed = 0;        ///< rolled back or recovered
+  double blackout_ratio = 1;  ///< measured / estimated, geometric mean
 };
 Past past_of(std::span<const model::Outcome> outcomes);
 

@@ -26,7 +26,7 @@ void add_forecast(Numbers& numbers, const model::Forecast& forecast) {
 }
 
 void add_shadow(Numbers& numbers, const Situation& s) {
-  const model::ShadowLevel level = s.state ? std::max(s.state->level, s.shadow ? s.shadow->level : s.state->level)
+  const model::ShadowLevel level = s.state    ? std::max(s.state->level, s.shadow ? s.shadow->level : s.state->level)
                                    : s.shadow ? s.shadow->level
                                               : model::ShadowLevel::defined;
   numbers["shadow_exists"] = s.shadow.has_value();
@@ -81,20 +81,28 @@ double number_or(const Numbers& numbers, const std::string& name, double fallbac
 
 double weight_of(model::Priority priority) {
   switch (priority) {
-    case model::Priority::critical: return 4;
-    case model::Priority::high: return 2;
-    case model::Priority::normal: return 1;
-    case model::Priority::low: return 0.5;
+    case model::Priority::critical:
+      return 4;
+    case model::Priority::high:
+      return 2;
+    case model::Priority::normal:
+      return 1;
+    case model::Priority::low:
+      return 0.5;
   }
   return 1;
 }
 
 double threshold_of(model::Priority priority) {
   switch (priority) {
-    case model::Priority::critical: return 1;
-    case model::Priority::high: return 2;
-    case model::Priority::normal: return 4;
-    case model::Priority::low: return 8;
+    case model::Priority::critical:
+      return 1;
+    case model::Priority::high:
+      return 2;
+    case model::Priority::normal:
+      return 4;
+    case model::Priority::low:
+      return 8;
   }
   return 4;
 }

@@ -8,11 +8,11 @@
 namespace umbra::decide {
 
 struct PrecopyInput {
-  model::ByteCount memory;       ///< that the guest has touched
-  model::ByteRate dirty_rate;    ///< while it runs
-  model::ByteRate bandwidth;     ///< for the migration
+  model::ByteCount memory;     ///< that the guest has touched
+  model::ByteRate dirty_rate;  ///< while it runs
+  model::ByteRate bandwidth;   ///< for the migration
   base::Seconds downtime_limit{0.3};
-  base::Seconds handover{0.1};   ///< fixed part of the blackout: device state, start at the target
+  base::Seconds handover{0.1};  ///< fixed part of the blackout: device state, start at the target
   unsigned max_rounds = 30;
 };
 
@@ -26,8 +26,8 @@ struct PrecopyResult {
 
 /// Round i sends what round i-1 left dirty: v0 = memory, v(i+1) = min(memory, dirty_rate * v(i) / bandwidth). The guest
 /// is stopped once the rest can be sent within the downtime limit, or after max_rounds. Clark et al., "Live Migration
-/// of Virtual Machines", NSDI 2005; Liu et al., "Performance and Energy Modeling for Live Migration", HPDC 2011, eq. 1-7.
-/// Kind::invalid without a bandwidth above zero.
+/// of Virtual Machines", NSDI 2005; Liu et al., "Performance and Energy Modeling for Live Migration", HPDC 2011, eq.
+/// 1-7. Kind::invalid without a bandwidth above zero.
 PrecopyResult precopy(const PrecopyInput& input);
 
 }  // namespace umbra::decide

@@ -24,7 +24,8 @@ ActivityDiff compare_activity(const GuestActivity& before, const GuestActivity& 
 std::optional<GuestActivity> parse_activity(const std::string& text) {
   if (text.empty()) return std::nullopt;
   const Json json = Json::parse(text, nullptr, false);
-  if (!json.is_object()) throw base::Error(base::Kind::corrupt, "the activity that was recorded with the point is no JSON");
+  if (!json.is_object())
+    throw base::Error(base::Kind::corrupt, "the activity that was recorded with the point is no JSON");
   return activity_from(json);
 }
 

@@ -9,7 +9,9 @@
 
 namespace umbra::model {
 
-std::string_view to_string(After after) { return after == After::hibernate ? "hibernate" : "decommission"; }
+std::string_view to_string(After after) {
+  return after == After::hibernate ? "hibernate" : "decommission";
+}
 
 void VmOverrides::apply_to(VmPolicy& policy) const {
   const auto set = [](auto& to, const auto& from) {

@@ -20,8 +20,8 @@ struct HostConfig {
   std::string uri;       ///< as this machine connects
   std::string peer_uri;  ///< as the other hosts connect for a migration; the same as `uri` where not set
   std::string images = "/var/lib/libvirt/images";
-  base::Argv receive;      ///< starts the far end on that host; empty: this machine runs it itself
-  std::string nbd_listen;  ///< address of a primary's pull-mode export; empty: a local socket
+  base::Argv receive;                           ///< starts the far end on that host; empty: this machine runs it itself
+  std::string nbd_listen;                       ///< address of a primary's pull-mode export; empty: a local socket
   std::map<std::string, std::string> networks;  ///< the others' network -> this host's
 };
 
@@ -40,10 +40,10 @@ struct VmPolicy {
   bool roll_back_on_failed_probe = true;
   After after = After::hibernate;
   base::Seconds rollback_window{3600};
-  unsigned retain = 3;                      ///< points kept on the shadow
-  base::Millis downtime_limit{300};         ///< allowed blackout
-  std::optional<ByteRate> bandwidth;        ///< of replication and migration
-  std::vector<HostName> candidates;         ///< empty: every host
+  unsigned retain = 3;                ///< points kept on the shadow
+  base::Millis downtime_limit{300};   ///< allowed blackout
+  std::optional<ByteRate> bandwidth;  ///< of replication and migration
+  std::vector<HostName> candidates;   ///< empty: every host
 };
 
 /// What one [vms."pattern"] sets; absent where it leaves what earlier patterns gave.
@@ -90,7 +90,7 @@ struct MetricsConfig {
 struct PlaceConfig {
   std::map<std::string, double> weights;  ///< per term; absent: 1
   Fraction headroom{0.1};                 ///< of a host's memory and CPU to leave free
-  double cpu_overcommit = 1;               ///< CPUs that may be counted on per real CPU; above 1 they are shared
+  double cpu_overcommit = 1;              ///< CPUs that may be counted on per real CPU; above 1 they are shared
 };
 
 /// One value and where it came from, for `umbra doctor --show-config`.

@@ -7,20 +7,28 @@ namespace umbra::model {
 
 std::string_view to_string(DomainState state) {
   switch (state) {
-    case DomainState::running: return "running";
-    case DomainState::paused: return "paused";
-    case DomainState::off: return "off";
-    case DomainState::other: return "other";
+    case DomainState::running:
+      return "running";
+    case DomainState::paused:
+      return "paused";
+    case DomainState::off:
+      return "off";
+    case DomainState::other:
+      return "other";
   }
   return "other";
 }
 
 std::string_view to_string(Role role) {
   switch (role) {
-    case Role::none: return "none";
-    case Role::primary: return "primary";
-    case Role::shadow: return "shadow";
-    case Role::hibernated: return "hibernated";
+    case Role::none:
+      return "none";
+    case Role::primary:
+      return "primary";
+    case Role::shadow:
+      return "shadow";
+    case Role::hibernated:
+      return "hibernated";
   }
   return "none";
 }
@@ -35,7 +43,8 @@ std::optional<Role> role_from_string(std::string_view text) {
 bool is_rehearsal(const Domain& domain) {
   const std::string folder = std::string("/top-") + rehearsal_purpose + "/";
   return domain.state != DomainState::off && !domain.disks.empty() &&
-         std::ranges::all_of(domain.disks, [&](const Disk& disk) { return disk.path.find(folder) != std::string::npos; });
+         std::ranges::all_of(domain.disks,
+                             [&](const Disk& disk) { return disk.path.find(folder) != std::string::npos; });
 }
 
 }  // namespace umbra::model

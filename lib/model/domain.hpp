@@ -29,8 +29,8 @@ struct RoleTag {
 
 struct Disk {
   DiskName name;
-  std::string path;    ///< on its host; empty for a source that is no file
-  std::string format;  ///< "qcow2", "raw", …
+  std::string path;     ///< on its host; empty for a source that is no file
+  std::string format;   ///< "qcow2", "raw", …
   ByteCount size;       ///< virtual; 0 where not known
   ByteCount allocated;  ///< that its file occupies; 0 where not known
   bool read_only = false;
@@ -49,7 +49,7 @@ struct Domain {
   DomainState state = DomainState::off;
   bool persistent = true;
   bool autostart = false;  ///< started with its host
-  ByteCount memory;  ///< maximum
+  ByteCount memory;        ///< maximum
   unsigned vcpus = 1;
   std::vector<Disk> disks;  ///< writable disks; CD-ROMs and read-only disks are not among them
   std::vector<Nic> nics;
@@ -59,7 +59,7 @@ struct Domain {
   bool snapshots = false;  ///< libvirt knows snapshots: migration would be refused
   bool job = false;        ///< a backup, block or migration job is under way
   std::string xml;         ///< the inactive definition, as libvirt gave it
-  std::string cpu_xml;     ///< the CPU that the guest sees, as a <cpu> element; the host's own where it is passed through
+  std::string cpu_xml;  ///< the CPU that the guest sees, as a <cpu> element; the host's own where it is passed through
 };
 
 /// Names the throwaway layers of a rehearsal in the point store.

@@ -38,7 +38,9 @@ struct ByteCount {
     return *this;
   }
 };
-inline ByteCount operator+(ByteCount a, ByteCount b) { return {a.value + b.value}; }
+inline ByteCount operator+(ByteCount a, ByteCount b) {
+  return {a.value + b.value};
+}
 
 /// A part of a capacity: 0..1, above 1 where demand exceeds it.
 struct Fraction {

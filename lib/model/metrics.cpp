@@ -5,12 +5,18 @@ namespace umbra::model {
 
 std::string_view to_string(Resource resource) {
   switch (resource) {
-    case Resource::cpu: return "cpu";
-    case Resource::memory: return "memory";
-    case Resource::gpu: return "gpu";
-    case Resource::gpu_memory: return "gpu_memory";
-    case Resource::net: return "net";
-    case Resource::disk: return "disk";
+    case Resource::cpu:
+      return "cpu";
+    case Resource::memory:
+      return "memory";
+    case Resource::gpu:
+      return "gpu";
+    case Resource::gpu_memory:
+      return "gpu_memory";
+    case Resource::net:
+      return "net";
+    case Resource::disk:
+      return "disk";
   }
   return "cpu";
 }

@@ -26,7 +26,9 @@ base::Digest root_of(const Manifest& manifest) {
   return hash.finish();
 }
 
-bool PointInfo::has_memory() const { return memory_file().has_value(); }
+bool PointInfo::has_memory() const {
+  return memory_file().has_value();
+}
 
 std::optional<std::string> PointInfo::memory_file() const {
   for (std::size_t i = 0; i < parts.size(); ++i) {

@@ -14,7 +14,9 @@ namespace umbra::model {
 
 /// Blocks are the unit of digests, of the stream and of the dirty bitmap's granularity.
 inline constexpr std::uint64_t block_size = 65536;
-inline std::uint64_t blocks_in(ByteCount size) { return (size.value + block_size - 1) / block_size; }
+inline std::uint64_t blocks_in(ByteCount size) {
+  return (size.value + block_size - 1) / block_size;
+}
 
 /// The name that the memory image bears among a point's parts.
 inline const DiskName memory_part{"memory"};
@@ -64,7 +66,7 @@ struct PointHeader {
   base::Instant taken_at;
   std::vector<Part> parts;
   std::string checkpoint;  ///< see PointInfo
-  std::string activity;  ///< the guest's processes and open files as JSON; empty where not known
+  std::string activity;    ///< the guest's processes and open files as JSON; empty where not known
 };
 
 struct Mismatch {

@@ -53,7 +53,8 @@ template <class Parse>
 auto required_name(const Json& json, const char* key, Parse parse) {
   const auto text = required<std::string>(json, key);
   const auto value = parse(text);
-  if (!value) throw base::Error(base::Kind::invalid, fmt::format("the field \"{}\" has an unknown value: {}", key, text));
+  if (!value)
+    throw base::Error(base::Kind::invalid, fmt::format("the field \"{}\" has an unknown value: {}", key, text));
   return *value;
 }
 

@@ -20,7 +20,9 @@ std::optional<Enum> named(std::string_view text, const std::array<Enum, N>& all)
   return std::nullopt;
 }
 
-Json quantiles_json(const Quantiles& q) { return {{"p10", q.p10}, {"p50", q.p50}, {"p90", q.p90}}; }
+Json quantiles_json(const Quantiles& q) {
+  return {{"p10", q.p10}, {"p50", q.p50}, {"p90", q.p90}};
+}
 
 Quantiles quantiles_from(const Json& json) {
   return {required<double>(json, "p10"), required<double>(json, "p50"), required<double>(json, "p90")};
@@ -33,7 +35,9 @@ Json map_json(const Map& map) {
   return json;
 }
 
-std::uint64_t bytes(const Json& json, const char* key) { return optional_or<std::uint64_t>(json, key, 0); }
+std::uint64_t bytes(const Json& json, const char* key) {
+  return optional_or<std::uint64_t>(json, key, 0);
+}
 
 base::Digest required_digest(const Json& json, const char* key) {
   return required_name(json, key, [](const std::string& text) { return base::Digest::parse(text); });
@@ -45,13 +49,16 @@ ResourceForecast resource_from(const Json& json) {
   f.threshold = required<double>(json, "threshold");
   f.threshold_source = optional_or<std::string>(json, "threshold_source", "");
   f.p_saturation = required<double>(json, "p_saturation");
-  if (const auto it = json.find("saturates_in_s"); it != json.end() && !it->is_null()) f.saturates_in_s = quantiles_from(*it);
+  if (const auto it = json.find("saturates_in_s"); it != json.end() && !it->is_null())
+    f.saturates_in_s = quantiles_from(*it);
   f.peak = quantiles_from(required<Json>(json, "peak"));
   return f;
 }
 
 Json resource_json(const ResourceForecast& f) {
-  Json json = {{"now", f.now}, {"threshold", f.threshold}, {"threshold_source", f.threshold_source},
+  Json json = {{"now", f.now},
+               {"threshold", f.threshold},
+               {"threshold_source", f.threshold_source},
                {"p_saturation", f.p_saturation}};
   if (f.saturates_in_s) json["saturates_in_s"] = quantiles_json(*f.saturates_in_s);
   json["peak"] = quantiles_json(f.peak);
@@ -62,10 +69,14 @@ Json resource_json(const ResourceForecast& f) {
 
 std::string_view to_string(Priority priority) {
   switch (priority) {
-    case Priority::critical: return "critical";
-    case Priority::high: return "high";
-    case Priority::normal: return "normal";
-    case Priority::low: return "low";
+    case Priority::critical:
+      return "critical";
+    case Priority::high:
+      return "high";
+    case Priority::normal:
+      return "normal";
+    case Priority::low:
+      return "low";
   }
   return "normal";
 }
@@ -76,11 +87,16 @@ std::optional<Priority> priority_from_string(std::string_view text) {
 
 std::string_view to_string(ShadowLevel level) {
   switch (level) {
-    case ShadowLevel::defined: return "defined";
-    case ShadowLevel::seeded: return "seeded";
-    case ShadowLevel::warm: return "warm";
-    case ShadowLevel::hot: return "hot";
-    case ShadowLevel::active: return "active";
+    case ShadowLevel::defined:
+      return "defined";
+    case ShadowLevel::seeded:
+      return "seeded";
+    case ShadowLevel::warm:
+      return "warm";
+    case ShadowLevel::hot:
+      return "hot";
+    case ShadowLevel::active:
+      return "active";
   }
   return "defined";
 }
@@ -92,7 +108,8 @@ std::optional<ShadowLevel> level_from_string(std::string_view text) {
 
 Json to_json(const Forecast& f) {
   Json resources = Json::object();
-  for (const auto& [resource, forecast] : f.resources) resources[std::string(to_string(resource))] = resource_json(forecast);
+  for (const auto& [resource, forecast] : f.resources)
+    resources[std::string(to_string(resource))] = resource_json(forecast);
   Json json = {{"made_at", base::to_rfc3339(f.made_at)}, {"within_s", f.within_s}, {"trigger", f.trigger}};
   json["binding"] = f.binding ? Json(to_string(*f.binding)) : Json(nullptr);
   json["resources"] = std::move(resources);
@@ -112,7 +129,8 @@ Forecast forecast_from(const Json& json) {
   const Json resources = required<Json>(json, "resources");
   for (const auto& [name, value] : resources.items()) {
     const auto resource = resource_from_string(name);
-    if (!resource) throw base::Error(base::Kind::invalid, fmt::format("\"resources\" names an unknown resource: {}", name));
+    if (!resource)
+      throw base::Error(base::Kind::invalid, fmt::format("\"resources\" names an unknown resource: {}", name));
     f.resources[*resource] = resource_from(value);
   }
   f.model = optional_or<std::string>(json, "model", "");
@@ -127,8 +145,8 @@ Json to_json(const Placement& p) {
   for (const auto& [host, reason] : p.rejected) rejected[host.get()] = reason;
   Json alternatives = Json::array();
   for (const HostName& host : p.alternatives) alternatives.push_back(host.get());
-  return {{"host", p.host.get()}, {"score", p.score},       {"terms", map_json(p.terms)}, {"migration_s", p.migration_s},
-          {"rejected", rejected}, {"alternatives", alternatives}};
+  return {{"host", p.host.get()},         {"score", p.score},     {"terms", map_json(p.terms)},
+          {"migration_s", p.migration_s}, {"rejected", rejected}, {"alternatives", alternatives}};
 }
 
 Placement placement_from(const Json& json) {
@@ -149,10 +167,17 @@ Json to_json(const ShadowSection& s) {
 }
 
 Json to_json(const Replica& r) {
-  Json json = {{"point", r.point.value},   {"root", r.root.to_string()}, {"taken_at", base::to_rfc3339(r.taken_at)},
-               {"lag_s", r.lag_s},         {"dirty_bytes", r.dirty.value}, {"sent_bytes", r.sent.value},
-               {"zero_bytes", r.zero.value}, {"verified", r.verified},   {"method", r.method},
-               {"why", r.why},             {"duration_s", r.duration_s}};
+  Json json = {{"point", r.point.value},
+               {"root", r.root.to_string()},
+               {"taken_at", base::to_rfc3339(r.taken_at)},
+               {"lag_s", r.lag_s},
+               {"dirty_bytes", r.dirty.value},
+               {"sent_bytes", r.sent.value},
+               {"zero_bytes", r.zero.value},
+               {"verified", r.verified},
+               {"method", r.method},
+               {"why", r.why},
+               {"duration_s", r.duration_s}};
   json["next_due"] = r.next_due ? Json(base::to_rfc3339(*r.next_due)) : Json(nullptr);
   json["due_reason"] = r.due_reason;
   return json;
@@ -177,7 +202,9 @@ Replica replica_from(const Json& json) {
 }
 
 Json to_json(const StateSection& s) {
-  Json json = {{"level", to_string(s.level)}, {"point", s.point.value}, {"memory_bytes", s.memory.value},
+  Json json = {{"level", to_string(s.level)},
+               {"point", s.point.value},
+               {"memory_bytes", s.memory.value},
                {"sent_bytes", s.sent.value}};
   if (s.processes) json["processes"] = *s.processes;
   if (s.open_files) json["open_files"] = *s.open_files;
@@ -198,9 +225,11 @@ StateSection state_from(const Json& json) {
 }
 
 Json to_json(const Decision& d) {
-  return {{"migrate", d.migrate},   {"net_benefit", d.net_benefit}, {"threshold", d.threshold},
-          {"gain", d.gain},         {"cost", d.cost},               {"inputs", map_json(d.inputs)},
-          {"reasons", d.reasons},   {"would_change", d.would_change}, {"model", d.model}};
+  return {{"migrate", d.migrate},     {"net_benefit", d.net_benefit},
+          {"threshold", d.threshold}, {"gain", d.gain},
+          {"cost", d.cost},           {"inputs", map_json(d.inputs)},
+          {"reasons", d.reasons},     {"would_change", d.would_change},
+          {"model", d.model}};
 }
 
 Decision decision_from(const Json& json) {

@@ -40,8 +40,8 @@ struct Quantiles {
 struct ResourceForecast {
   double now = 0;
   double threshold = 0.9;
-  std::string threshold_source;  ///< "configured", "default"
-  double p_saturation = 0;       ///< that the maximum over the window reaches the threshold
+  std::string threshold_source;             ///< "configured", "default"
+  double p_saturation = 0;                  ///< that the maximum over the window reaches the threshold
   std::optional<Quantiles> saturates_in_s;  ///< absent where saturation is improbable
   Quantiles peak;
 };

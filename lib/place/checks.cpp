@@ -17,9 +17,13 @@ std::string human(double bytes) {
   if (gib >= 1 || gib <= -1) return fmt::format("{:.1f} GiB", gib);
   return fmt::format("{:.0f} MiB", bytes / (1u << 20));
 }
-std::string human(model::ByteCount bytes) { return human(static_cast<double>(bytes.value)); }
+std::string human(model::ByteCount bytes) {
+  return human(static_cast<double>(bytes.value));
+}
 
-double expected_use(const Candidate& candidate) { return candidate.cpu_expected.value_or(candidate.facts.cpu_used).value; }
+double expected_use(const Candidate& candidate) {
+  return candidate.cpu_expected.value_or(candidate.facts.cpu_used).value;
+}
 
 Answer reachable(const Need&, const Candidate& candidate, const model::PlaceConfig&) {
   if (!candidate.unreachable) return std::nullopt;
@@ -36,19 +40,23 @@ Answer memory(const Need& need, const Candidate& candidate, const model::PlaceCo
   const double free = static_cast<double>(candidate.facts.memory_free.value) - kept;
   if (free >= static_cast<double>(need.memory.value)) return std::nullopt;
   return fmt::format("not enough memory: {} free of {}, {} of them kept free, {} needed",
-                     human(candidate.facts.memory_free), human(candidate.facts.memory), human(kept), human(need.memory));
+                     human(candidate.facts.memory_free), human(candidate.facts.memory), human(kept),
+                     human(need.memory));
 }
 
 Answer cpu(const Need& need, const Candidate& candidate, const model::PlaceConfig& config) {
   if (free_cpus(candidate, config) >= needed_cpus(need)) return std::nullopt;
-  return fmt::format("not enough CPU: {:.1f} of {} CPUs would be free ({:.0f} % expected to be used, {:.0f} % kept free), {:.1f} needed",
-                     std::max(0.0, free_cpus(candidate, config)), candidate.facts.cpus, 100 * expected_use(candidate),
-                     100 * config.headroom.value, needed_cpus(need));
+  return fmt::format(
+      "not enough CPU: {:.1f} of {} CPUs would be free ({:.0f} % expected to be used, {:.0f} % kept free), {:.1f} "
+      "needed",
+      std::max(0.0, free_cpus(candidate, config)), candidate.facts.cpus, 100 * expected_use(candidate),
+      100 * config.headroom.value, needed_cpus(need));
 }
 
 Answer cpu_model(const Need&, const Candidate& candidate, const model::PlaceConfig&) {
   if (candidate.cpu.usable) return std::nullopt;
-  return "it can't run the VM's CPU: " + (candidate.cpu.reason.empty() ? "libvirt gives no reason" : candidate.cpu.reason);
+  return "it can't run the VM's CPU: " +
+         (candidate.cpu.reason.empty() ? "libvirt gives no reason" : candidate.cpu.reason);
 }
 
 Answer networks(const Need& need, const Candidate& candidate, const model::PlaceConfig&) {
@@ -91,7 +99,9 @@ double free_cpus(const Candidate& candidate, const model::PlaceConfig& config) {
   return candidate.facts.cpus * (config.cpu_overcommit - expected_use(candidate) - config.headroom.value);
 }
 
-double needed_cpus(const Need& need) { return need.vcpus * need.cpu_peak.value; }
+double needed_cpus(const Need& need) {
+  return need.vcpus * need.cpu_peak.value;
+}
 
 const std::array<NamedCheck, 8>& checks() {
   static const std::array<NamedCheck, 8> all{{

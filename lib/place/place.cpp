@@ -27,11 +27,13 @@ bool better(const Scored& a, const Scored& b) {
 
 base::Error nowhere(const Need& need, const std::map<model::HostName, std::string>& rejected) {
   std::string reasons;
-  for (const auto& [host, reason] : rejected) reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", host.get(), reason);
-  return base::Error(base::Kind::not_found,
-                     fmt::format("no host can take \"{}\": {}", need.vm.get(), reasons.empty() ? "none was given" : reasons),
-                     rejected.size() < 2 ? "add another host to the configuration: [hosts.NAME] with its uri"
-                                         : "free what is missing on one of them, or lower headroom in [place]");
+  for (const auto& [host, reason] : rejected)
+    reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", host.get(), reason);
+  return base::Error(
+      base::Kind::not_found,
+      fmt::format("no host can take \"{}\": {}", need.vm.get(), reasons.empty() ? "none was given" : reasons),
+      rejected.size() < 2 ? "add another host to the configuration: [hosts.NAME] with its uri"
+                          : "free what is missing on one of them, or lower headroom in [place]");
 }
 
 }  // namespace
@@ -57,7 +59,8 @@ void reserve(Candidate& candidate, const Need& placed) {
   model::HostFacts& facts = candidate.facts;
   facts.memory_free.value -= std::min(facts.memory_free.value, placed.memory.value);
   if (facts.images_free.value != 0)
-    facts.images_free.value = std::max<std::uint64_t>(1, facts.images_free.value - std::min(facts.images_free.value, placed.disk.value));
+    facts.images_free.value =
+        std::max<std::uint64_t>(1, facts.images_free.value - std::min(facts.images_free.value, placed.disk.value));
   if (facts.cpus == 0) return;
   const double more = needed_cpus(placed) / facts.cpus;
   facts.cpu_used.value += more;
@@ -81,9 +84,8 @@ base::Seconds migration_time(const Need& need, const Candidate& candidate) {
 
 model::Placement place(const Need& need, std::span<const Candidate> candidates, const model::PlaceConfig& config) {
   check_weights(config.weights);
-  const auto origin = std::find_if(candidates.begin(), candidates.end(), [&](const Candidate& c) {
-    return c.host == need.host && !c.unreachable;
-  });
+  const auto origin = std::find_if(candidates.begin(), candidates.end(),
+                                   [&](const Candidate& c) { return c.host == need.host && !c.unreachable; });
 
   model::Placement placement;
   std::vector<Scored> left;
@@ -121,8 +123,9 @@ Staying compare_with_staying(const Need& need, const Candidate& here, const Cand
   const auto gib = [](double bytes) { return bytes / (1u << 30); };
   Staying answer;
   answer.better_to_move = (more_cpu && memory_there >= 0) || (more_memory && free_there >= 0);
-  answer.why = fmt::format("free with the VM there: {:.1f} CPUs and {:.1f} GiB on {}; free now: {:.1f} CPUs and {:.1f} GiB on {}",
-                           free_there, gib(memory_there), there.host.get(), free_here, gib(memory_here), here.host.get());
+  answer.why = fmt::format(
+      "free with the VM there: {:.1f} CPUs and {:.1f} GiB on {}; free now: {:.1f} CPUs and {:.1f} GiB on {}",
+      free_there, gib(memory_there), there.host.get(), free_here, gib(memory_here), here.host.get());
   return answer;
 }
 

@@ -20,10 +20,10 @@ struct Need {
   model::HostName host;  ///< where it runs now
   model::ByteCount memory;
   unsigned vcpus = 1;
-  model::Fraction cpu_peak{1.0};  ///< expected peak (p90) as a part of its vCPUs
-  std::vector<std::string> networks;  ///< as its own host names them
-  std::vector<std::string> gpus;      ///< models, one entry per device
-  model::ByteCount disk;              ///< space that the shadow will still take; 0 where it is already there
+  model::Fraction cpu_peak{1.0};              ///< expected peak (p90) as a part of its vCPUs
+  std::vector<std::string> networks;          ///< as its own host names them
+  std::vector<std::string> gpus;              ///< models, one entry per device
+  model::ByteCount disk;                      ///< space that the shadow will still take; 0 where it is already there
   std::optional<model::ByteRate> dirty_rate;  ///< of its memory
 };
 

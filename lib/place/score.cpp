@@ -15,8 +15,8 @@ namespace umbra::place {
 namespace {
 
 constexpr std::array term_names{"cpu_headroom", "memory_headroom", "cpu_match", "network", "gpu", "migration"};
-constexpr double unlike_cpu = 0.7;    // usable by libvirt's word, but another model than where the VM runs
-constexpr double wasted_gpus = 0.5;   // free GPUs that the VM has no use for, and another may
+constexpr double unlike_cpu = 0.7;   // usable by libvirt's word, but another model than where the VM runs
+constexpr double wasted_gpus = 0.5;  // free GPUs that the VM has no use for, and another may
 constexpr double usual_migration_s = 60;
 
 /// What would stay free of the host's CPUs once the VM is there.

@@ -8,9 +8,8 @@ namespace umbra::pool {
 namespace {
 
 const model::Flavour* flavour_of(std::span<const model::Flavour> flavours, const ports::PoolRow& row) {
-  const auto it = std::find_if(flavours.begin(), flavours.end(), [&](const model::Flavour& f) {
-    return f.name == row.flavour && f.host == row.host;
-  });
+  const auto it = std::find_if(flavours.begin(), flavours.end(),
+                               [&](const model::Flavour& f) { return f.name == row.flavour && f.host == row.host; });
   return it == flavours.end() ? nullptr : &*it;
 }
 
@@ -19,7 +18,9 @@ bool fits(const model::Flavour& flavour, const Claim& claim) {
          flavour.disks == claim.disks;
 }
 
-bool by_id(const ports::PoolRow& a, const ports::PoolRow& b) { return a.id < b.id; }
+bool by_id(const ports::PoolRow& a, const ports::PoolRow& b) {
+  return a.id < b.id;
+}
 
 }  // namespace
 
@@ -64,9 +65,8 @@ std::optional<ports::PoolRow> choose(std::span<const model::Flavour> flavours, s
 std::map<model::VmName, ports::PoolRow> assign(std::span<const model::Flavour> flavours,
                                                std::span<const ports::PoolRow> rows, std::span<const Claim> claims) {
   std::vector<Claim> order(claims.begin(), claims.end());
-  std::sort(order.begin(), order.end(), [](const Claim& a, const Claim& b) {
-    return std::tie(a.priority, a.vm) < std::tie(b.priority, b.vm);
-  });
+  std::sort(order.begin(), order.end(),
+            [](const Claim& a, const Claim& b) { return std::tie(a.priority, a.vm) < std::tie(b.priority, b.vm); });
   std::vector<ports::PoolRow> left(rows.begin(), rows.end());
   std::map<model::VmName, ports::PoolRow> assigned;
   for (const Claim& claim : order) {

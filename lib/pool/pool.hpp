@@ -16,8 +16,8 @@
 namespace umbra::pool {
 
 struct Plan {
-  std::vector<model::Flavour> create;   ///< `count` of each is how many are missing
-  std::vector<ports::PoolRow> drop;     ///< over the count, or of a flavour or host that is configured no more
+  std::vector<model::Flavour> create;  ///< `count` of each is how many are missing
+  std::vector<ports::PoolRow> drop;    ///< over the count, or of a flavour or host that is configured no more
   bool empty() const { return create.empty() && drop.empty(); }
 };
 
@@ -34,8 +34,8 @@ struct Claim {
   model::Priority priority = model::Priority::normal;
 };
 
-/// The pooled shadow that fits: on that host, memory and vCPUs not below, as many disks of exactly those sizes (an empty
-/// layer's size is fixed). Of several the one that wastes least memory, then vCPUs, then the first by id.
+/// The pooled shadow that fits: on that host, memory and vCPUs not below, as many disks of exactly those sizes (an
+/// empty layer's size is fixed). Of several the one that wastes least memory, then vCPUs, then the first by id.
 std::optional<ports::PoolRow> choose(std::span<const model::Flavour> flavours, std::span<const ports::PoolRow> rows,
                                      const Claim& claim);
 

@@ -14,8 +14,8 @@ namespace umbra::ports {
 struct Extent {
   std::uint64_t offset = 0;
   std::uint64_t length = 0;
-  bool zero = false;     ///< reads as zeroes, need not be read
-  bool changed = true;   ///< since the checkpoint or layer that was asked for; true where nothing was asked for
+  bool zero = false;    ///< reads as zeroes, need not be read
+  bool changed = true;  ///< since the checkpoint or layer that was asked for; true where nothing was asked for
 };
 
 struct Range {

@@ -114,10 +114,14 @@ std::optional<model::PointNumber> point_of(const model::CheckpointName& checkpoi
 
 std::string_view to_string(Method method) {
   switch (method) {
-    case Method::full: return "full";
-    case Method::bitmap: return "bitmap";
-    case Method::above: return "above";
-    case Method::digest: return "digest";
+    case Method::full:
+      return "full";
+    case Method::bitmap:
+      return "bitmap";
+    case Method::above:
+      return "above";
+    case Method::digest:
+      return "digest";
   }
   return "full";
 }
@@ -233,7 +237,8 @@ SentPoint send_frozen(const Context& context, PointStore& far, const std::vector
 
 void check_hosts_differ(const model::VmName& vm, const model::HostName& primary, const model::HostName& shadow_host) {
   if (primary != shadow_host) return;
-  throw Error(Kind::refused, fmt::format("{} runs on {}, where its shadow is: a copy there would be none", vm.get(), primary.get()),
+  throw Error(Kind::refused,
+              fmt::format("{} runs on {}, where its shadow is: a copy there would be none", vm.get(), primary.get()),
               fmt::format("umbra status {}", vm.get()));
 }
 
@@ -253,8 +258,10 @@ bool bitmap_unusable(const Error& error) {
     case Kind::not_found:
     case Kind::unsupported:
     case Kind::invalid:
-    case Kind::io: return true;
-    default: return false;
+    case Kind::io:
+      return true;
+    default:
+      return false;
   }
 }
 

@@ -31,21 +31,22 @@ std::string_view to_string(Method method);
 struct Choice {
   Method method = Method::full;
   std::optional<model::CheckpointName> since;  ///< for bitmap
-  std::string why;  ///< empty where the method is the cheapest
+  std::string why;                             ///< empty where the method is the cheapest
 };
 
 /// `points` are the shadow's, asked from the far end, oldest first; `checkpoints` the primary's; `disks` what is to be
-/// sent (a size of 0 is not known, and taken as unchanged). A bitmap will do where the newest point names its checkpoint.
+/// sent (a size of 0 is not known, and taken as unchanged). A bitmap will do where the newest point names its
+/// checkpoint.
 Choice choose_method(const std::vector<model::PointInfo>& points, const std::vector<model::CheckpointName>& checkpoints,
                      const std::vector<model::Disk>& disks);
 
 /// Files of a host that don't change any more while they are read, and the point that they shall become.
 struct FrozenPoint {
   model::VmName vm;
-  model::HostName host;    ///< where the files lie
-  model::ShadowId shadow;  ///< whose next point it is
-  std::vector<model::Disk> disks;               ///< `path` is the frozen file; `chain` the files below it
-  std::optional<std::string> memory_file;       ///< raw, becomes the part "memory"
+  model::HostName host;                            ///< where the files lie
+  model::ShadowId shadow;                          ///< whose next point it is
+  std::vector<model::Disk> disks;                  ///< `path` is the frozen file; `chain` the files below it
+  std::optional<std::string> memory_file;          ///< raw, becomes the part "memory"
   std::vector<model::CheckpointName> checkpoints;  ///< of the VM: their bitmaps may lie in the frozen files
   /// Per disk a file of its chain that equals the newest point; empty where the chains stand on no such file.
   std::map<model::DiskName, std::string> stands_on;

@@ -61,7 +61,7 @@ struct ShadowDefinition {
 };
 
 struct MoveRequest {
-  std::string peer_uri;  ///< the target's libvirt as the source's host reaches it
+  std::string peer_uri;                                 ///< the target's libvirt as the source's host reaches it
   std::map<model::DiskName, std::string> target_paths;  ///< empty top layers, already there
   std::map<std::string, std::string> networks;
   model::RoleTag tag;  ///< what the guest is once it runs there

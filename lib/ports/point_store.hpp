@@ -21,7 +21,8 @@ class BlockSink {
  public:
   virtual ~BlockSink() = default;
   /// `part` indexes the header's parts; `data` is one block, shorter only at the part's end. Rising per part.
-  virtual void data(std::size_t part, std::uint64_t block, const base::Digest& digest, std::span<const std::byte> data) = 0;
+  virtual void data(std::size_t part, std::uint64_t block, const base::Digest& digest,
+                    std::span<const std::byte> data) = 0;
   virtual void zero(std::size_t part, std::uint64_t first_block, std::uint64_t count) = 0;
   /// Checks, syncs, and makes the point visible by one rename. Kind::corrupt where `changes` differs from what came.
   /// `changes` is SHA-256 over what was told, in order: see ChangeDigest.

@@ -74,7 +74,8 @@ class PoolRegistry {
 class Ledger {
  public:
   virtual ~Ledger() = default;
-  virtual void add_section(const model::Uuid& vm, std::string_view section, const std::string& json, base::Instant at) = 0;
+  virtual void add_section(const model::Uuid& vm, std::string_view section, const std::string& json,
+                           base::Instant at) = 0;
   virtual std::optional<std::string> last_section(const model::Uuid& vm, std::string_view section) = 0;
   virtual std::vector<std::string> sections(const model::Uuid& vm, std::string_view section, unsigned most) = 0;
 };

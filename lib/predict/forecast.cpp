@@ -12,9 +12,9 @@ namespace umbra::predict {
 namespace {
 
 constexpr std::array default_thresholds{
-    std::pair{model::Resource::cpu, 0.90},        std::pair{model::Resource::memory, 0.92},
-    std::pair{model::Resource::gpu, 0.90},        std::pair{model::Resource::gpu_memory, 0.92},
-    std::pair{model::Resource::net, 0.85},        std::pair{model::Resource::disk, 0.90},
+    std::pair{model::Resource::cpu, 0.90}, std::pair{model::Resource::memory, 0.92},
+    std::pair{model::Resource::gpu, 0.90}, std::pair{model::Resource::gpu_memory, 0.92},
+    std::pair{model::Resource::net, 0.85}, std::pair{model::Resource::disk, 0.90},
 };
 
 std::vector<ports::Reading> readings_of(const model::Series& series, model::Resource resource, base::Instant origin) {
@@ -49,10 +49,9 @@ base::Error too_short(const model::Series& series, const Question& question) {
                                    base::to_rfc3339(newest)),
                        hint);
   }
-  return base::Error(base::Kind::invalid,
-                     fmt::format("the history of \"{}\" is too short to forecast from: {} samples", vm,
-                                 series.samples.size()),
-                     hint);
+  return base::Error(
+      base::Kind::invalid,
+      fmt::format("the history of \"{}\" is too short to forecast from: {} samples", vm, series.samples.size()), hint);
 }
 
 }  // namespace
@@ -66,10 +65,14 @@ Thresholds thresholds_of(const model::VmPolicy& policy) {
 
 double trigger_probability(model::Priority priority) {
   switch (priority) {
-    case model::Priority::critical: return 1 / 5.0;
-    case model::Priority::high: return 1 / 3.0;
-    case model::Priority::normal: return 1 / 2.0;
-    case model::Priority::low: return 1 / 1.4;
+    case model::Priority::critical:
+      return 1 / 5.0;
+    case model::Priority::high:
+      return 1 / 3.0;
+    case model::Priority::normal:
+      return 1 / 2.0;
+    case model::Priority::low:
+      return 1 / 1.4;
   }
   return 1 / 2.0;
 }
@@ -90,8 +93,7 @@ model::Forecast forecast(const model::Series& series, const Thresholds& threshol
     f->threshold_source = threshold.source;
     forecast.resources[resource] = *f;
     forecast.samples = std::max<std::uint64_t>(forecast.samples, readings.size());
-    forecast.history_s =
-        std::max(forecast.history_s, base::Seconds(readings.back().at - readings.front().at).count());
+    forecast.history_s = std::max(forecast.history_s, base::Seconds(readings.back().at - readings.front().at).count());
   }
   if (forecast.resources.empty()) throw too_short(series, question);
   forecast.binding = binding_of(forecast.resources, trigger_probability(question.priority));

@@ -32,7 +32,9 @@ std::vector<Node> gaussian_nodes() {
   return nodes;
 }
 
-double gaussian_cdf(double z) { return 0.5 * std::erfc(-z / std::sqrt(2.0)); }
+double gaussian_cdf(double z) {
+  return 0.5 * std::erfc(-z / std::sqrt(2.0));
+}
 
 /// One step ahead of the origin: where the path is expected, and the error of that which all steps share.
 struct Step {
@@ -44,7 +46,8 @@ struct Step {
 /// The path over the window and the scatter about it.
 class Path {
  public:
-  Path(std::vector<Step> steps, double scatter) : m_steps(std::move(steps)), m_scatter(scatter), m_nodes(gaussian_nodes()) {}
+  Path(std::vector<Step> steps, double scatter)
+      : m_steps(std::move(steps)), m_scatter(scatter), m_nodes(gaussian_nodes()) {}
 
   const std::vector<Step>& steps() const { return m_steps; }
 
@@ -119,7 +122,8 @@ Path path_of(const Trend& trend, double window_s, const StatisticalOptions& opti
     const double damped = fade * (1 - std::exp(-ahead / fade));
     const double reach = damped - trend.centre_t;  // centre_t lies before the origin
     const double slope_part = std::sqrt(trend.weight) * trend.slope_error * reach;
-    steps.push_back({ahead, trend.at(0) + trend.weight * trend.slope * damped, std::hypot(trend.level_error, slope_part)});
+    steps.push_back(
+        {ahead, trend.at(0) + trend.weight * trend.slope * damped, std::hypot(trend.level_error, slope_part)});
   }
   return Path(std::move(steps), scatter);
 }
@@ -127,7 +131,8 @@ Path path_of(const Trend& trend, double window_s, const StatisticalOptions& opti
 /// Readings to look at: those of the lookback, or the newest few where they lie further apart.
 std::vector<Dot> recent(const ports::ForecastQuery& query, const StatisticalOptions& options) {
   const auto& all = query.history;
-  const auto end = std::find_if(all.rbegin(), all.rend(), [&](const ports::Reading& r) { return r.at <= query.origin; }).base();
+  const auto end =
+      std::find_if(all.rbegin(), all.rend(), [&](const ports::Reading& r) { return r.at <= query.origin; }).base();
   const base::Seconds lookback = query.within * options.lookback_windows;
   std::vector<Dot> dots;
   for (auto it = end; it != all.begin();) {

@@ -8,9 +8,9 @@ namespace umbra::predict {
 
 struct StatisticalOptions {
   std::size_t min_readings = 12;
-  base::Seconds sustain{30};       ///< saturation is a mean over this long, never one reading
-  base::Seconds persistence{3600}; ///< a trend fades as exp(-ahead/persistence)
-  double lookback_windows = 3;     ///< how far back to look, in windows
+  base::Seconds sustain{30};        ///< saturation is a mean over this long, never one reading
+  base::Seconds persistence{3600};  ///< a trend fades as exp(-ahead/persistence)
+  double lookback_windows = 3;      ///< how far back to look, in windows
 };
 
 /// A straight line by the median of slopes (Theil 1950, Sen 1968) through the longest recent span that a line still
@@ -22,7 +22,8 @@ struct StatisticalOptions {
 /// over that common error. Irregular steps and gaps are taken as they are.
 ///
 /// `now` is the newest reading. The times to saturation are quantiles given that it happens within the window; absent
-/// where p_saturation < 0.05. Nothing with fewer than min_readings, or where the newest reading is older than the window.
+/// where p_saturation < 0.05. Nothing with fewer than min_readings, or where the newest reading is older than the
+/// window.
 class StatisticalForecaster final : public ports::Forecaster {
  public:
   explicit StatisticalForecaster(StatisticalOptions options = {}) : m_options(options) {}

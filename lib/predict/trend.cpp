@@ -7,11 +7,11 @@
 namespace umbra::predict {
 namespace {
 
-constexpr double mad_to_sigma = 1.4826;   // of a Gaussian
-constexpr double least_sigma = 0.004;     // counters are read with that much jitter at best
-constexpr std::size_t shortest_tail = 24; // fewer readings say little about a slope
-constexpr std::size_t newest = 8;         // readings that must lie about the line, not to one side
-constexpr std::size_t most_dots = 160;    // the median of slopes takes time with the square of it
+constexpr double mad_to_sigma = 1.4826;    // of a Gaussian
+constexpr double least_sigma = 0.004;      // counters are read with that much jitter at best
+constexpr std::size_t shortest_tail = 24;  // fewer readings say little about a slope
+constexpr std::size_t newest = 8;          // readings that must lie about the line, not to one side
+constexpr std::size_t most_dots = 160;     // the median of slopes takes time with the square of it
 
 double median(std::vector<double>& values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
@@ -57,7 +57,9 @@ struct Line {
 };
 
 /// How far a slope of `z` standard errors counts: not at all below 2.5, in full from 4.
-double significance(double z) { return std::clamp((z - 2.5) / 1.5, 0.0, 1.0); }
+double significance(double z) {
+  return std::clamp((z - 2.5) / 1.5, 0.0, 1.0);
+}
 
 Line fit_line(std::span<const Dot> dots) {
   const double n = static_cast<double>(dots.size());

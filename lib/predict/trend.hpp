@@ -14,10 +14,10 @@ struct Dot {
 };
 
 struct Trend {
-  double centre_t = 0;   ///< the line passes through (centre_t, centre_v)
+  double centre_t = 0;  ///< the line passes through (centre_t, centre_v)
   double centre_v = 0;
-  double slope = 0;      ///< per second
-  double weight = 0;     ///< 0..1: how far the slope counts, by its significance
+  double slope = 0;   ///< per second
+  double weight = 0;  ///< 0..1: how far the slope counts, by its significance
   double level_error = 0;
   double slope_error = 0;
   double spread = 0;     ///< standard deviation of the readings about the line

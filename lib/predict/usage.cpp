@@ -47,7 +47,8 @@ std::optional<model::Sample> usage(const std::optional<model::Counters>& before,
     sample[Resource::disk] =
         rate(as_double(before->disk_bytes), as_double(now.disk_bytes), *elapsed, capacities.disk.value);
   }
-  const bool known = std::any_of(sample.values.begin(), sample.values.end(), [](const auto& v) { return v.has_value(); });
+  const bool known =
+      std::any_of(sample.values.begin(), sample.values.end(), [](const auto& v) { return v.has_value(); });
   if (!known) return std::nullopt;
   return sample;
 }

@@ -45,12 +45,11 @@ void verify(ports::PointStore& far, const FinishRequest& request, model::PointNu
   const model::VerifyReport report = far.verify(request.shadow, point, !request.whole);
   if (report.sound()) return;
   const model::Mismatch& first = report.mismatches.front();
-  throw Error(Kind::corrupt,
-              fmt::format("point {} on {} differs from what was sent in {} places; the first: {} at byte {}: {}",
-                          point.value, request.shadow_host.get(), report.mismatches.size(), first.disk.get(),
-                          first.offset, first.what),
-              fmt::format("check that host's storage, then make the shadow anew: umbra shadow --drop {}",
-                          request.vm.get()));
+  throw Error(
+      Kind::corrupt,
+      fmt::format("point {} on {} differs from what was sent in {} places; the first: {} at byte {}: {}", point.value,
+                  request.shadow_host.get(), report.mismatches.size(), first.disk.get(), first.offset, first.what),
+      fmt::format("check that host's storage, then make the shadow anew: umbra shadow --drop {}", request.vm.get()));
 }
 
 }  // namespace

@@ -21,13 +21,12 @@ struct FinishRequest {
   /// The shadow's newest point before the freeze, where it was written down. Needed to know an earlier call's point: a
   /// replication pass within the same second may bear the same time.
   std::optional<model::PointNumber> parent;
-  bool whole = false;      ///< the far end reads back whole disks, not just the new layers
+  bool whole = false;  ///< the far end reads back whole disks, not just the new layers
   std::optional<model::ByteRate> bandwidth;
 };
 
-/// The point that equals the frozen files, verified. Called again for the same freeze, with `parent`, it makes no second
-/// point.
-/// Kind::corrupt where the far end reads back something else.
+/// The point that equals the frozen files, verified. Called again for the same freeze, with `parent`, it makes no
+/// second point. Kind::corrupt where the far end reads back something else.
 PassResult finish(const Context& context, const FinishRequest& request);
 
 }  // namespace umbra::replicate

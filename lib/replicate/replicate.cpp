@@ -33,8 +33,7 @@ void check_primary(const model::Domain& domain, const PassRequest& request) {
   if (domain.tag.role == model::Role::shadow || domain.tag.role == model::Role::hibernated)
     throw Error(Kind::refused, fmt::format("{} is no primary but {}", where, model::to_string(domain.tag.role)),
                 "replicate from the host where the VM runs: umbra status shows which");
-  if (domain.disks.empty())
-    throw Error(Kind::unsupported, fmt::format("{} has no writable disk to replicate", where));
+  if (domain.disks.empty()) throw Error(Kind::unsupported, fmt::format("{} has no writable disk to replicate", where));
   if (domain.state == DomainState::other)
     throw Error(Kind::refused, fmt::format("{} is neither running, paused nor off", where),
                 fmt::format("bring it to one of these first: virsh domstate {}", domain.name.get()));
@@ -185,8 +184,8 @@ ports::SentPoint send_off(const Context& context, const PassRequest& request, St
       throw Error(Kind::busy, fmt::format("{} was started while its disks were read", request.vm.get()),
                   fmt::format("umbra replicate {}", request.vm.get()));
   };
-  return ports::send_point(context, *start.far, start.points, header_of(request, context.clock.now()),
-                           std::move(parts), {request.bandwidth}, still_off);
+  return ports::send_point(context, *start.far, start.points, header_of(request, context.clock.now()), std::move(parts),
+                           {request.bandwidth}, still_off);
 }
 
 /// The checkpoint of the pass before: the new point has its own.
@@ -249,10 +248,10 @@ PassResult run_pass(const Context& context, const PassRequest& request) {
   });
 
   PassResult result;
-  if (start.live())
-    tidy(result.notes, "deleting older checkpoints", [&] { delete_older_checkpoints(start); });
+  if (start.live()) tidy(result.notes, "deleting older checkpoints", [&] { delete_older_checkpoints(start); });
   tidy(result.notes, "merging the oldest points", [&] { start.far->retain(request.shadow, request.retain); });
-  tidy(result.notes, "looking at the points", [&] { result.level = ports::level_of(start.far->points(request.shadow)); });
+  tidy(result.notes, "looking at the points",
+       [&] { result.level = ports::level_of(start.far->points(request.shadow)); });
   // Every digest was checked at the far end, and the digest over all changes before it committed.
   result.replica = replica_of(context, sent, began, true);
   schedule(context, request, start.points, sent, result.replica);

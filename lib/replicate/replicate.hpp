@@ -24,8 +24,8 @@ struct PassRequest {
   base::Seconds rpo{300};
   unsigned retain = 3;
   std::optional<model::ByteRate> bandwidth;
-  std::string nbd_listen;   ///< TCP address of the primary's export; empty: a local socket
-  std::string scratch_dir;  ///< on the primary's host
+  std::string nbd_listen;              ///< TCP address of the primary's export; empty: a local socket
+  std::string scratch_dir;             ///< on the primary's host
   std::optional<model::Replica> last;  ///< of the pass before, where known: for estimates
 };
 
@@ -41,7 +41,7 @@ struct PassPlan {
 struct PassResult {
   model::Replica replica;
   model::ShadowLevel level = model::ShadowLevel::seeded;  ///< of the shadow by now
-  std::vector<std::string> notes;  ///< what went less well without harm to the point
+  std::vector<std::string> notes;                         ///< what went less well without harm to the point
 };
 
 /// The request for a VM under its policy and its host's configuration.

@@ -9,7 +9,9 @@
 namespace umbra::replicate {
 namespace {
 
-base::Millis to_millis(base::Seconds span) { return base::Millis(std::llround(span.count() * 1000.0)); }
+base::Millis to_millis(base::Seconds span) {
+  return base::Millis(std::llround(span.count() * 1000.0));
+}
 
 /// What the last pass would take today.
 base::Seconds cost_of(const PassFacts& facts) {

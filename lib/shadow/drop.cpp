@@ -20,8 +20,8 @@ void check_droppable(const std::optional<model::Domain>& stand_in, const ports::
     throw Error(Kind::refused, fmt::format("{} is another VM than the one whose shadow is to be dropped", what),
                 "umbra status shows what stands where");
   if (stand_in->state != DomainState::off)
-    throw Error(Kind::refused, fmt::format("{} is {}: an active shadow is not dropped", what,
-                                           model::to_string(stand_in->state)),
+    throw Error(Kind::refused,
+                fmt::format("{} is {}: an active shadow is not dropped", what, model::to_string(stand_in->state)),
                 fmt::format("switch over first, or roll back: umbra switchover --rollback {}", row.vm.get()));
   if (stand_in->tag.role == Role::hibernated)
     throw Error(Kind::refused, fmt::format("{} is a hibernated primary, whose own disks are the shadow", what),
@@ -55,8 +55,9 @@ void release_primary(const Context& context, const ports::ShadowRow& row, std::v
 DropResult drop(const Context& context, const Registries& registries, const model::VmName& vm) {
   const auto row = registries.shadows.find(vm);
   if (!row)
-    throw Error(Kind::not_found, fmt::format("{} has no shadow", vm.get()),
-                fmt::format("umbra status shows those that are known; umbra shadow {} finds one that was forgotten", vm.get()));
+    throw Error(
+        Kind::not_found, fmt::format("{} has no shadow", vm.get()),
+        fmt::format("umbra status shows those that are known; umbra shadow {} finds one that was forgotten", vm.get()));
   ports::Hypervisor& host = context.hypervisors.at(row->host);
   const auto stand_in = host.find(vm);
   check_droppable(stand_in, *row);

@@ -31,10 +31,10 @@ struct Start {
 
 Domain find_primary(const Context& context, const EnsureRequest& request) {
   if (request.target == request.primary)
-    throw Error(Kind::refused,
-                fmt::format("{} runs on {}: its shadow must be on another host", request.vm.get(),
-                            request.primary.get()),
-                "name another host, or let umbra place choose");
+    throw Error(
+        Kind::refused,
+        fmt::format("{} runs on {}: its shadow must be on another host", request.vm.get(), request.primary.get()),
+        "name another host, or let umbra place choose");
   auto domain = context.hypervisors.at(request.primary).find(request.vm);
   if (!domain)
     throw Error(Kind::not_found, fmt::format("no VM {} on {}", request.vm.get(), request.primary.get()),
@@ -60,10 +60,11 @@ std::vector<model::Part> disks_of(const Domain& primary) {
                   fmt::format("the size of disk {} of {} is not known", disk.name.get(), primary.name.get()),
                   fmt::format("look at it: virsh domblkinfo {} {}", primary.name.get(), disk.name.get()));
     if (!disk.path.empty() && disk.format != "qcow2")
-      throw Error(Kind::unsupported,
-                  fmt::format("disk {} of {} is {}: changes are tracked, and layers put over it, in qcow2 alone",
-                              disk.name.get(), primary.name.get(), disk.format.empty() ? "of an unknown format" : disk.format),
-                  fmt::format("convert it while the VM is off: qemu-img convert -O qcow2 {0} {0}.qcow2", disk.path));
+      throw Error(
+          Kind::unsupported,
+          fmt::format("disk {} of {} is {}: changes are tracked, and layers put over it, in qcow2 alone",
+                      disk.name.get(), primary.name.get(), disk.format.empty() ? "of an unknown format" : disk.format),
+          fmt::format("convert it while the VM is off: qemu-img convert -O qcow2 {0} {0}.qcow2", disk.path));
     disks.push_back({disk.name, disk.size});
   }
   return disks;
@@ -78,8 +79,8 @@ std::optional<Domain> find_stand_in(const Context& context, const model::HostNam
     throw Error(Kind::refused, fmt::format("{} is another VM (uuid {})", what, found->uuid.get()),
                 "rename one of them, or choose another host");
   if (found->state != DomainState::off)
-    throw Error(Kind::refused, fmt::format("{} is {}: the same VM must not be active twice", what,
-                                           model::to_string(found->state)),
+    throw Error(Kind::refused,
+                fmt::format("{} is {}: the same VM must not be active twice", what, model::to_string(found->state)),
                 "find out which of the two is the right one before anything else");
   if (found->tag.role != Role::shadow && found->tag.role != Role::hibernated)
     throw Error(Kind::refused, fmt::format("{} is defined there, but not by Umbra", what),
@@ -134,8 +135,8 @@ std::map<model::DiskName, std::string> make_folder(const Registries& registries,
                                                    bool& from_pool) {
   const auto existing = far.shadows();
   const bool there = std::ranges::count(existing, start.id) > 0;
-  from_pool = !there && request.pooled && request.pooled->host == start.host &&
-              registries.pool.take(request.pooled->id);
+  from_pool =
+      !there && request.pooled && request.pooled->host == start.host && registries.pool.take(request.pooled->id);
   if (from_pool) {
     const ports::PoolRow row = *request.pooled;
     undo.add("taking from the pool", [&registries, row] { registries.pool.put(row); });

@@ -30,9 +30,9 @@ std::optional<Recorded> newest_recorded(const Ports& ports, const Request& reque
 }
 
 std::string sentence(const Recorded& before, const model::ActivityDiff& diff) {
-  std::string text = fmt::format("{} of the {} processes that ran at point {} of {} go on", diff.kept,
-                                 before.activity.processes.size(), before.point.number.value,
-                                 base::to_rfc3339(before.point.taken_at));
+  std::string text =
+      fmt::format("{} of the {} processes that ran at point {} of {} go on", diff.kept,
+                  before.activity.processes.size(), before.point.number.value, base::to_rfc3339(before.point.taken_at));
   const std::size_t named = std::min(diff.gone.size(), most_named);
   for (std::size_t i = 0; i < named; ++i)
     text += fmt::format("{} {} ({})", i == 0 ? "; ended since:" : ",", diff.gone[i].name, diff.gone[i].pid);

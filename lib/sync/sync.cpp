@@ -35,8 +35,8 @@ void check_running(const std::optional<model::Domain>& domain, const WarmRequest
     throw Error(Kind::refused, fmt::format("{} is no primary but {}", where, model::to_string(domain->tag.role)),
                 "sync from the host where the VM runs: umbra status shows which");
   if (domain->state != DomainState::running)
-    throw Error(Kind::refused, fmt::format("{} is {}: there is no running memory to sync", where,
-                                           model::to_string(domain->state)),
+    throw Error(Kind::refused,
+                fmt::format("{} is {}: there is no running memory to sync", where, model::to_string(domain->state)),
                 fmt::format("umbra replicate {} keeps its disks", request.vm.get()));
   if (domain->disks.empty()) throw Error(Kind::unsupported, fmt::format("{} has no writable disk", where));
   for (const model::Disk& disk : domain->disks) {
@@ -50,8 +50,11 @@ Start look(const Context& context, const WarmRequest& request) {
   ports::Hypervisor& primary = context.hypervisors.at(request.primary);
   auto domain = primary.find(request.vm);
   check_running(domain, request);
-  Start start{primary, std::move(*domain), context.transport.connect(request.primary),
-              context.transport.connect(request.shadow_host), {}};
+  Start start{primary,
+              std::move(*domain),
+              context.transport.connect(request.primary),
+              context.transport.connect(request.shadow_host),
+              {}};
   start.points = start.far->points(request.shadow);
   if (start.points.empty() && !std::ranges::count(start.far->shadows(), request.shadow))
     throw Error(Kind::not_found, fmt::format("{} has no shadow on {}", request.vm.get(), request.shadow_host.get()),
@@ -220,8 +223,7 @@ std::string memory_path(const std::string& images, const model::VmName& vm) {
 
 WarmPlan plan_warm(const Context& context, const WarmRequest& request) {
   Start start = look(context, request);
-  const auto choice =
-      ports::choose_method(start.points, start.primary.checkpoints(request.vm), start.domain.disks);
+  const auto choice = ports::choose_method(start.points, start.primary.checkpoints(request.vm), start.domain.disks);
   WarmPlan plan;
   plan.point = start.points.empty() ? model::PointNumber{1} : start.points.back().number.next();
   plan.method = ports::to_string(choice.method);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "decide/decide.hpp"
 
+#include <rapidcheck.h>
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <limits>
-#include <rapidcheck.h>
 
 #include "base/error.hpp"
 #include "decide/inputs.hpp"
@@ -41,7 +41,9 @@ bool mentions(const std::vector<std::string>& sentences, const std::string& word
                      [&](const std::string& s) { return s.find(words) != std::string::npos; });
 }
 
-bool same(const model::Decision& a, const model::Decision& b) { return model::to_json(a) == model::to_json(b); }
+bool same(const model::Decision& a, const model::Decision& b) {
+  return model::to_json(a) == model::to_json(b);
+}
 
 }  // namespace
 
@@ -202,7 +204,8 @@ Situation any_situation() {
   s.placement.host = model::HostName("beta");
   s.placement.terms = {{"cpu_headroom", *rc::gen::inRange(0, 100) / 100.0}};
   const auto level = static_cast<ShadowLevel>(*rc::gen::inRange(0, 4));
-  if (*rc::gen::inRange(0, 4) > 0) s.shadow = model::ShadowSection{model::ShadowId("s"), model::HostName("beta"), level, false};
+  if (*rc::gen::inRange(0, 4) > 0)
+    s.shadow = model::ShadowSection{model::ShadowId("s"), model::HostName("beta"), level, false};
   s.memory = {*rc::gen::inRange<std::uint64_t>(1, 64ull << 30)};
   s.dirty_rate = {*rc::gen::inRange(0, 300000) * 1e3};
   s.bandwidth = {*rc::gen::inRange(1000, 1200000) * 1e3};
@@ -217,7 +220,8 @@ TEST_CASE("laws of any decision") {
   CHECK(rc::check("a replay gives the same answer, also from the record's own line", [] {
     const auto d = decide::decide(any_situation());
     RC_ASSERT(same(replay(d), d));
-    model::Record record(model::Vm{model::VmName("web1"), model::Uuid("u"), model::HostName("alpha"), Priority::normal});
+    model::Record record(
+        model::Vm{model::VmName("web1"), model::Uuid("u"), model::HostName("alpha"), Priority::normal});
     record.set(d);
     const auto read = *model::Record::parse(record.to_line()).decision();
     RC_ASSERT(same(read, d));
@@ -226,8 +230,8 @@ TEST_CASE("laws of any decision") {
   CHECK(rc::check("a larger cost never turns stay into migrate", [] {
     const auto d = decide::decide(any_situation());
     auto costlier = d;
-    const auto name = *rc::gen::element<std::string>("brownout_slowdown", "load_share", "past_blackout_ratio", "handover_s",
-                                                     "delta_bytes");
+    const auto name = *rc::gen::element<std::string>("brownout_slowdown", "load_share", "past_blackout_ratio",
+                                                     "handover_s", "delta_bytes");
     costlier.inputs[name] = d.inputs.at(name) * 2 + 1;
     const auto r = replay(costlier);
     RC_ASSERT(r.cost >= d.cost);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "decide/precopy.hpp"
 
-#include <catch2/catch.hpp>
 #include <rapidcheck.h>
+#include <catch2/catch.hpp>
 
 #include "base/error.hpp"
 

@@ -14,9 +14,13 @@ using base::Error;
 using base::Kind;
 using model::DomainState;
 
-base::Instant LabClock::now() const { return *base::parse_rfc3339("2026-11-24T10:00:00Z") + m_passed; }
+base::Instant LabClock::now() const {
+  return *base::parse_rfc3339("2026-11-24T10:00:00Z") + m_passed;
+}
 
-void LabClock::advance(base::Seconds span) { m_passed += base::Millis(std::llround(span.count() * 1000)); }
+void LabClock::advance(base::Seconds span) {
+  m_passed += base::Millis(std::llround(span.count() * 1000));
+}
 
 class LabJob : public ports::BackupJob {
  public:
@@ -302,7 +306,9 @@ MemoryLab::MemoryLab() : m_switchboard(std::make_unique<Switchboard>(*this)) {
 }
 MemoryLab::~MemoryLab() = default;
 
-LabHost& MemoryLab::host(const std::string& name) { return m_hosts.at(name); }
+LabHost& MemoryLab::host(const std::string& name) {
+  return m_hosts.at(name);
+}
 
 model::Domain& MemoryLab::add_vm(const std::string& on, const std::string& vm,
                                  const std::vector<std::uint64_t>& sizes) {
@@ -397,7 +403,9 @@ std::vector<ports::ShadowRow> MemoryShadows::all() {
   return rows;
 }
 
-void MemoryShadows::remove(const model::Uuid& vm_uuid) { m_rows.erase(vm_uuid); }
+void MemoryShadows::remove(const model::Uuid& vm_uuid) {
+  m_rows.erase(vm_uuid);
+}
 
 std::vector<ports::PoolRow> MemoryPool::all() {
   std::vector<ports::PoolRow> rows;

@@ -39,7 +39,8 @@ struct LabHost {
   std::map<model::VmName, MemoryImage> memory;
   std::map<model::VmName, model::GuestActivity> activity;  ///< absent: no agent answers
   std::set<model::VmName> links_down;
-  std::map<model::VmName, std::map<model::DiskName, std::string>> defined_on;  ///< where a restored domain's disks lie otherwise
+  std::map<model::VmName, std::map<model::DiskName, std::string>>
+      defined_on;  ///< where a restored domain's disks lie otherwise
   unsigned definitions = 0;
 };
 

@@ -77,7 +77,9 @@ class MemorySink : public ports::BlockSink {
   std::map<std::size_t, std::uint64_t> m_last;
 };
 
-std::string point_folder(model::PointNumber number) { return fmt::format("point-{:06}", number.value); }
+std::string point_folder(model::PointNumber number) {
+  return fmt::format("point-{:06}", number.value);
+}
 
 }  // namespace
 

@@ -28,20 +28,20 @@ struct MemoryPoint {
 struct MemoryShadow {
   model::VmName vm;
   std::vector<model::Part> disks;
-  std::map<std::uint64_t, MemoryPoint> points;           ///< by number
-  std::map<std::string, model::PointNumber> tops;        ///< purpose -> point below
-  std::map<model::DiskName, std::string> adopted;        ///< of the newest adopted point
+  std::map<std::uint64_t, MemoryPoint> points;     ///< by number
+  std::map<std::string, model::PointNumber> tops;  ///< purpose -> point below
+  std::map<model::DiskName, std::string> adopted;  ///< of the newest adopted point
 };
 
 /// What lies on one host's disk. It outlives the stores that are opened on it.
 struct MemoryHost {
   std::string images = "/images";
   std::map<model::ShadowId, MemoryShadow> shadows;
-  std::map<std::string, MemoryImage> files;               ///< other files, by path
-  std::map<std::string, std::vector<std::string>> chains; ///< path -> files of its chain, itself first
-  std::vector<std::string> removed;                       ///< by remove_made, in order
+  std::map<std::string, MemoryImage> files;                ///< other files, by path
+  std::map<std::string, std::vector<std::string>> chains;  ///< path -> files of its chain, itself first
+  std::vector<std::string> removed;                        ///< by remove_made, in order
   model::ByteCount free{1ull << 40};
-  unsigned open_sinks = 0;                                ///< points being written
+  unsigned open_sinks = 0;  ///< points being written
 };
 
 class MemoryPoints : public ports::PointStore {

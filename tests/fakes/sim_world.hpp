@@ -94,7 +94,7 @@ struct SimLink {
 
 /// What the guest was told is on its disks.
 struct SimGuest {
-  bool idle = false;  ///< writes nothing
+  bool idle = false;                               ///< writes nothing
   std::optional<model::GuestActivity> activity{};  ///< absent: no agent answers
   std::uint64_t last = 0;
   std::map<model::DiskName, std::map<std::uint64_t, std::uint64_t>> acknowledged;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The arrows of the layout, checked on the #include lines: features -> ports -> model -> base; adapters -> ports, model,
-// base; cmd -> everything; switchover alone may use replicate and sync.
+// The arrows of the layout, checked on the #include lines: features -> ports -> model -> base; adapters -> ports,
+// model, base; cmd -> everything; switchover alone may use replicate and sync.
 
 #include <catch2/catch.hpp>
 #include <filesystem>
@@ -31,8 +31,8 @@ const std::map<std::string, Rooms> allowed{
     {"switchover", {"base", "model", "ports", "switchover", "replicate", "sync"}},
 };
 const std::set<std::string> pure{"predict", "place", "decide", "pool"};
-const std::set<std::string> impure_headers{"fstream", "thread", "unistd.h", "fcntl.h", "sys/stat.h", "filesystem",
-                                           "base/fd.hpp", "base/process.hpp", "random"};
+const std::set<std::string> impure_headers{"fstream",    "thread",      "unistd.h",         "fcntl.h", "sys/stat.h",
+                                           "filesystem", "base/fd.hpp", "base/process.hpp", "random"};
 
 /// The room that a path below lib/ belongs to: "replicate", "adapters/nbd".
 std::string room_of(const fs::path& below_lib) {

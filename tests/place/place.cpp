@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "place/place.hpp"
 
-#include <catch2/catch.hpp>
 #include <rapidcheck.h>
+#include <catch2/catch.hpp>
 
 #include "base/error.hpp"
 
@@ -41,7 +41,9 @@ Candidate host(const std::string& name) {
   return c;
 }
 
-std::string reason(const Need& n, const Candidate& c) { return objection(n, c, {}).value_or(""); }
+std::string reason(const Need& n, const Candidate& c) {
+  return objection(n, c, {}).value_or("");
+}
 
 }  // namespace
 
@@ -146,9 +148,10 @@ TEST_CASE("no host left is an error with every host's reason") {
     FAIL("placed");
   } catch (const base::Error& e) {
     CHECK(e.kind() == base::Kind::not_found);
-    CHECK(std::string(e.what()) ==
-          "no host can take \"web1\": alpha: the VM runs there already; beta: not enough memory: 0 MiB free of 64.0 GiB, "
-          "6.4 GiB of them kept free, 4.0 GiB needed");
+    CHECK(
+        std::string(e.what()) ==
+        "no host can take \"web1\": alpha: the VM runs there already; beta: not enough memory: 0 MiB free of 64.0 GiB, "
+        "6.4 GiB of them kept free, 4.0 GiB needed");
     CHECK_FALSE(e.hint().empty());
   }
   CHECK_THROWS_AS(place::place(need(), {}, {}), base::Error);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pool/pool.hpp"
 
-#include <catch2/catch.hpp>
 #include <rapidcheck.h>
+#include <catch2/catch.hpp>
 #include <set>
 
 namespace {
@@ -78,11 +78,21 @@ TEST_CASE("the shadow that fits with least waste is chosen") {
 TEST_CASE("a shadow of other disks, CPUs or of another host does not fit") {
   const std::vector rows{row("s1", "small", "beta")};
   auto c = claim("web1", 1);
-  SECTION("larger disk") { c.disks = {ByteCount{21 * gib}}; }
-  SECTION("smaller disk") { c.disks = {ByteCount{19 * gib}}; }
-  SECTION("two disks") { c.disks.push_back(ByteCount{gib}); }
-  SECTION("more CPUs") { c.vcpus = 3; }
-  SECTION("another host") { c.host = HostName("gamma"); }
+  SECTION("larger disk") {
+    c.disks = {ByteCount{21 * gib}};
+  }
+  SECTION("smaller disk") {
+    c.disks = {ByteCount{19 * gib}};
+  }
+  SECTION("two disks") {
+    c.disks.push_back(ByteCount{gib});
+  }
+  SECTION("more CPUs") {
+    c.vcpus = 3;
+  }
+  SECTION("another host") {
+    c.host = HostName("gamma");
+  }
   CHECK_FALSE(choose(flavours, rows, c));
 }
 
@@ -116,11 +126,13 @@ TEST_CASE("laws of the pool") {
   CHECK(rc::check("no shadow is given twice", [] {
     std::vector<PoolRow> rows;
     const int count = *rc::gen::inRange(0, 6);
-    for (int i = 0; i < count; ++i) rows.push_back(row("id" + std::to_string(i), *rc::gen::element<std::string>("small", "large"), "beta"));
+    for (int i = 0; i < count; ++i)
+      rows.push_back(row("id" + std::to_string(i), *rc::gen::element<std::string>("small", "large"), "beta"));
     std::vector<Claim> claims;
     const int wanted = *rc::gen::inRange(0, 8);
     for (int i = 0; i < wanted; ++i) {
-      claims.push_back(claim("vm" + std::to_string(i), *rc::gen::inRange(1u, 9u), static_cast<model::Priority>(*rc::gen::inRange(0, 4))));
+      claims.push_back(claim("vm" + std::to_string(i), *rc::gen::inRange(1u, 9u),
+                             static_cast<model::Priority>(*rc::gen::inRange(0, 4))));
     }
     std::set<std::string> given;
     for (const auto& [vm, r] : assign(flavours, rows, claims)) RC_ASSERT(given.insert(r.id.get()).second);

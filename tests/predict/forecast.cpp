@@ -14,7 +14,8 @@ using namespace umbra::predict;
 using model::Resource;
 using test::origin;
 
-model::Series series(std::size_t count, const std::function<double(double)>& cpu, const std::function<double(double)>& memory) {
+model::Series series(std::size_t count, const std::function<double(double)>& cpu,
+                     const std::function<double(double)>& memory) {
   model::Series s;
   s.vm = model::VmName("web1");
   for (std::size_t i = 0; i < count; ++i) {
@@ -28,7 +29,9 @@ model::Series series(std::size_t count, const std::function<double(double)>& cpu
   return s;
 }
 
-double idle(double) { return 0.2; }
+double idle(double) {
+  return 0.2;
+}
 
 const StatisticalForecaster statistical;
 

@@ -14,7 +14,8 @@ namespace umbra::predict::test {
 inline const base::Instant origin = *base::parse_rfc3339("2026-11-24T10:00:00Z");
 
 /// `count` readings, `step` apart, the last one at the origin. `shape` gets the seconds since the first.
-inline std::vector<ports::Reading> readings(std::size_t count, double step, const std::function<double(double)>& shape) {
+inline std::vector<ports::Reading> readings(std::size_t count, double step,
+                                            const std::function<double(double)>& shape) {
   std::vector<ports::Reading> all;
   for (std::size_t i = 0; i < count; ++i) {
     const double since_first = static_cast<double>(i) * step;

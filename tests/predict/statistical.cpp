@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "predict/statistical.hpp"
 
+#include <rapidcheck.h>
 #include <algorithm>
 #include <catch2/catch.hpp>
-#include <rapidcheck.h>
 
 #include "series.hpp"
 
@@ -15,13 +15,15 @@ using namespace umbra::predict::test;
 
 constexpr base::Seconds five_minutes{300};
 
-std::optional<model::ResourceForecast> ask(const std::vector<ports::Reading>& history, base::Seconds within = five_minutes,
-                                           double threshold = 0.9) {
+std::optional<model::ResourceForecast> ask(const std::vector<ports::Reading>& history,
+                                           base::Seconds within = five_minutes, double threshold = 0.9) {
   return StatisticalForecaster().forecast({history, origin, within, threshold});
 }
 
 /// 10 % to 100 % over 6 minutes.
-double ramp(double t) { return std::min(1.0, 0.10 + 0.90 * t / 360); }
+double ramp(double t) {
+  return std::min(1.0, 0.10 + 0.90 * t / 360);
+}
 
 /// The share of `tries` noisy series of that shape whose probability reaches `probability`.
 double share_at(double probability, unsigned tries, std::size_t count, double step, base::Seconds within, double sigma,
@@ -29,7 +31,8 @@ double share_at(double probability, unsigned tries, std::size_t count, double st
   unsigned reached = 0;
   for (unsigned seed = 1; seed <= tries; ++seed) {
     Noise noise(seed, sigma, keep);
-    const auto f = ask(readings(count, step, [&](double t) { return std::clamp(shape(t) + noise(), 0.0, 1.0); }), within);
+    const auto f =
+        ask(readings(count, step, [&](double t) { return std::clamp(shape(t) + noise(), 0.0, 1.0); }), within);
     if (f && f->p_saturation >= probability) ++reached;
   }
   return static_cast<double>(reached) / tries;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "predict/usage.hpp"
 
-#include <catch2/catch.hpp>
 #include <rapidcheck.h>
+#include <catch2/catch.hpp>
 
 namespace {
 
@@ -61,11 +61,21 @@ TEST_CASE("a first reading tells the memory alone") {
 TEST_CASE("readings that can't be compared give no rate") {
   auto before = counters(100, 50);
   const auto now = counters(110, 55);
-  SECTION("another incarnation") { before.incarnation = "6"; }
-  SECTION("another host") { before.host = model::HostName("beta"); }
-  SECTION("another VM") { before.uuid = model::Uuid("3f6b0f5e-0000-4000-8000-000000000002"); }
-  SECTION("the same time") { before.at = now.at; }
-  SECTION("a clock that went back") { before.at = now.at + std::chrono::seconds(1); }
+  SECTION("another incarnation") {
+    before.incarnation = "6";
+  }
+  SECTION("another host") {
+    before.host = model::HostName("beta");
+  }
+  SECTION("another VM") {
+    before.uuid = model::Uuid("3f6b0f5e-0000-4000-8000-000000000002");
+  }
+  SECTION("the same time") {
+    before.at = now.at;
+  }
+  SECTION("a clock that went back") {
+    before.at = now.at + std::chrono::seconds(1);
+  }
   const auto sample = usage(before, now, capacities);
   REQUIRE(sample);
   CHECK_FALSE((*sample)[Resource::cpu]);

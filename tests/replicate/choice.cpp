@@ -47,7 +47,8 @@ TEST_CASE("a shadow without a point gets a full pass, whatever checkpoints there
 }
 
 TEST_CASE("the newest point's own checkpoint makes it a bitmap pass") {
-  const Choice choice = choose_method({point(6, {vda}), point(7, {vda})}, names({"umbra-7-00000007"}), {disk("vda", 1 << 20)});
+  const Choice choice =
+      choose_method({point(6, {vda}), point(7, {vda})}, names({"umbra-7-00000007"}), {disk("vda", 1 << 20)});
   CHECK(choice.method == Method::bitmap);
   CHECK(choice.since == CheckpointName("umbra-7-00000007"));
   CHECK(choice.why.empty());
@@ -57,7 +58,8 @@ TEST_CASE("only the checkpoint that the newest point names will do, whatever the
   std::vector points{point(7, {vda})};
   const std::vector disks{disk("vda", 1 << 20)};
   points.back().checkpoint = "umbra-5-00000005";  // made with an older point: it covers this one too
-  CHECK(choose_method(points, names({"umbra-7-0000000a", "umbra-5-00000005"}), disks).since == CheckpointName("umbra-5-00000005"));
+  CHECK(choose_method(points, names({"umbra-7-0000000a", "umbra-5-00000005"}), disks).since ==
+        CheckpointName("umbra-5-00000005"));
   // Of the same number, but made with the point of another shadow.
   const Choice another = choose_method(points, names({"umbra-5-00000006", "umbra-7-00000005"}), disks);
   CHECK(another.method == Method::digest);
@@ -67,8 +69,8 @@ TEST_CASE("only the checkpoint that the newest point names will do, whatever the
 }
 
 TEST_CASE("checkpoints of others are none of Umbra's") {
-  for (const char* name : {"backup-7", "umbra-", "umbra-x7", "umbra-7", "umbra-7x", "umbra-07-00000007", "umbra--7-00000007",
-                           "umbra-7-0000000", "umbra-7-0000000g", "umbra-7-000000070"}) {
+  for (const char* name : {"backup-7", "umbra-", "umbra-x7", "umbra-7", "umbra-7x", "umbra-07-00000007",
+                           "umbra--7-00000007", "umbra-7-0000000", "umbra-7-0000000g", "umbra-7-000000070"}) {
     INFO(name);
     CHECK_FALSE(point_of(CheckpointName(name)));
   }
@@ -91,7 +93,8 @@ TEST_CASE("disks that were added, removed or resized make it a digest pass that 
 }
 
 TEST_CASE("the memory of a synced point is no disk that was removed") {
-  CHECK(choose_method({point(7, {vda, memory})}, names({"umbra-7-00000007"}), {disk("vda", 1 << 20)}).method == Method::bitmap);
+  CHECK(choose_method({point(7, {vda, memory})}, names({"umbra-7-00000007"}), {disk("vda", 1 << 20)}).method ==
+        Method::bitmap);
 }
 
 TEST_CASE("frozen files: the exact bitmap first, then the layer below, then an older bitmap, then digests") {

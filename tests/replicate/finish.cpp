@@ -76,8 +76,12 @@ TEST_CASE("without a bitmap the frozen file is compared") {
   scene.pass();
   scene.write(4, 2, 2);
   FinishRequest request = freeze(scene);
-  SECTION("no checkpoint is known") { request.checkpoints.clear(); }
-  SECTION("the file lacks it") { scene.lab.host("alpha").bitmaps.clear(); }
+  SECTION("no checkpoint is known") {
+    request.checkpoints.clear();
+  }
+  SECTION("the file lacks it") {
+    scene.lab.host("alpha").bitmaps.clear();
+  }
   const PassResult result = finish(scene.lab.context(), request);
   CHECK(result.replica.method == "digest");
   CHECK(result.replica.sent.value == 2 * block);
@@ -88,8 +92,8 @@ TEST_CASE("a bitmap that a layer put on later does not hold alone is not trusted
   Scene scene;
   scene.write(0, 16, 1);
   scene.pass();
-  scene.write(4, 2, 2);   // known to the bitmap of the lower file alone
-  freeze(scene);          // somebody's layer
+  scene.write(4, 2, 2);  // known to the bitmap of the lower file alone
+  freeze(scene);         // somebody's layer
   scene.write(8, 1, 3);
   FinishRequest request;
   request.vm = scene.vm;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <catch2/catch.hpp>
 #include <rapidcheck.h>
+#include <catch2/catch.hpp>
 
 #include <algorithm>
 
@@ -54,8 +54,12 @@ TEST_CASE("without a usable checkpoint only blocks that differ are sent") {
   scene.write(0, 32, 1);
   scene.pass();
   scene.write(4, 1, 2);
-  SECTION("the checkpoint is gone") { scene.checkpoints().clear(); }
-  SECTION("its bitmap is inconsistent") { scene.lab.host("alpha").bitmaps.clear(); }
+  SECTION("the checkpoint is gone") {
+    scene.checkpoints().clear();
+  }
+  SECTION("its bitmap is inconsistent") {
+    scene.lab.host("alpha").bitmaps.clear();
+  }
   const PassResult second = scene.pass();
   CHECK(second.replica.method == "digest");
   CHECK_FALSE(second.replica.why.empty());

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "replicate/schedule.hpp"
 
-#include <catch2/catch.hpp>
 #include <rapidcheck.h>
+#include <catch2/catch.hpp>
 
 namespace umbra::replicate {
 namespace {
@@ -23,7 +23,9 @@ PassFacts facts(double duration, double since, double rpo) {
   return f;
 }
 
-double wait(const PassFacts& f) { return Seconds(next_due(f).at - f.taken_at).count(); }
+double wait(const PassFacts& f) {
+  return Seconds(next_due(f).at - f.taken_at).count();
+}
 
 PassFacts any_facts() {
   const double duration = *rc::gen::inRange(0, 2000) / 10.0;

@@ -36,11 +36,21 @@ TEST_CASE("a dropped shadow leaves no definition, no folder, no row and none of 
 TEST_CASE("what is in use or not a shadow is not dropped") {
   Scene scene;
   scene.make();
-  SECTION("active") { scene.stand_in().state = model::DomainState::running; }
-  SECTION("paused") { scene.stand_in().state = model::DomainState::paused; }
-  SECTION("a hibernated primary") { scene.stand_in().tag.role = Role::hibernated; }
-  SECTION("tagged otherwise") { scene.stand_in().tag.role = Role::primary; }
-  SECTION("another VM by now") { scene.stand_in().uuid = model::Uuid("ffffffff"); }
+  SECTION("active") {
+    scene.stand_in().state = model::DomainState::running;
+  }
+  SECTION("paused") {
+    scene.stand_in().state = model::DomainState::paused;
+  }
+  SECTION("a hibernated primary") {
+    scene.stand_in().tag.role = Role::hibernated;
+  }
+  SECTION("tagged otherwise") {
+    scene.stand_in().tag.role = Role::primary;
+  }
+  SECTION("another VM by now") {
+    scene.stand_in().uuid = model::Uuid("ffffffff");
+  }
   CHECK(kind_of([&] { drop(scene.lab.context(), scene.registries, scene.vm); }) == Kind::refused);
   CHECK(scene.has_stand_in());
   CHECK(scene.folders().size() == 1);

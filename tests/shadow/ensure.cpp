@@ -55,17 +55,23 @@ TEST_CASE("its level follows its newest point, and what is recorded of it stays"
 TEST_CASE("what can't be a shadow is refused, and nothing is made") {
   Scene scene;
   Kind expected = Kind::refused;
-  SECTION("the primary's own host") { scene.request.target = scene.request.primary; }
+  SECTION("the primary's own host") {
+    scene.request.target = scene.request.primary;
+  }
   SECTION("another VM of that name there") {
     scene.lab.add_vm("beta", "web1", {block}).uuid = model::Uuid("ffffffff-0000-4000-8000-000000000000");
     scene.stand_in().state = model::DomainState::off;
     scene.stand_in().tag.role = Role::shadow;
   }
-  SECTION("the VM is active there") { scene.lab.add_vm("beta", "web1", {block}).tag.role = Role::shadow; }
+  SECTION("the VM is active there") {
+    scene.lab.add_vm("beta", "web1", {block}).tag.role = Role::shadow;
+  }
   SECTION("the VM is defined there, but not by Umbra") {
     scene.lab.add_vm("beta", "web1", {block}).state = model::DomainState::off;
   }
-  SECTION("the primary is a shadow") { scene.primary().tag.role = Role::shadow; }
+  SECTION("the primary is a shadow") {
+    scene.primary().tag.role = Role::shadow;
+  }
   SECTION("no such VM") {
     scene.request.vm = model::VmName("web2");
     expected = Kind::not_found;

@@ -134,7 +134,8 @@ TEST_CASE("what the walk writes down comes before what it does") {
   CHECK(at("alpha define") < at("alpha adopt"));
   // What follows only looks.
   const std::vector<std::string> tail(world.trace.begin() + at("journal close") + 1, world.trace.end());
-  CHECK(tail == std::vector<std::string>{"connect beta", "beta points", "beta activity", "beta activity", "beta activity"});
+  CHECK(tail ==
+        std::vector<std::string>{"connect beta", "beta points", "beta activity", "beta activity", "beta activity"});
 }
 
 TEST_CASE("a guest goes there and back ten times without losing a write") {

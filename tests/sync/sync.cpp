@@ -64,9 +64,8 @@ struct Scene {
       if (path.find(".umbra-") != std::string::npos) return false;
     }
     return domain().state == model::DomainState::running &&
-           std::ranges::none_of(domain().disks, [](const model::Disk& disk) {
-             return disk.path.find(".umbra-") != std::string::npos;
-           });
+           std::ranges::none_of(domain().disks,
+                                [](const model::Disk& disk) { return disk.path.find(".umbra-") != std::string::npos; });
   }
 
   fakes::MemoryLab lab;
@@ -172,9 +171,15 @@ TEST_CASE("what an earlier sync left in use is folded back, and what it left lyi
 TEST_CASE("what can't be synced is refused before the guest is touched") {
   Scene scene;
   Kind expected = Kind::refused;
-  SECTION("off") { scene.domain().state = model::DomainState::off; }
-  SECTION("paused") { scene.domain().state = model::DomainState::paused; }
-  SECTION("a shadow") { scene.domain().tag.role = model::Role::shadow; }
+  SECTION("off") {
+    scene.domain().state = model::DomainState::off;
+  }
+  SECTION("paused") {
+    scene.domain().state = model::DomainState::paused;
+  }
+  SECTION("a shadow") {
+    scene.domain().tag.role = model::Role::shadow;
+  }
   SECTION("no such VM") {
     scene.request.vm = model::VmName("web2");
     expected = Kind::not_found;

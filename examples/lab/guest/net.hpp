@@ -13,20 +13,20 @@ using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
 class Fd {
-public:
-    Fd() = default;
-    explicit Fd(int fd) : m_fd(fd) {}
-    Fd(Fd&& other) noexcept : m_fd(std::exchange(other.m_fd, -1)) {}
-    Fd& operator=(Fd&& other) noexcept {
-        std::swap(m_fd, other.m_fd);
-        return *this;
-    }
-    ~Fd();
-    int get() const { return m_fd; }
-    explicit operator bool() const { return m_fd >= 0; }
+ public:
+  Fd() = default;
+  explicit Fd(int fd) : m_fd(fd) {}
+  Fd(Fd&& other) noexcept : m_fd(std::exchange(other.m_fd, -1)) {}
+  Fd& operator=(Fd&& other) noexcept {
+    std::swap(m_fd, other.m_fd);
+    return *this;
+  }
+  ~Fd();
+  int get() const { return m_fd; }
+  explicit operator bool() const { return m_fd >= 0; }
 
-private:
-    int m_fd = -1;
+ private:
+  int m_fd = -1;
 };
 
 // Throws std::system_error when the last system call failed.
@@ -46,14 +46,14 @@ bool send_all(int fd, std::string_view data);
 
 // Reads newline-ended lines from a blocking socket.
 class LineReader {
-public:
-    explicit LineReader(int fd) : m_fd(fd) {}
-    std::optional<std::string> next();
+ public:
+  explicit LineReader(int fd) : m_fd(fd) {}
+  std::optional<std::string> next();
 
-private:
-    int m_fd;
-    std::string m_pending;
+ private:
+  int m_fd;
+  std::string m_pending;
 };
 
-std::string quoted(std::string_view text);  // a JSON string
+std::string quoted(std::string_view text);                           // a JSON string
 std::string wall_clock(std::chrono::system_clock::time_point when);  // RFC 3339, UTC, milliseconds

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Executables that the configuration names: redirectors, the health probe, the fence. Each gets the record's JSON line on
-// standard input and answers by its exit status; its output is the message. May start processes; knows no VM's disks.
+// Executables that the configuration names: redirectors, the health probe, the fence. Each gets the record's JSON line
+// on standard input and answers by its exit status; its output is the message. May start processes; knows no VM's
+// disks.
 
 #include <memory>
 #include <string>

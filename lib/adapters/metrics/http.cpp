@@ -43,7 +43,8 @@ std::string trimmed(std::string text) {
 base::Error transfer_error(CURLcode code, const std::string& url, const char* detail) {
   const std::string text = fmt::format("{}: {}", url, *detail != '\0' ? detail : curl_easy_strerror(code));
   switch (code) {
-    case CURLE_OPERATION_TIMEDOUT: return base::Error(base::Kind::timeout, text);
+    case CURLE_OPERATION_TIMEDOUT:
+      return base::Error(base::Kind::timeout, text);
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
       return base::Error(base::Kind::usage, text, "give an address of the form http://HOST:PORT");
@@ -52,14 +53,17 @@ base::Error transfer_error(CURLcode code, const std::string& url, const char* de
       return base::Error(base::Kind::unreachable, text, fmt::format("curl {}", url));
     case CURLE_PEER_FAILED_VERIFICATION:
       return base::Error(base::Kind::unreachable, text, "add the server's certificate authority to the system's store");
-    case CURLE_WRITE_ERROR: return base::Error(base::Kind::invalid, fmt::format("{}: the answer is too long", url));
-    default: return base::Error(base::Kind::unreachable, text);
+    case CURLE_WRITE_ERROR:
+      return base::Error(base::Kind::invalid, fmt::format("{}: the answer is too long", url));
+    default:
+      return base::Error(base::Kind::unreachable, text);
   }
 }
 
 base::Error status_error(long status, const std::string& url, const std::string& body) {
   const std::string text = fmt::format("{}: HTTP status {}: {}", url, status, trimmed(body.substr(0, 200)));
-  if (status == 401 || status == 403) return base::Error(base::Kind::refused, text, "set a token that the server accepts");
+  if (status == 401 || status == 403)
+    return base::Error(base::Kind::refused, text, "set a token that the server accepts");
   if (status == 404) return base::Error(base::Kind::not_found, text, "check the address");
   return base::Error(base::Kind::io, text);
 }
@@ -81,8 +85,8 @@ struct Http::Handle {
   ~Handle() { curl_easy_cleanup(curl); }
 
   std::string escaped(const std::string& text) const {
-    const std::unique_ptr<char, decltype(&curl_free)> out(curl_easy_escape(curl, text.data(), static_cast<int>(text.size())),
-                                                          curl_free);
+    const std::unique_ptr<char, decltype(&curl_free)> out(
+        curl_easy_escape(curl, text.data(), static_cast<int>(text.size())), curl_free);
     if (!out) throw base::Error(base::Kind::io, "libcurl can't escape a query");
     return out.get();
   }

@@ -30,7 +30,8 @@ std::vector<Value> vector_of(const std::string& body) {
     if (json.at("status") != "success") throw base::Error(base::Kind::io, json.value("error", "it tells no reason"));
     const Json& data = json.at("data");
     if (data.at("resultType") != "vector") {
-      throw base::Error(base::Kind::invalid, fmt::format("the query gives a {}, not a vector", data.at("resultType").get<std::string>()));
+      throw base::Error(base::Kind::invalid,
+                        fmt::format("the query gives a {}, not a vector", data.at("resultType").get<std::string>()));
     }
     std::vector<Value> values;
     for (const Json& one : data.at("result")) {
@@ -49,7 +50,9 @@ std::string label(const Labels& labels, const std::string& name) {
   return it == labels.end() ? std::string() : it->second;
 }
 
-model::ByteCount bytes(double value) { return {static_cast<std::uint64_t>(std::max(0.0, value))}; }
+model::ByteCount bytes(double value) {
+  return {static_cast<std::uint64_t>(std::max(0.0, value))};
+}
 
 class Prometheus final : public ports::MetricSource {
  public:

@@ -42,9 +42,9 @@ struct PrometheusOptions {
   std::map<std::string, model::HostName> hosts{};
 };
 
-/// Counters by instant queries, all evaluated at the server's one instant. `at` is when the exporter was scraped, so that
-/// asking twice between two scrapes gives no false rate. A domain of which no uuid is known gets "vm:NAME". Nothing is
-/// asked before counters(); Kind::invalid for an answer that is none of Prometheus.
+/// Counters by instant queries, all evaluated at the server's one instant. `at` is when the exporter was scraped, so
+/// that asking twice between two scrapes gives no false rate. A domain of which no uuid is known gets "vm:NAME".
+/// Nothing is asked before counters(); Kind::invalid for an answer that is none of Prometheus.
 std::unique_ptr<ports::MetricSource> prometheus(PrometheusOptions options);
 
 }  // namespace umbra::metrics

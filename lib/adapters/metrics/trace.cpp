@@ -46,7 +46,8 @@ Columns columns_of(const std::vector<std::string>& header, const fs::path& file)
   for (std::size_t i = 0; i < header.size(); ++i) {
     const bool again = !seen.insert(header[i]).second;
     if (again && !header[i].empty()) {
-      throw base::Error(base::Kind::invalid, fmt::format("{}: the header names \"{}\" twice", file.string(), header[i]));
+      throw base::Error(base::Kind::invalid,
+                        fmt::format("{}: the header names \"{}\" twice", file.string(), header[i]));
     }
     if (header[i] == "time") {
       columns.time = i;
@@ -112,7 +113,8 @@ class Reader {
     if (!header) throw no_usable_row(file, "a quote is left open in the header");
     const Columns columns = columns_of(*header, file);
     if (!columns.ignored.empty() && m_noted.insert("columns").second) {
-      m_note(fmt::format("{}: columns that are no resource are ignored: {}", file.string(), fmt::join(columns.ignored, ", ")));
+      m_note(fmt::format("{}: columns that are no resource are ignored: {}", file.string(),
+                         fmt::join(columns.ignored, ", ")));
     }
 
     const std::uint64_t used_before = m_counts.used;
@@ -133,8 +135,9 @@ class Reader {
 
  private:
   static base::Error no_usable_row(const fs::path& file, const std::string& why) {
-    return base::Error(base::Kind::invalid, fmt::format("{} has no usable row: {}", file.string(), why),
-                       "the first line must be: time,vm,cpu,memory,gpu,gpu_memory,net,disk (resources as far as known)");
+    return base::Error(
+        base::Kind::invalid, fmt::format("{} has no usable row: {}", file.string(), why),
+        "the first line must be: time,vm,cpu,memory,gpu,gpu_memory,net,disk (resources as far as known)");
   }
 
   void take(const Parsed& parsed, const std::string& where) {
@@ -143,7 +146,8 @@ class Reader {
     const auto [it, fresh] = m_newest.try_emplace(parsed.row.vm, parsed.row.sample.at);
     if (!fresh) {
       const std::string about = fmt::format("{} of {}", base::to_rfc3339(parsed.row.sample.at), parsed.row.vm.get());
-      if (parsed.row.sample.at == it->second) return bad(m_counts.repeated, "repeated", where, about + " is there already");
+      if (parsed.row.sample.at == it->second)
+        return bad(m_counts.repeated, "repeated", where, about + " is there already");
       if (parsed.row.sample.at < it->second) {
         return bad(m_counts.out_of_order, "out of order", where, about + " comes after a later one");
       }
@@ -170,7 +174,8 @@ std::vector<fs::path> files_of(const fs::path& path) {
   std::error_code error;
   const auto status = fs::status(path, error);
   if (!fs::exists(status)) {
-    throw base::Error(base::Kind::not_found, fmt::format("there is no trace {}", path.string()), "--trace FILE or --trace DIR");
+    throw base::Error(base::Kind::not_found, fmt::format("there is no trace {}", path.string()),
+                      "--trace FILE or --trace DIR");
   }
   if (!fs::is_directory(status)) return {path};
   std::vector<fs::path> files;
@@ -179,7 +184,8 @@ std::vector<fs::path> files_of(const fs::path& path) {
   }
   if (error) throw base::from_errno(error.value(), "read " + path.string());
   if (files.empty()) {
-    throw base::Error(base::Kind::not_found, fmt::format("{} holds no *.csv file", path.string()), "--trace FILE or --trace DIR");
+    throw base::Error(base::Kind::not_found, fmt::format("{} holds no *.csv file", path.string()),
+                      "--trace FILE or --trace DIR");
   }
   std::sort(files.begin(), files.end());
   return files;

@@ -16,7 +16,7 @@ namespace umbra::metrics {
 
 /// Rows that were not used, and why.
 struct TraceCounts {
-  std::uint64_t rows = 0;          ///< read, header lines apart
+  std::uint64_t rows = 0;  ///< read, header lines apart
   std::uint64_t used = 0;
   std::uint64_t malformed = 0;     ///< no time, no VM, a cell that is no number, a fraction below zero, too few cells
   std::uint64_t out_of_order = 0;  ///< earlier than a row of the same VM before it
@@ -27,7 +27,7 @@ struct TraceCounts {
 struct Trace {
   std::vector<model::Series> series;  ///< by VM name
   TraceCounts counts;
-  std::vector<std::string> notes;     ///< for a person: columns ignored, the first bad row of each kind
+  std::vector<std::string> notes;  ///< for a person: columns ignored, the first bad row of each kind
 };
 
 /// Reads FILE, or every *.csv of DIR in the order of their names. Kind::not_found where it is absent, Kind::invalid

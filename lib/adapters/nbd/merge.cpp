@@ -81,7 +81,8 @@ fs::path merge_disk(const ShadowFolder& folder, const fs::path& lower, const fs:
       std::any_of(chain.begin(), chain.end(), [&](const auto& f) { return same_file(f.file, lower); });
   if (!stands_on) return upper;  // a point of its own, such as an adopted file: nothing of the older one is needed
   qemu_img::commit(upper, lower);
-  qemu_img::shrink(lower, chain.front().size);  // what lay past the end of B must not show where a newer layer is longer
+  qemu_img::shrink(lower,
+                   chain.front().size);  // what lay past the end of B must not show where a newer layer is longer
   base::sync_fd(base::open_file(lower, 0).get(), lower.string());
   rebase_all(folder, newer, disk, upper, lower);
   return lower;

@@ -61,10 +61,13 @@ void write_point_file(const fs::path& dir, const ShadowFolder& folder, const Sto
                      {"size", point.info.parts[i].size.value},
                      {"layer", shown.string()}});
   }
-  const json value{{"number", point.info.number.value}, {"root", point.info.root.to_string()},
-                   {"parent", point.parent.value},      {"taken_at", base::to_rfc3339(point.info.taken_at)},
+  const json value{{"number", point.info.number.value},
+                   {"root", point.info.root.to_string()},
+                   {"parent", point.parent.value},
+                   {"taken_at", base::to_rfc3339(point.info.taken_at)},
                    {"checkpoint", point.info.checkpoint},
-                   {"activity", point.activity},        {"parts", parts}};
+                   {"activity", point.activity},
+                   {"parts", parts}};
   base::write_file_atomic(dir / point_file, value.dump() + "\n");
 }
 

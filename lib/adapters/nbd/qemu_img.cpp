@@ -101,7 +101,8 @@ void commit(const fs::path& top, const fs::path& base) {
 
 void shrink(const fs::path& path, model::ByteCount size) {
   if (info(path).size <= size) return;
-  run({"qemu-img", "resize", "-q", "-f", "qcow2", "--shrink", path.string(), std::to_string(size.value)}, "shrink", path);
+  run({"qemu-img", "resize", "-q", "-f", "qcow2", "--shrink", path.string(), std::to_string(size.value)}, "shrink",
+      path);
 }
 
 void rebase(const fs::path& path, const std::string& backing, const std::string& backing_format) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "adapters/virt/agent.hpp"
 
-#include <array>
-#include <charconv>
 #include <libvirt/libvirt-qemu.h>
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
+#include <array>
+#include <charconv>
 #include <map>
 #include <sstream>
 
@@ -66,10 +66,9 @@ std::optional<json> ask_agent(_virDomain* domain, const json& command) {
 
 /// The output of a shell script in the guest; nothing where the agent does not carry it through in time.
 std::optional<std::string> run_in_guest(_virDomain* domain, const char* script) {
-  const auto started = ask_agent(domain, {{"execute", "guest-exec"},
-                                          {"arguments", {{"path", "/bin/sh"},
-                                                         {"arg", {"-c", script}},
-                                                         {"capture-output", true}}}});
+  const auto started =
+      ask_agent(domain, {{"execute", "guest-exec"},
+                         {"arguments", {{"path", "/bin/sh"}, {"arg", {"-c", script}}, {"capture-output", true}}}});
   if (!started || !started->contains("pid")) return std::nullopt;
   const json question{{"execute", "guest-exec-status"}, {"arguments", {{"pid", started->at("pid")}}}};
   std::optional<json> status;
@@ -103,15 +102,18 @@ FrozenFileSystems::FrozenFileSystems(_virDomain* domain, bool agent_connected) :
   virDomainFSThaw(domain, nullptr, 0, 0);  // some of several may be
 }
 
-FrozenFileSystems::~FrozenFileSystems() { thaw(); }
+FrozenFileSystems::~FrozenFileSystems() {
+  thaw();
+}
 
 void FrozenFileSystems::thaw() {
   if (!m_frozen) return;
   m_frozen = false;
   if (virDomainFSThaw(m_domain, nullptr, 0, 0) >= 0) return;
   const std::string reason = last_failure().message;
-  base::log(base::Level::error, fmt::format("the file systems of {0} are still frozen: {1}; thaw them: virsh domfsthaw {0}",
-                                            name_of(m_domain), reason));
+  base::log(base::Level::error,
+            fmt::format("the file systems of {0} are still frozen: {1}; thaw them: virsh domfsthaw {0}",
+                        name_of(m_domain), reason));
 }
 
 bool agent_offers(_virDomain* domain, std::initializer_list<std::string_view> commands) {
@@ -155,7 +157,8 @@ std::string decode_base64(std::string_view text) {
   unsigned bits = 0, held = 0;
   for (const char c : text.substr(0, text.find('='))) {
     const std::size_t value = alphabet.find(c);
-    if (value == std::string_view::npos) throw base::Error(base::Kind::invalid, "no base64 in the guest agent's answer");
+    if (value == std::string_view::npos)
+      throw base::Error(base::Kind::invalid, "no base64 in the guest agent's answer");
     held = held << 6 | static_cast<unsigned>(value);
     bits += 6;
     if (bits < 8) continue;
@@ -168,7 +171,8 @@ std::string decode_base64(std::string_view text) {
 std::optional<model::GuestActivity> LibvirtHypervisor::guest_activity(const model::VmName& vm) {
   const DomainHandle domain = m_connection->domain(vm);
   return base::with_context(m_connection->act("ask the agent of", vm), [&]() -> std::optional<model::GuestActivity> {
-    if (!is_active(domain.get()) || !agent_offers(domain.get(), {"guest-exec", "guest-exec-status"})) return std::nullopt;
+    if (!is_active(domain.get()) || !agent_offers(domain.get(), {"guest-exec", "guest-exec-status"}))
+      return std::nullopt;
     const auto listing = run_in_guest(domain.get(), listing_script);
     if (!listing) return std::nullopt;
     return parse_activity(*listing);

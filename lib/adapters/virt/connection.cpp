@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "adapters/virt/connection.hpp"
 
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
 #include <chrono>
 #include <cstdlib>
 #include <future>
-#include <libvirt/libvirt.h>
-#include <libvirt/virterror.h>
 #include <thread>
 
 #include <fmt/format.h>
@@ -70,14 +70,30 @@ ConnectHandle open(const model::HostName& host, const std::string& uri) {
 
 }  // namespace
 
-void HandleRelease::operator()(_virConnect* handle) const noexcept { virConnectClose(handle); }
-void HandleRelease::operator()(_virDomain* handle) const noexcept { virDomainFree(handle); }
-void HandleRelease::operator()(_virDomainCheckpoint* handle) const noexcept { virDomainCheckpointFree(handle); }
-void HandleRelease::operator()(_virDomainSnapshot* handle) const noexcept { virDomainSnapshotFree(handle); }
-void HandleRelease::operator()(_virInterface* handle) const noexcept { virInterfaceFree(handle); }
-void HandleRelease::operator()(_virNetwork* handle) const noexcept { virNetworkFree(handle); }
-void HandleRelease::operator()(_virNodeDevice* handle) const noexcept { virNodeDeviceFree(handle); }
-void HandleRelease::operator()(char* text) const noexcept { std::free(text); }
+void HandleRelease::operator()(_virConnect* handle) const noexcept {
+  virConnectClose(handle);
+}
+void HandleRelease::operator()(_virDomain* handle) const noexcept {
+  virDomainFree(handle);
+}
+void HandleRelease::operator()(_virDomainCheckpoint* handle) const noexcept {
+  virDomainCheckpointFree(handle);
+}
+void HandleRelease::operator()(_virDomainSnapshot* handle) const noexcept {
+  virDomainSnapshotFree(handle);
+}
+void HandleRelease::operator()(_virInterface* handle) const noexcept {
+  virInterfaceFree(handle);
+}
+void HandleRelease::operator()(_virNetwork* handle) const noexcept {
+  virNetworkFree(handle);
+}
+void HandleRelease::operator()(_virNodeDevice* handle) const noexcept {
+  virNodeDeviceFree(handle);
+}
+void HandleRelease::operator()(char* text) const noexcept {
+  std::free(text);
+}
 
 Connection::Connection(model::HostName host, std::string uri)
     : m_host(std::move(host)), m_uri(std::move(uri)), m_connect(open(m_host, m_uri)) {}
@@ -103,7 +119,9 @@ std::string Connection::act(std::string_view verb, const model::VmName& vm) cons
   return fmt::format("{} {} on {}", verb, vm.get(), m_host.get());
 }
 
-std::string name_of(_virDomain* domain) { return virDomainGetName(domain); }
+std::string name_of(_virDomain* domain) {
+  return virDomainGetName(domain);
+}
 
 std::string domain_xml_of(_virDomain* domain, bool inactive, unsigned flags) {
   const std::string what = "read the definition of " + name_of(domain);

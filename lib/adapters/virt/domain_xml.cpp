@@ -16,7 +16,9 @@ namespace umbra::virt {
 
 namespace {
 
-std::string normal(const std::string& path) { return std::filesystem::path(path).lexically_normal().string(); }
+std::string normal(const std::string& path) {
+  return std::filesystem::path(path).lexically_normal().string();
+}
 
 /// Libvirt writes memory in KiB, but reads and keeps other units of its own files.
 model::ByteCount memory_of(const pugi::xml_node& node) {
@@ -88,8 +90,9 @@ pugi::xml_document load_xml(const std::string& text, const char* root) {
   pugi::xml_document document;
   const pugi::xml_parse_result result = document.load_buffer(text.data(), text.size());
   if (!result || std::strcmp(document.document_element().name(), root) != 0) {
-    throw base::Error(base::Kind::invalid, fmt::format("expected the XML of a <{}>, got {}", root,
-                                                       result ? document.document_element().name() : result.description()));
+    throw base::Error(base::Kind::invalid,
+                      fmt::format("expected the XML of a <{}>, got {}", root,
+                                  result ? document.document_element().name() : result.description()));
   }
   return document;
 }
@@ -165,9 +168,11 @@ std::map<model::DiskName, std::vector<ChainFile>> parse_chains(const std::string
     const std::string name = disk.child("target").attribute("dev").value();
     std::vector<ChainFile>& chain = chains[model::DiskName(name)];
     chain.push_back({normal(source_path(disk.child("source"))), name});
-    for (pugi::xml_node below = disk.child("backingStore"); below.child("source"); below = below.child("backingStore")) {
+    for (pugi::xml_node below = disk.child("backingStore"); below.child("source");
+         below = below.child("backingStore")) {
       const pugi::xml_node source = below.child("source");
-      const char* index = source.attribute("index") ? source.attribute("index").value() : below.attribute("index").value();
+      const char* index =
+          source.attribute("index") ? source.attribute("index").value() : below.attribute("index").value();
       chain.push_back({normal(source_path(source)), fmt::format("{}[{}]", name, index)});
     }
   }
@@ -198,7 +203,8 @@ CpuNeed parse_cpu_need(const std::string& domain_xml) {
 
 std::string cpu_element(const std::string& xml) {
   pugi::xml_document document;
-  if (!document.load_buffer(xml.data(), xml.size())) throw base::Error(base::Kind::invalid, "expected XML with a <cpu>");
+  if (!document.load_buffer(xml.data(), xml.size()))
+    throw base::Error(base::Kind::invalid, "expected XML with a <cpu>");
   const pugi::xml_node root = document.document_element();
   const pugi::xml_node cpu = root.child("cpu") ? root.child("cpu") : root.child("host").child("cpu");
   return cpu ? to_text(cpu) : std::string();
@@ -211,7 +217,8 @@ PciDevice parse_pci_device(const std::string& xml) {
   if (!pci) throw base::Error(base::Kind::invalid, fmt::format("{} is no PCI device", device.child_value("name")));
   PciDevice result;
   result.name = device.child_value("name");
-  result.model = fmt::format("{:04x}:{:04x}", number_of(pci.child("vendor"), "id"), number_of(pci.child("product"), "id"));
+  result.model =
+      fmt::format("{:04x}:{:04x}", number_of(pci.child("vendor"), "id"), number_of(pci.child("product"), "id"));
   result.display = std::string_view(pci.child_value("class")).starts_with("0x03");
   return result;
 }

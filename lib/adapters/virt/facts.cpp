@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "adapters/virt/facts.hpp"
 
-#include <algorithm>
-#include <cstring>
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
+#include <algorithm>
+#include <cstring>
 #include <set>
 
 #include <fmt/format.h>

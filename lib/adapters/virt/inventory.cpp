@@ -25,11 +25,15 @@ model::DomainState state_of(_virDomain* domain) {
   check(virDomainGetState(domain, &state, nullptr, 0), what);
   switch (state) {
     case VIR_DOMAIN_RUNNING:
-    case VIR_DOMAIN_BLOCKED: return model::DomainState::running;
-    case VIR_DOMAIN_PAUSED: return model::DomainState::paused;
+    case VIR_DOMAIN_BLOCKED:
+      return model::DomainState::running;
+    case VIR_DOMAIN_PAUSED:
+      return model::DomainState::paused;
     case VIR_DOMAIN_SHUTOFF:
-    case VIR_DOMAIN_CRASHED: return model::DomainState::off;
-    default: return model::DomainState::other;
+    case VIR_DOMAIN_CRASHED:
+      return model::DomainState::off;
+    default:
+      return model::DomainState::other;
   }
 }
 
@@ -44,7 +48,8 @@ void add_sizes(_virDomain* domain, std::vector<model::Disk>& disks) {
 }
 
 /// Node device names of the devices passed through -> their models, where they are display devices.
-std::vector<std::string> gpus_of(const std::vector<std::string>& devices, const std::map<std::string, PciDevice>& displays) {
+std::vector<std::string> gpus_of(const std::vector<std::string>& devices,
+                                 const std::map<std::string, PciDevice>& displays) {
   std::vector<std::string> models;
   for (const std::string& device : devices) {
     if (const auto display = displays.find(device); display != displays.end()) models.push_back(display->second.model);
@@ -52,8 +57,9 @@ std::vector<std::string> gpus_of(const std::vector<std::string>& devices, const 
   return models;
 }
 
-bool is_passed_through(const std::string& mode) { return mode == "host-passthrough" || mode == "maximum"; }
-
+bool is_passed_through(const std::string& mode) {
+  return mode == "host-passthrough" || mode == "maximum";
+}
 
 /// Looks at domains; what is asked of the host once lives as long as the look.
 class Look {
@@ -154,7 +160,8 @@ std::vector<std::string> free_gpus(_virConnect* connect) {
   std::map<std::string, PciDevice> displays = display_devices(connect);
   if (displays.empty()) return {};
   for (const DomainHandle& handle : list_domains(connect, VIR_CONNECT_LIST_DOMAINS_ACTIVE)) {
-    for (const std::string& device : parse_domain(domain_xml_of(handle.get(), false)).pci_devices) displays.erase(device);
+    for (const std::string& device : parse_domain(domain_xml_of(handle.get(), false)).pci_devices)
+      displays.erase(device);
   }
   std::vector<std::string> models;
   for (const auto& [name, device] : displays) models.push_back(device.model);
@@ -213,7 +220,8 @@ std::optional<model::Domain> LibvirtHypervisor::find(const model::VmName& vm) {
 model::CpuVerdict LibvirtHypervisor::can_run_cpu_of(const model::Domain& domain) {
   return base::with_context("asking whether " + host().get() + " can run the CPU of " + domain.name.get(), [&] {
     const CpuNeed need = parse_cpu_need(domain.xml);
-    if (const auto objection = emulator_objection(m_connection->get(), need)) return model::CpuVerdict{false, *objection};
+    if (const auto objection = emulator_objection(m_connection->get(), need))
+      return model::CpuVerdict{false, *objection};
     const std::string cpu = domain.cpu_xml.empty() ? cpu_element(domain.xml) : domain.cpu_xml;
     if (cpu.empty()) return model::CpuVerdict{};  // the emulator's own default, the same wherever this emulator runs
     if (is_passed_through(need.mode)) {

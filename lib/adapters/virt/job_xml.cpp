@@ -42,12 +42,15 @@ std::string snapshot_xml(const ports::FreezeRequest& request, const std::vector<
   return to_text(root);
 }
 
-std::string export_name(const model::DiskName& disk) { return "umbra-" + disk.get(); }
+std::string export_name(const model::DiskName& disk) {
+  return "umbra-" + disk.get();
+}
 
 bool is_own_backup(const std::string& xml) {
   const pugi::xml_document document = load_xml(xml, "domainbackup");
   for (const pugi::xml_node disk : document.document_element().child("disks").children("disk")) {
-    if (disk.attribute("exportname").value() == export_name(model::DiskName(disk.attribute("name").value()))) return true;
+    if (disk.attribute("exportname").value() == export_name(model::DiskName(disk.attribute("name").value())))
+      return true;
   }
   return false;
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The files below a running guest's disks: a new layer on top of them at one instant, and layers folded back.
-#include <algorithm>
-#include <filesystem>
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
+#include <algorithm>
+#include <filesystem>
 
 #include <fmt/format.h>
 
@@ -44,8 +44,8 @@ bool may_be_the_agents(const Failure& failure) {
 
 /// The disks alone. Quiesced where an agent can; an agent that fails in it costs the quiescence, not the freeze.
 bool freeze_disks(_virDomain* domain, const std::string& xml, bool agent, const std::string& what) {
-  const unsigned flags = VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC |
-                         VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA;
+  const unsigned flags =
+      VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC | VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA;
   if (agent && agent_offers(domain, {"guest-fsfreeze-freeze", "guest-fsfreeze-thaw"})) {
     if (try_snapshot(domain, xml, flags | VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE)) return true;
     const Failure failure = last_failure();
@@ -58,8 +58,8 @@ bool freeze_disks(_virDomain* domain, const std::string& xml, bool agent, const 
 
 /// Memory and disks of one instant. File systems need not be frozen: what they hold back is in the memory.
 void freeze_with_memory(_virDomain* domain, const std::string& xml, const std::string& what) {
-  const unsigned flags = VIR_DOMAIN_SNAPSHOT_CREATE_LIVE | VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC |
-                         VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA;
+  const unsigned flags =
+      VIR_DOMAIN_SNAPSHOT_CREATE_LIVE | VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC | VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA;
   if (!try_snapshot(domain, xml, flags)) throw to_error(last_failure(), what);
 }
 
@@ -68,15 +68,21 @@ void freeze_with_memory(_virDomain* domain, const std::string& xml, const std::s
 class Commit {
  public:
   Commit(_virDomain* domain, model::DiskName disk, const std::string& base)
-      : m_domain(domain), m_disk(std::move(disk)), m_what(fmt::format("fold disk {} of {}", m_disk.get(), name_of(domain))) {
+      : m_domain(domain),
+        m_disk(std::move(disk)),
+        m_what(fmt::format("fold disk {} of {}", m_disk.get(), name_of(domain))) {
     check(virDomainBlockCommit(m_domain, name(), base.c_str(), nullptr, 0, VIR_DOMAIN_BLOCK_COMMIT_ACTIVE), m_what);
     m_open = true;
   }
   ~Commit() {
-    if (m_open && virDomainBlockJobAbort(m_domain, name(), 0) < 0) base::log(base::Level::warning, last_failure().message);
+    if (m_open && virDomainBlockJobAbort(m_domain, name(), 0) < 0)
+      base::log(base::Level::warning, last_failure().message);
   }
   Commit(Commit&& other) noexcept
-      : m_domain(other.m_domain), m_disk(other.m_disk), m_what(other.m_what), m_open(std::exchange(other.m_open, false)) {}
+      : m_domain(other.m_domain),
+        m_disk(other.m_disk),
+        m_what(other.m_what),
+        m_open(std::exchange(other.m_open, false)) {}
 
   /// Until the base holds what the top holds, and every further write goes to both.
   void wait_ready() {
@@ -120,7 +126,8 @@ std::optional<std::string> commit_base(const std::vector<ChainFile>& chain, cons
   const std::string wanted = std::filesystem::path(path).lexically_normal().string();
   const auto file = std::find_if(chain.begin(), chain.end(), [&](const ChainFile& f) { return f.path == wanted; });
   if (file == chain.end()) {
-    throw base::Error(base::Kind::not_found, fmt::format("{}: {} is not in the chain of disk {}", what, path, disk.get()));
+    throw base::Error(base::Kind::not_found,
+                      fmt::format("{}: {} is not in the chain of disk {}", what, path, disk.get()));
   }
   if (file == chain.begin()) return std::nullopt;
   return file->target;

@@ -39,14 +39,15 @@ TypedParams migration_params(const ports::MoveRequest& request, const std::strin
   params.add(VIR_MIGRATE_PARAM_DEST_XML, move_xml(live_xml, request));
   params.add(VIR_MIGRATE_PARAM_PERSIST_XML, move_xml(defined_xml, request));
   for (const auto& [disk, path] : request.target_paths) params.add(VIR_MIGRATE_PARAM_MIGRATE_DISKS, disk.get());
-  if (request.bandwidth) params.add(VIR_MIGRATE_PARAM_BANDWIDTH, static_cast<unsigned long long>(mib_per_s(*request.bandwidth)));
+  if (request.bandwidth)
+    params.add(VIR_MIGRATE_PARAM_BANDWIDTH, static_cast<unsigned long long>(mib_per_s(*request.bandwidth)));
   return params;
 }
 
 /// The call that lasts as long as the migration. Its connection is its own: steering from the one that waits in it may
 /// not be heard.
-void run_migration(const Connection& connection, const model::VmName& vm, const std::string& peer_uri, TypedParams& params,
-                   Outcome& outcome) noexcept {
+void run_migration(const Connection& connection, const model::VmName& vm, const std::string& peer_uri,
+                   TypedParams& params, Outcome& outcome) noexcept {
   std::string error;
   try {
     const DomainHandle domain = connection.domain(vm);
@@ -103,9 +104,7 @@ class LibvirtMove final : public ports::Move {
   }
 
  private:
-  std::string act(std::string_view verb) const {
-    return m_steering->act(verb, model::VmName(name_of(m_domain.get())));
-  }
+  std::string act(std::string_view verb) const { return m_steering->act(verb, model::VmName(name_of(m_domain.get()))); }
 
   /// Before the job begins and after it ended there are none: they stay 0.
   void add_figures(ports::MoveProgress& progress) {
@@ -116,7 +115,8 @@ class LibvirtMove final : public ports::Move {
     progress.remaining = {stats.number(VIR_DOMAIN_JOB_DATA_REMAINING).value_or(0)};
     progress.processed = {stats.number(VIR_DOMAIN_JOB_DATA_PROCESSED).value_or(0)};
     const double pages = static_cast<double>(stats.number(VIR_DOMAIN_JOB_MEMORY_DIRTY_RATE).value_or(0));
-    progress.dirty_bytes_per_s = pages * static_cast<double>(stats.number(VIR_DOMAIN_JOB_MEMORY_PAGE_SIZE).value_or(page_size));
+    progress.dirty_bytes_per_s =
+        pages * static_cast<double>(stats.number(VIR_DOMAIN_JOB_MEMORY_PAGE_SIZE).value_or(page_size));
     progress.bytes_per_s = static_cast<double>(stats.number(VIR_DOMAIN_JOB_MEMORY_BPS).value_or(0) +
                                                stats.number(VIR_DOMAIN_JOB_DISK_BPS).value_or(0));
   }
@@ -149,7 +149,8 @@ std::optional<double> LibvirtHypervisor::last_blackout_ms(const model::VmName& v
   const unsigned flags = VIR_DOMAIN_JOB_STATS_COMPLETED | VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED;
   if (virDomainGetJobStats(domain.get(), &type, stats.receive_list(), stats.receive_count(), flags) < 0) {
     const Failure failure = last_failure();
-    if (kind_of(failure) == base::Kind::unreachable) throw to_error(failure, m_connection->act("ask the blackout of", vm));
+    if (kind_of(failure) == base::Kind::unreachable)
+      throw to_error(failure, m_connection->act("ask the blackout of", vm));
     return std::nullopt;
   }
   if (type != VIR_DOMAIN_JOB_COMPLETED) return std::nullopt;
@@ -164,10 +165,10 @@ std::optional<double> LibvirtHypervisor::last_blackout_ms(const model::VmName& v
 void LibvirtHypervisor::announce(const model::VmName& vm) {
   const DomainHandle domain = m_connection->domain(vm);
   // Times in ms: five frames per NIC, spread over 1 s, as a switch may still be learning.
-  const char* command =
-      R"({"execute":"announce-self","arguments":{"initial":50,"max":550,"rounds":5,"step":100}})";
+  const char* command = R"({"execute":"announce-self","arguments":{"initial":50,"max":550,"rounds":5,"step":100}})";
   char* answer = nullptr;
-  const int result = virDomainQemuMonitorCommand(domain.get(), command, &answer, VIR_DOMAIN_QEMU_MONITOR_COMMAND_DEFAULT);
+  const int result =
+      virDomainQemuMonitorCommand(domain.get(), command, &answer, VIR_DOMAIN_QEMU_MONITOR_COMMAND_DEFAULT);
   const Text owned(answer);
   check(result, m_connection->act("announce", vm));
 }

@@ -38,7 +38,9 @@ int on_lifecycle(virConnectPtr, virDomainPtr, int event, int, void* opaque) noex
   return 0;
 }
 
-void release(void* opaque) noexcept { delete static_cast<Shared*>(opaque); }
+void release(void* opaque) noexcept {
+  delete static_cast<Shared*>(opaque);
+}
 
 }  // namespace
 
@@ -52,7 +54,9 @@ PauseWatch::PauseWatch(_virConnect* connect, _virDomain* domain)
   opaque.release();  // libvirt's now
 }
 
-PauseWatch::~PauseWatch() { virConnectDomainEventDeregisterAny(m_connect, m_callback); }
+PauseWatch::~PauseWatch() {
+  virConnectDomainEventDeregisterAny(m_connect, m_callback);
+}
 
 base::Seconds PauseWatch::paused(bool expected, base::Millis deadline) const {
   base::wait_until(base::system_clock(), deadline, base::Millis{5}, [&] {

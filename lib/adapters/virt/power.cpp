@@ -22,12 +22,14 @@ void refuse_to_replace(const Connection& connection, const model::Domain& primar
   char uuid[VIR_UUID_STRING_BUFLEN];
   check(virDomainGetUUIDString(present.get(), uuid), what);
   if (primary.uuid.get() != uuid) {
-    throw base::Error(base::Kind::refused, fmt::format("{}: another VM of that name is there ({})", what, uuid),
-                      fmt::format("rename or remove it: virsh -c {} undefine {}", connection.uri(), primary.name.get()));
+    throw base::Error(
+        base::Kind::refused, fmt::format("{}: another VM of that name is there ({})", what, uuid),
+        fmt::format("rename or remove it: virsh -c {} undefine {}", connection.uri(), primary.name.get()));
   }
   if (is_active(present.get())) {
-    throw base::Error(base::Kind::refused, what + ": the VM runs there",
-                      fmt::format("see which of the two is right: virsh -c {} domstate {}", connection.uri(), primary.name.get()));
+    throw base::Error(
+        base::Kind::refused, what + ": the VM runs there",
+        fmt::format("see which of the two is right: virsh -c {} domstate {}", connection.uri(), primary.name.get()));
   }
 }
 
@@ -73,8 +75,8 @@ void LibvirtHypervisor::undefine(const model::VmName& vm) {
   if (!domain) return;
   const std::string what = m_connection->act("undefine", vm);
   if (is_active(domain.get())) {
-    throw base::Error(base::Kind::refused, what + ": it runs", fmt::format("stop it first: virsh -c {} destroy {}",
-                                                                           m_connection->uri(), vm.get()));
+    throw base::Error(base::Kind::refused, what + ": it runs",
+                      fmt::format("stop it first: virsh -c {} destroy {}", m_connection->uri(), vm.get()));
   }
   const unsigned flags = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
                          VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | VIR_DOMAIN_UNDEFINE_KEEP_NVRAM |
@@ -90,16 +92,16 @@ void LibvirtHypervisor::set_tag(const model::VmName& vm, const model::RoleTag& t
   if (check(virDomainIsPersistent(domain.get()), what) == 1) flags |= VIR_DOMAIN_AFFECT_CONFIG;
   const std::string xml = tag_xml(tag);
   const bool remove = tag.role == model::Role::none && tag.epoch.value == 0;
-  const int result =
-      virDomainSetMetadata(domain.get(), VIR_DOMAIN_METADATA_ELEMENT, remove ? nullptr : xml.c_str(),
-                           std::string(tag_prefix).c_str(), std::string(tag_namespace).c_str(), flags);
+  const int result = virDomainSetMetadata(domain.get(), VIR_DOMAIN_METADATA_ELEMENT, remove ? nullptr : xml.c_str(),
+                                          std::string(tag_prefix).c_str(), std::string(tag_namespace).c_str(), flags);
   if (result == 0) return;
   const Failure failure = last_failure();
   if (!remove || failure.code != VIR_ERR_NO_DOMAIN_METADATA) throw to_error(failure, what);
 }
 
 void LibvirtHypervisor::set_autostart(const model::VmName& vm, bool on) {
-  check(virDomainSetAutostart(m_connection->domain(vm).get(), on ? 1 : 0), m_connection->act("set the autostart of", vm));
+  check(virDomainSetAutostart(m_connection->domain(vm).get(), on ? 1 : 0),
+        m_connection->act("set the autostart of", vm));
 }
 
 void LibvirtHypervisor::start(const model::VmName& vm) {
@@ -117,18 +119,20 @@ void LibvirtHypervisor::destroy(const model::VmName& vm) {
   if (virDomainDestroy(domain.get()) == 0) return;
   const Failure failure = last_failure();
   // It may have ended by itself, and with it, where it was defined nowhere, the domain.
-  const bool gone = failure.code == VIR_ERR_NO_DOMAIN || (failure.code == VIR_ERR_OPERATION_INVALID && !is_active(domain.get()));
+  const bool gone =
+      failure.code == VIR_ERR_NO_DOMAIN || (failure.code == VIR_ERR_OPERATION_INVALID && !is_active(domain.get()));
   if (!gone) throw to_error(failure, what);
 }
 
 void LibvirtHypervisor::restore(const model::VmName& vm, const ports::ResumeRequest& request) {
   const std::string what = m_connection->act("resume from a memory image", vm);
   const char* file = request.memory_file.c_str();
-  const std::string image_xml =
-      check(Text(virDomainSaveImageGetXMLDesc(m_connection->get(), file, VIR_DOMAIN_SAVE_IMAGE_XML_SECURE)).get(), what);
+  const std::string image_xml = check(
+      Text(virDomainSaveImageGetXMLDesc(m_connection->get(), file, VIR_DOMAIN_SAVE_IMAGE_XML_SECURE)).get(), what);
   const model::VmName named = parse_domain(image_xml).domain.name;
   if (named != vm) {
-    throw base::Error(base::Kind::invalid, fmt::format("{}: {} holds the memory of {}", what, request.memory_file, named.get()));
+    throw base::Error(base::Kind::invalid,
+                      fmt::format("{}: {} holds the memory of {}", what, request.memory_file, named.get()));
   }
   std::optional<std::string> defined_here;
   if (const DomainHandle present = m_connection->find_domain(vm)) {

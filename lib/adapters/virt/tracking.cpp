@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which blocks of a running guest change: checkpoints, and the pull-mode backup jobs that read them.
-#include <algorithm>
-#include <filesystem>
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
+#include <algorithm>
+#include <filesystem>
 #include <random>
 
 #include <fmt/format.h>
@@ -100,9 +100,11 @@ std::map<model::DiskName, std::string> scratch_files(const model::Domain& domain
                                                      const std::string& unique) {
   std::map<model::DiskName, std::string> files;
   for (const model::DiskName& name : request.disks) {
-    const auto disk = std::find_if(domain.disks.begin(), domain.disks.end(), [&](const auto& d) { return d.name == name; });
+    const auto disk =
+        std::find_if(domain.disks.begin(), domain.disks.end(), [&](const auto& d) { return d.name == name; });
     if (disk == domain.disks.end()) {
-      throw base::Error(base::Kind::not_found, fmt::format("{} has no writable disk {}", domain.name.get(), name.get()));
+      throw base::Error(base::Kind::not_found,
+                        fmt::format("{} has no writable disk {}", domain.name.get(), name.get()));
     }
     std::filesystem::path folder(request.scratch_dir);
     if (folder.empty()) folder = std::filesystem::path(disk->path).parent_path();
@@ -179,7 +181,8 @@ void LibvirtHypervisor::delete_checkpoint(const model::VmName& vm, const model::
     if (is_active(domain.get())) drop_orphan_bitmaps(domain.get(), name);
     return;
   }
-  // Of a domain that is off libvirt deletes no bitmap; one that is found without its checkpoint goes before the next job.
+  // Of a domain that is off libvirt deletes no bitmap; one that is found without its checkpoint goes before the next
+  // job.
   const unsigned flags = is_active(domain.get()) ? 0 : VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY;
   check(virDomainCheckpointDelete(checkpoint.get(), flags), what);
 }

@@ -54,8 +54,8 @@ void put_files(pugi::xml_node domain, const Paths& paths) {
     left.erase(path);
   }
   if (!left.empty()) {
-    throw base::Error(base::Kind::invalid, fmt::format("{} has no writable disk {}", domain.child_value("name"),
-                                                       left.begin()->first.get()));
+    throw base::Error(base::Kind::invalid,
+                      fmt::format("{} has no writable disk {}", domain.child_value("name"), left.begin()->first.get()));
   }
 }
 

@@ -37,9 +37,9 @@ struct BackupXml {
   std::map<model::DiskName, std::string> scratch;  ///< per disk of the backup, a file that does not exist yet
   std::vector<std::string> other_disks;
   std::optional<model::CheckpointName> since;
-  std::string listen;          ///< TCP address; empty: by `socket`
-  unsigned short port = 0;     ///< with `listen`
-  std::string socket;          ///< path of a local socket
+  std::string listen;       ///< TCP address; empty: by `socket`
+  unsigned short port = 0;  ///< with `listen`
+  std::string socket;       ///< path of a local socket
 };
 std::string backup_xml(const BackupXml& backup);
 /// With `created`, of a checkpoint that libvirt is to take back.

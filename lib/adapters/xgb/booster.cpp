@@ -29,10 +29,12 @@ class DMatrix {
  public:
   explicit DMatrix(const Matrix& m) {
     if (m.values.size() != m.rows * m.columns) {
-      throw base::Error(base::Kind::invalid, fmt::format("a matrix of {} x {} was given {} values", m.rows, m.columns, m.values.size()));
+      throw base::Error(base::Kind::invalid,
+                        fmt::format("a matrix of {} x {} was given {} values", m.rows, m.columns, m.values.size()));
     }
-    check(XGDMatrixCreateFromMat(m.values.data(), m.rows, m.columns, std::numeric_limits<float>::quiet_NaN(), &m_handle),
-          base::Kind::invalid, "take the matrix");
+    check(
+        XGDMatrixCreateFromMat(m.values.data(), m.rows, m.columns, std::numeric_limits<float>::quiet_NaN(), &m_handle),
+        base::Kind::invalid, "take the matrix");
   }
   ~DMatrix() { XGDMatrixFree(m_handle); }
   DMatrix(const DMatrix&) = delete;
@@ -77,7 +79,8 @@ Booster Booster::train(const Matrix& features, std::span<const float> labels, co
     throw base::Error(base::Kind::invalid, fmt::format("{} rows were given {} labels", features.rows, labels.size()));
   }
   const DMatrix matrix(features);
-  check(XGDMatrixSetFloatInfo(matrix.get(), "label", labels.data(), labels.size()), base::Kind::invalid, "take the labels");
+  check(XGDMatrixSetFloatInfo(matrix.get(), "label", labels.data(), labels.size()), base::Kind::invalid,
+        "take the labels");
 
   auto handle = std::make_unique<Handle>();
   const std::array<DMatrixHandle, 1> matrices{matrix.get()};
@@ -122,7 +125,8 @@ std::vector<float> Booster::predict(const Matrix& features) const {
   const float* values = nullptr;  // the booster's own, until the next call
   check(XGBoosterPredict(m_handle->booster, matrix.get(), 0, 0, 0, &count, &values), base::Kind::internal, "predict");
   if (count != features.rows) {
-    throw base::Error(base::Kind::unsupported, fmt::format("the model gives {} values for {} rows", count, features.rows));
+    throw base::Error(base::Kind::unsupported,
+                      fmt::format("the model gives {} values for {} rows", count, features.rows));
   }
   return {values, values + count};
 }

@@ -35,7 +35,8 @@ void delete_carried_bitmaps(Walk& walk) {
       if (ports::point_of(name)) walk.target().delete_checkpoint(walk.row().vm, name);
     }
   } catch (const base::Error& e) {
-    base::log(base::Level::warning, fmt::format("bitmaps of {} stay on {}: {}", walk.row().vm.get(), walk.row().to.get(), e.what()));
+    base::log(base::Level::warning,
+              fmt::format("bitmaps of {} stay on {}: {}", walk.row().vm.get(), walk.row().to.get(), e.what()));
   }
 }
 

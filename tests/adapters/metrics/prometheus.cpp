@@ -103,7 +103,8 @@ TEST_CASE("an answer that is none of Prometheus is named as such") {
   CHECK(kind_of("<html>") == base::Kind::invalid);
   CHECK(kind_of("{}") == base::Kind::invalid);
   CHECK(kind_of(R"({"status":"success","data":{"resultType":"matrix","result":[]}})") == base::Kind::invalid);
-  CHECK(kind_of(R"({"status":"success","data":{"resultType":"vector","result":[{"value":[1]}]}})") == base::Kind::invalid);
+  CHECK(kind_of(R"({"status":"success","data":{"resultType":"vector","result":[{"value":[1]}]}})") ==
+        base::Kind::invalid);
   CHECK(kind_of(R"({"status":"error","error":"no such metric"})") == base::Kind::io);
 }
 

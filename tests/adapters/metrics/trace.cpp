@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "adapters/metrics/trace.hpp"
 
-#include <catch2/catch.hpp>
 #include <rapidcheck.h>
 #include <unistd.h>
+#include <catch2/catch.hpp>
 
 #include "base/error.hpp"
 #include "base/fd.hpp"
@@ -90,10 +90,10 @@ TEST_CASE("bad rows are counted by their kind and the first of each is told") {
   const Folder folder;
   const auto file = folder.file("a.csv", std::string(header) +
                                              "10,web1,0.5,,,,,\n"
-                                             "10,web1,0.6,,,,,\n"        // repeated
-                                             "5,web1,0.6,,,,,\n"         // out of order
-                                             "11,web1,,,,,,\n"           // empty
-                                             "12,web1,much,,,,,\n"       // malformed from here
+                                             "10,web1,0.6,,,,,\n"   // repeated
+                                             "5,web1,0.6,,,,,\n"    // out of order
+                                             "11,web1,,,,,,\n"      // empty
+                                             "12,web1,much,,,,,\n"  // malformed from here
                                              "13,web1,-0.1,,,,,\n"
                                              "14,web1,85,,,,,\n"
                                              "15,web1,nan,,,,,\n"
@@ -101,12 +101,13 @@ TEST_CASE("bad rows are counted by their kind and the first of each is told") {
                                              "16,,0.5,,,,,\n"
                                              "17,web1,0.5\n"
                                              "18,web1,\"0.5,,,,,\n"
-                                             "\n"                        // no row
+                                             "\n"  // no row
                                              "5,db1,0.5,,,,,\n" +
-                                             std::string(100000, 'x') + "\n"
+                                             std::string(100000, 'x') +
+                                             "\n"
                                              "20,web1,0.7,,,,,\n"
-                                             "20,web1,0.8,,,,,\n"        // repeated, of a later row
-                                             "15,web1,0.8,,,,,\n");      // out of order, though after the first
+                                             "20,web1,0.8,,,,,\n"    // repeated, of a later row
+                                             "15,web1,0.8,,,,,\n");  // out of order, though after the first
   const auto trace = read_trace(file);
   CHECK(trace.counts.rows == 17);
   CHECK(trace.counts.used == 3);
@@ -128,7 +129,8 @@ TEST_CASE("a file without a usable row is an error that names it") {
   CHECK(error_of(hollow).find(hollow.string() + " has no usable row") == 0);
   CHECK(error_of(folder.path()).find(hollow.string() + " has no usable row") == 0);
   CHECK(error_of(folder.file("c.csv", "")).find("c.csv has no usable row: it is empty") != std::string::npos);
-  CHECK(error_of(folder.file("d.csv", "time,cpu\n1,0.5\n")).find("the header has no column \"vm\"") != std::string::npos);
+  CHECK(error_of(folder.file("d.csv", "time,cpu\n1,0.5\n")).find("the header has no column \"vm\"") !=
+        std::string::npos);
   CHECK(error_of(folder.file("e.csv", "time,vm,cpu,cpu\n")).find("names \"cpu\" twice") != std::string::npos);
   CHECK(error_of(folder.file("f.csv", std::string("\0\x01\x02", 3))).find("f.csv") != std::string::npos);
 }
@@ -140,14 +142,16 @@ TEST_CASE("whatever the bytes, rows are read or counted, and times rise") {
     content += "1,first,0.5,,,,,\n";
     const int rows = *rc::gen::inRange(0, 30);
     for (int i = 0; i < rows; ++i) {
-      content += *rc::gen::container<std::string>(rc::gen::element('0', '1', '9', '.', ',', ',', 'v', '"', '-', '\0', '\r', 'e', ' '));
+      content += *rc::gen::container<std::string>(
+          rc::gen::element('0', '1', '9', '.', ',', ',', 'v', '"', '-', '\0', '\r', 'e', ' '));
       content += '\n';
     }
     const auto trace = read_trace(folder.file("a.csv", content));
     const auto& c = trace.counts;
     RC_ASSERT(c.rows == c.used + c.malformed + c.out_of_order + c.repeated + c.empty);
     for (const auto& series : trace.series) {
-      for (std::size_t i = 1; i < series.samples.size(); ++i) RC_ASSERT(series.samples[i - 1].at < series.samples[i].at);
+      for (std::size_t i = 1; i < series.samples.size(); ++i)
+        RC_ASSERT(series.samples[i - 1].at < series.samples[i].at);
     }
   }));
 }

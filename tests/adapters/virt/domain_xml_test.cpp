@@ -80,7 +80,8 @@ TEST_CASE("each file of a chain has the name that a block job takes") {
 }
 
 TEST_CASE("a commit is ready when libvirt says so of that disk") {
-  const std::string job = replaced(samples::live, "<target dev='vda'", "<mirror job='active-commit' ready='yes'/><target dev='vda'");
+  const std::string job =
+      replaced(samples::live, "<target dev='vda'", "<mirror job='active-commit' ready='yes'/><target dev='vda'");
   CHECK(parse_domain(job).block_job);
   CHECK(mirror_ready(job, model::DiskName("vda")));
   CHECK_FALSE(mirror_ready(job, model::DiskName("vdb")));
@@ -88,8 +89,8 @@ TEST_CASE("a commit is ready when libvirt says so of that disk") {
 }
 
 TEST_CASE("a backup's exports are addressed as libvirt tells them") {
-  CHECK(backup_export_uri("<domainbackup><server transport='tcp' name='10.0.0.1' port='10900'/></domainbackup>", "umbra-vda") ==
-        "nbd://10.0.0.1:10900/umbra-vda");
+  CHECK(backup_export_uri("<domainbackup><server transport='tcp' name='10.0.0.1' port='10900'/></domainbackup>",
+                          "umbra-vda") == "nbd://10.0.0.1:10900/umbra-vda");
   CHECK(backup_export_uri("<domainbackup><server transport='tcp' name='fd00::1' port='10900'/></domainbackup>", "x") ==
         "nbd://[fd00::1]:10900/x");
   CHECK(backup_export_uri("<domainbackup><server transport='unix' socket='/var/tmp/a b&amp;c'/></domainbackup>", "x") ==

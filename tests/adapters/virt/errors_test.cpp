@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <libvirt/virterror.h>
 #include <catch2/catch.hpp>
 #include <cerrno>
-#include <libvirt/virterror.h>
 
 #include "adapters/virt/errors.hpp"
 

@@ -23,10 +23,13 @@ std::string at(const std::string& xml, const char* xpath) {
   return parsed(xml).select_node(xpath).attribute().value();
 }
 
-std::size_t count(const std::string& xml, const char* xpath) { return parsed(xml).select_nodes(xpath).size(); }
+std::size_t count(const std::string& xml, const char* xpath) {
+  return parsed(xml).select_nodes(xpath).size();
+}
 
 const std::map<DiskName, std::string> paths{{DiskName("vda"), "/b/vda.qcow2"}, {DiskName("vdb"), "/b/vdb.qcow2"}};
-const ports::ShadowDefinition definition{paths, {{"br0", "lan0"}}, {model::Role::shadow, model::HostName("alpha"), {42}}};
+const ports::ShadowDefinition definition{
+    paths, {{"br0", "lan0"}}, {model::Role::shadow, model::HostName("alpha"), {42}}};
 
 ports::MoveRequest move_request() {
   ports::MoveRequest request;

@@ -82,7 +82,8 @@ TEST_CASE("a damaged model is refused") {
     return kind_of([&] { Booster::load(bytes); }) == base::Kind::corrupt;
   };
   CHECK(refused({}));
-  for (const std::size_t size : {std::size_t{1}, std::size_t{8}, std::size_t{40}, std::size_t{41}, model.size() / 2, model.size() - 1}) {
+  for (const std::size_t size :
+       {std::size_t{1}, std::size_t{8}, std::size_t{40}, std::size_t{41}, model.size() / 2, model.size() - 1}) {
     INFO(size);
     CHECK(refused(std::span(model).first(size)));
   }
@@ -117,4 +118,6 @@ TEST_CASE("missing values are taken as such") {
   CHECK(std::isfinite(answers[1]));
 }
 
-TEST_CASE("the library's version is told") { CHECK(version().find('.') != std::string::npos); }
+TEST_CASE("the library's version is told") {
+  CHECK(version().find('.') != std::string::npos);
+}

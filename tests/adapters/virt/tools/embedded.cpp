@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "embedded.hpp"
 
+#include <unistd.h>
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <iostream>
-#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -56,7 +56,7 @@ std::string domain_xml(const std::string& name, const std::string& disk) {
     <memballoon model='none'/>
   </devices>
 </domain>)",
-                     name, std::hash<std::string>{}(name) & 0xffffffffffff, disk);
+                     name, std::hash<std::string>{}(name)&0xffffffffffff, disk);
 }
 
 }  // namespace

@@ -149,7 +149,8 @@ TEST_CASE("a backup job exports the disk by a socket, then by its bitmap, and le
     CHECK(entry.path().filename() == "vda.qcow2");
   }
   using Names = std::vector<model::CheckpointName>;
-  CHECK(guest.host().checkpoints(guest.name()) == Names{model::CheckpointName("umbra-1"), model::CheckpointName("umbra-2")});
+  CHECK(guest.host().checkpoints(guest.name()) ==
+        Names{model::CheckpointName("umbra-1"), model::CheckpointName("umbra-2")});
   guest.host().delete_checkpoint(guest.name(), model::CheckpointName("umbra-1"));
   CHECK(guest.host().checkpoints(guest.name()) == Names{model::CheckpointName("umbra-2")});
 }
@@ -174,7 +175,8 @@ TEST_CASE("layers are frozen one on another and folded back into the first, with
 
   const ports::FreezeResult first = guest.host().freeze(guest.name(), {guest.overlay("e1.qcow2"), std::nullopt});
   CHECK_FALSE(first.quiesced);
-  const ports::FreezeResult second = guest.host().freeze(guest.name(), {guest.overlay("e2.qcow2"), guest.file("memory")});
+  const ports::FreezeResult second =
+      guest.host().freeze(guest.name(), {guest.overlay("e2.qcow2"), guest.file("memory")});
   CHECK(second.paused_ms > 0);
   CHECK(second.taken_at >= first.taken_at);
   CHECK(std::filesystem::file_size(guest.file("memory")) > 0);
@@ -197,7 +199,9 @@ TEST_CASE("layers are frozen one on another and folded back into the first, with
 TEST_CASE("a freeze that cannot have its file changes nothing") {
   virt::test::need_tools();
   Guest guest("taken");
-  CHECK(kind_of([&] { guest.host().freeze(guest.name(), {guest.overlay("e1.qcow2"), std::nullopt}); }) == base::Kind::refused);
+  CHECK(kind_of([&] {
+          guest.host().freeze(guest.name(), {guest.overlay("e1.qcow2"), std::nullopt});
+        }) == base::Kind::refused);
   guest.host().start(guest.name());
   guest.host().freeze(guest.name(), {guest.overlay("e1.qcow2"), std::nullopt});
   CHECK_THROWS_AS(guest.host().freeze(guest.name(), {guest.overlay("e1.qcow2"), std::nullopt}), base::Error);
