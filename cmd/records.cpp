@@ -26,12 +26,17 @@ class Run {
       : m_session(session), m_verb(verb), m_act(act), m_act_on_untriggered(act_on_untriggered) {}
 
   void pass(Record record, bool from_pipe) {
-    if (const auto earlier = record.error()) {
-      m_failures.push_back(earlier->kind);
-    } else if (from_pipe && !m_act_on_untriggered && is_untriggered(record)) {
-      ++m_done;
-    } else {
-      act_on(record);
+    try {
+      if (const auto earlier = record.error()) {
+        m_failures.push_back(earlier->kind);
+      } else if (from_pipe && !m_act_on_untriggered && is_untriggered(record)) {
+        ++m_done;
+      } else {
+        act_on(record);
+      }
+    } catch (const Error& error) {
+      if (error.kind() == Kind::cancelled && m_session.cancel().requested()) throw;
+      set_error(record, error);  // a section that this umbra can't read
     }
     m_session.out().record(record);
   }

@@ -26,6 +26,21 @@ bool is_stand_in(const model::Domain& domain) {
          (domain.tag.role == model::Role::shadow || domain.tag.role == model::Role::hibernated);
 }
 
+/// VMs whose host does not answer: what the store knows of them is worth the more.
+void add_unseen(Session& session, const std::set<model::VmName>& walking, std::vector<Standing>& all) {
+  for (const ports::ShadowRow& row : session.shadows().all()) {
+    if (!session.silent_hosts().contains(row.primary_host)) continue;
+    const bool seen =
+        std::any_of(all.begin(), all.end(), [&](const Standing& s) { return s.located.domain.name == row.vm; });
+    if (seen) continue;
+    Standing unseen{{{}, row.primary_host}, row, session.journal().epoch(row.vm_uuid), walking.contains(row.vm)};
+    unseen.located.domain.name = row.vm;
+    unseen.located.domain.uuid = row.vm_uuid;
+    unseen.located.domain.state = model::DomainState::other;
+    all.push_back(std::move(unseen));
+  }
+}
+
 std::vector<Standing> standings(Session& session, const std::set<model::VmName>& walking,
                                 std::vector<base::Error>& unreachable) {
   std::vector<Standing> all;
@@ -45,6 +60,7 @@ std::vector<Standing> standings(Session& session, const std::set<model::VmName>&
       unreachable.push_back(error);
     }
   }
+  add_unseen(session, walking, all);
   // A VM on its way also stands, not yet running, where it goes.
   std::set<model::VmName> running;
   for (const Standing& s : all) {

@@ -8,7 +8,7 @@ namespace {
 
 using model::DomainState;
 
-constexpr base::Millis step{500};
+constexpr base::Millis between_looks{500};
 /// Above libvirt's own keepalive of 5 x 5 s, after which it settles a migration whose link was cut.
 constexpr base::Millis unclear_deadline{60'000};
 /// A migration that is seen to go on is waited for longer.
@@ -75,7 +75,7 @@ bool has_moved(Walk& walk) {
           base::Kind::interrupted, fmt::format("where {} runs cannot be proved: {}", walk.row().vm.get(), now.seen),
           fmt::format("make both hosts answer, then: umbra switchover --recover {}", walk.row().vm.get()));
     }
-    clock.pause(step);
+    clock.pause(between_looks);
   }
 }
 

@@ -10,6 +10,7 @@
 #include "adapters/virt/params.hpp"
 #include "adapters/virt/units.hpp"
 #include "adapters/virt/virt.hpp"
+#include "model/domain.hpp"
 
 namespace umbra::virt {
 
@@ -34,6 +35,13 @@ class Record {
       total.value += number(fmt::format("{}.{}.{}", group, i, second)).value_or(0);
     }
     return total;
+  }
+
+  /// Whether it is a rehearsal's stand-in, whose load is none of its VM's: its disks tell.
+  bool is_rehearsal() const {
+    const char* path = nullptr;
+    if (virTypedParamsGetString(m_record.params, m_record.nparams, "block.0.path", &path) != 1) return false;
+    return std::string_view(path).find(fmt::format("/top-{}/", model::rehearsal_purpose)) != std::string_view::npos;
   }
 
  private:
@@ -116,7 +124,9 @@ class LibvirtMetrics final : public ports::MetricSource {
     const std::unique_ptr<virDomainStatsRecordPtr, StatsRelease> list(raw);
     const base::Instant at = base::system_clock().now();
     std::vector<model::Counters> all;
-    for (int i = 0; i < count; ++i) all.push_back(counters_of(*raw[i], m_config.name, at));
+    for (int i = 0; i < count; ++i) {
+      if (!Record(*raw[i]).is_rehearsal()) all.push_back(counters_of(*raw[i], m_config.name, at));
+    }
     all.push_back(host_counters(*m_connection, at));
     return all;
   }

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "adapters/nbd/local_points.hpp"
+#include "adapters/nbd/qemu_img.hpp"
 #include "adapters/nbd/source.hpp"
 #include "base/error.hpp"
 #include "base/fd.hpp"
@@ -62,6 +63,9 @@ inline std::string make_overlay(const fs::path& path, const fs::path& backing) {
 }
 /// qemu-io's command: "write -P 5 64k 128k", "write -z 0 64k".
 inline void guest(const fs::path& image, const std::string& command) {
+  // A server that was just left may hold the image for a moment longer.
+  const auto let_go = [&] { return !nbd::qemu_img::in_use(image); };
+  REQUIRE(base::wait_until(base::system_clock(), base::Millis{10'000}, base::Millis{5}, let_go));
   must({"qemu-io", "-f", "qcow2", "-c", command, image.string()});
 }
 inline bool same_contents(const fs::path& a, const fs::path& b) {
