@@ -220,11 +220,11 @@ std::vector<Located> running_vms(Session& session, std::vector<Error>& unreachab
 
 namespace {
 
-/// A VM that is on its way stands on both hosts, and only its walk may touch it.
-void check_no_walk(Session& session, const model::VmName& vm) {
-  for (const ports::Walk& walk : session.journal().open_walks()) {
-    if (walk.vm == vm) throw open_walk_error(session, walk);
+std::optional<ports::Walk> open_walk_of(Session& session, const model::VmName& vm) {
+  for (ports::Walk& walk : session.journal().open_walks()) {
+    if (walk.vm == vm) return std::move(walk);
   }
+  return std::nullopt;
 }
 
 std::string described(const ports::Walk& walk) {
@@ -251,11 +251,7 @@ Error open_walk_error(Session& session, const ports::Walk& walk) {
 
 std::unique_ptr<ports::Lease> take_lease(Session& session, const model::VmName& vm, base::Millis wait) {
   auto lease = session.common().dry_run ? nullptr : session.leases().acquire(vm, wait);
-  for (const ports::Walk& walk : session.journal().open_walks()) {
-    if (walk.vm != vm) continue;
-    if (lease) throw interrupted(walk);
-    throw open_walk_error(session, walk);
-  }
+  if (const auto walk = open_walk_of(session, vm)) throw lease ? interrupted(*walk) : open_walk_error(session, *walk);
   return lease;
 }
 
@@ -277,7 +273,8 @@ Located locate(Session& session, const model::VmName& vm) {
     }
   }
   if (live.size() > 1) {
-    check_no_walk(session, vm);
+    // A VM that is on its way stands on both hosts, and only its walk may touch it.
+    if (const auto walk = open_walk_of(session, vm)) throw open_walk_error(session, *walk);
     throw Error(Kind::refused,
                 fmt::format("{} is up on {} and on {} at once", vm.get(), live[0].host.get(), live[1].host.get()),
                 "find out which one serves, shut the other down, then run `umbra status`");
