@@ -91,7 +91,7 @@ TEST_CASE("the host that is left does not start the VM with itself any more, the
     switch_over(run.ports, request_for(alpha, beta));
     const auto at = [&](const std::string& call) { return std::ranges::find(world.trace, call) - world.trace.begin(); };
     CHECK(at("alpha autostart") < at("alpha begin move"));
-    CHECK_FALSE(old_home.defined->autostart);
+    CHECK_FALSE(world.hosts.at(alpha).domains.at(web1).defined->autostart);
     CHECK(world.hosts.at(beta).domains.at(web1).defined->autostart);
   }
   SECTION("a walk that is taken back") {

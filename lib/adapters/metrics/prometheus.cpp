@@ -3,55 +3,29 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <utility>
 
-#include "adapters/metrics/number.hpp"
+#include "adapters/metrics/answer.hpp"
 #include "base/error.hpp"
 
 namespace umbra::metrics {
 namespace {
 
-using Json = nlohmann::json;
 using Labels = std::map<std::string, std::string>;
-
-struct Value {
-  Labels labels;
-  double value = 0;
-  double evaluated_at = 0;  ///< Unix seconds
-};
-
-/// The vector of an instant query's answer; "NaN" and the infinities are left out.
-std::vector<Value> vector_of(const std::string& body) {
-  try {
-    const Json json = Json::parse(body);
-    if (json.at("status") != "success") throw base::Error(base::Kind::io, json.value("error", "it tells no reason"));
-    const Json& data = json.at("data");
-    if (data.at("resultType") != "vector") {
-      throw base::Error(base::Kind::invalid,
-                        fmt::format("the query gives a {}, not a vector", data.at("resultType").get<std::string>()));
-    }
-    std::vector<Value> values;
-    for (const Json& one : data.at("result")) {
-      const auto value = number_of(one.at("value").at(1).get<std::string>());
-      if (value) values.push_back({one.at("metric").get<Labels>(), *value, one.at("value").at(0).get<double>()});
-    }
-    return values;
-  } catch (const Json::exception& e) {
-    throw base::Error(base::Kind::invalid, fmt::format("the answer is none of Prometheus: {}", e.what()),
-                      "check [metrics] url: it must be the server's address without a path");
-  }
-}
 
 std::string label(const Labels& labels, const std::string& name) {
   const auto it = labels.find(name);
   return it == labels.end() ? std::string() : it->second;
 }
 
+constexpr double latest_unix_s = 253402300799;  // the end of the year 9999, the last that RFC 3339 writes
+
+/// What no counter of a real host reaches is held at the bound, so that every value has a meaning as an integer.
 model::ByteCount bytes(double value) {
-  return {static_cast<std::uint64_t>(std::max(0.0, value))};
+  return {static_cast<std::uint64_t>(std::clamp(value, 0.0, 0x1p62))};
 }
 
 class Prometheus final : public ports::MetricSource {
@@ -86,7 +60,7 @@ class Prometheus final : public ports::MetricSource {
     each(q.memory_used, [](model::Counters& c, double v) { c.memory_used = bytes(v); });
     each(q.net_bytes, [](model::Counters& c, double v) { c.net_bytes = bytes(v); });
     each(q.disk_bytes, [](model::Counters& c, double v) { c.disk_bytes = bytes(v); });
-    for (const Value& value : instant(q.meta)) {
+    for (const InstantValue& value : instant(q.meta)) {
       if (label(value.labels, "domain").empty()) continue;
       const std::string uuid = label(value.labels, "uuid");
       row(value).uuid = model::Uuid(uuid.empty() ? label(value.labels, "instance_id") : uuid);
@@ -106,25 +80,26 @@ class Prometheus final : public ports::MetricSource {
   }
 
   static void set_time(model::Counters& c, double unix_s) {
-    c.at = base::Instant(base::Millis(static_cast<std::int64_t>(std::round(unix_s * 1000))));
+    c.at = base::Instant(
+        base::Millis(static_cast<std::int64_t>(std::round(std::clamp(unix_s, 0.0, latest_unix_s) * 1000))));
   }
 
   /// When the value was scraped; of an aggregate, when it was evaluated.
   static std::string timestamp(const std::string& query) { return query.empty() ? query : "timestamp(" + query + ")"; }
 
   void each(const std::string& query, const Set& set) {
-    for (const Value& value : instant(query)) {
+    for (const InstantValue& value : instant(query)) {
       if (!label(value.labels, "domain").empty()) set(row(value), value.value);
     }
   }
 
   void each_host(const std::string& query, const Set& set) {
-    for (const Value& value : instant(query)) {
+    for (const InstantValue& value : instant(query)) {
       if (!label(value.labels, "instance").empty()) set(row(value), value.value);
     }
   }
 
-  model::Counters& row(const Value& value) {
+  model::Counters& row(const InstantValue& value) {
     const model::HostName host = host_of(label(value.labels, "instance"));
     const model::VmName vm(label(value.labels, "domain"));
     model::Counters& row = m_rows[{host, vm}];
@@ -139,7 +114,7 @@ class Prometheus final : public ports::MetricSource {
     return model::HostName(instance.substr(0, instance.rfind(':')));
   }
 
-  std::vector<Value> instant(const std::string& query) {
+  std::vector<InstantValue> instant(const std::string& query) {
     if (query.empty()) return {};
     return base::with_context(fmt::format("asking Prometheus for {}", query), [&] {
       std::vector<std::pair<std::string, std::string>> parameters{{"query", query}};

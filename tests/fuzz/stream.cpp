@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// The stream's receiver. The first byte says how the rest is meant: 'r' the bytes of a stream as they are; 's' and 'o'
+// the frames of a session or of one point, each as type (1 byte), length (2, little-endian) and payload, which are
+// given their preamble, sequence and checksums here, so that what lies behind those is reached.
+#include "adapters/stream/stream.hpp"
+
+#include "adapters/stream/frame.hpp"
+#include "fuzz.hpp"
+
+using namespace umbra;
+
+namespace {
+
+class Sink : public ports::BlockSink {
+ public:
+  void data(std::size_t, std::uint64_t, const base::Digest&, std::span<const std::byte> data) override {
+    fuzz::must(!data.empty() && data.size() <= model::block_size);
+    m_sent += {data.size()};
+  }
+  void zero(std::size_t, std::uint64_t, std::uint64_t) override {}
+  model::PointInfo commit(const base::Digest&) override { return {}; }
+  model::ByteCount sent() const override { return m_sent; }
+
+ private:
+  model::ByteCount m_sent;
+};
+
+/// Takes everything and holds nothing.
+class Store : public ports::PointStore {
+ public:
+  using Paths = std::map<model::DiskName, std::string>;
+  using Parts = std::vector<model::Part>;
+  Paths create(const model::ShadowId&, const model::VmName&, const Parts&) override { return {}; }
+  Paths claim(const model::ShadowId&, const model::ShadowId&, const model::VmName&, const Parts&) override {
+    return {};
+  }
+  void drop(const model::ShadowId&) override {}
+  void drop_with_adopted(const model::ShadowId&) override {}
+  std::vector<model::ShadowId> shadows() override { return {}; }
+  std::vector<model::PointInfo> points(const model::ShadowId&) override { return {}; }
+  model::Manifest manifest(const model::ShadowId&, model::PointNumber) override { return {}; }
+  std::string activity(const model::ShadowId&, model::PointNumber) override { return {}; }
+  std::unique_ptr<ports::BlockSink> begin(const model::PointHeader&) override { return std::make_unique<Sink>(); }
+  model::VerifyReport verify(const model::ShadowId&, model::PointNumber, bool) override { return {}; }
+  unsigned retain(const model::ShadowId&, unsigned) override { return 0; }
+  Paths raise_top(const model::ShadowId&, model::PointNumber, const std::string&) override { return {}; }
+  void drop_top(const model::ShadowId&, const std::string&) override {}
+  void adopt(const ports::AdoptRequest& request) override {
+    for (const model::PartManifest& part : request.manifest.parts)
+      fuzz::must(part.blocks.size() == (part.part.size.value + model::block_size - 1) / model::block_size);
+  }
+  void remove_made(const std::string&) override {}
+  std::vector<std::string> chain(const std::string&) override { return {}; }
+  model::ByteCount free_space() override { return {}; }
+};
+
+/// A frame that the format does not allow stays out: what reads frames is reached by 'r'.
+void write_stream(int fd, stream::StreamKind kind, std::string_view input) {
+  stream::FrameWriter out(fd);
+  out.preamble(kind);
+  while (input.size() >= 3) {
+    const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(input[at]); };
+    const std::size_t length = std::min<std::size_t>(byte(1) | byte(2) << 8, input.size() - 3);
+    fuzz::may_refuse([&] { out.frame(static_cast<stream::FrameType>(byte(0)), input.substr(3, length)); });
+    input.remove_prefix(3 + length);
+  }
+  out.flush();
+}
+
+}  // namespace
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size == 0) return 0;
+  const std::string_view rest = fuzz::text_of(data + 1, size - 1);
+  const bool one_point = data[0] == 'o';
+  const fuzz::InputFile in(data[0] == 'r' ? rest : std::string_view());
+  if (data[0] != 'r')
+    write_stream(in.fd(), one_point ? stream::StreamKind::one_point : stream::StreamKind::session, rest);
+  ::lseek(in.fd(), 0, SEEK_SET);
+  const fuzz::InputFile answers("");
+  Store store;
+  fuzz::may_refuse([&] {
+    if (one_point)
+      stream::receive_one_way(store, in.fd());
+    else
+      stream::serve(store, in.fd(), answers.fd());
+  });
+  return 0;
+}
