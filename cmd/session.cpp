@@ -152,6 +152,7 @@ std::vector<std::unique_ptr<ports::MetricSource>> Session::metric_sources() {
   if (config().metrics.source == "prometheus") {
     metrics::PrometheusOptions options;
     options.url = config().metrics.url;
+    options.hosts = config::hosts_by_address(config());
     sources.push_back(metrics::prometheus(std::move(options)));
   } else {
     for (const model::HostConfig& host : config().hosts) sources.push_back(virt::metric_source(host));

@@ -40,6 +40,9 @@ Environment process_environment();
 /// mistake of every file, one per line as FILE:LINE:COLUMN.
 model::Config load(const Options& options, const Environment& environment);
 
+/// The address or name in each host's URI ("10.0.0.1") -> what the configuration calls that host; a local URI has none.
+std::map<std::string, model::HostName> hosts_by_address(const model::Config& config);
+
 /// Every key that a file may hold, as "hosts.NAME.uri", in the order of the table.
 std::vector<std::string> known_keys();
 

@@ -154,4 +154,12 @@ model::Config load(const Options& options, const Environment& environment) {
   return config;
 }
 
+std::map<std::string, model::HostName> hosts_by_address(const model::Config& config) {
+  std::map<std::string, model::HostName> hosts;
+  for (const model::HostConfig& host : config.hosts) {
+    if (const auto address = host_in_uri(host.uri)) hosts.emplace(*address, host.name);
+  }
+  return hosts;
+}
+
 }  // namespace umbra::config

@@ -62,8 +62,8 @@ class Prometheus final : public ports::MetricSource {
     each(q.disk_bytes, [](model::Counters& c, double v) { c.disk_bytes = bytes(v); });
     for (const InstantValue& value : instant(q.meta)) {
       if (label(value.labels, "domain").empty()) continue;
-      const std::string uuid = label(value.labels, "uuid");
-      row(value).uuid = model::Uuid(uuid.empty() ? label(value.labels, "instance_id") : uuid);
+      model::Counters& its_row = row(value);
+      if (its_row.uuid.get().empty()) its_row.uuid = model::Uuid(label(value.labels, "instance_id"));
     }
     for (auto& [key, row] : m_rows) {
       if (row.uuid.get().empty()) row.uuid = model::Uuid("vm:" + row.vm.get());
@@ -105,13 +105,16 @@ class Prometheus final : public ports::MetricSource {
     model::Counters& row = m_rows[{host, vm}];
     row.host = host;
     row.vm = vm;
+    if (const std::string uuid = label(value.labels, "uuid"); !uuid.empty()) row.uuid = model::Uuid(uuid);
     return row;
   }
 
   model::HostName host_of(const std::string& instance) const {
-    const auto it = m_options.hosts.find(instance);
-    if (it != m_options.hosts.end()) return it->second;
-    return model::HostName(instance.substr(0, instance.rfind(':')));
+    const std::string address = instance.substr(0, instance.rfind(':'));
+    for (const std::string& key : {instance, address}) {
+      if (const auto it = m_options.hosts.find(key); it != m_options.hosts.end()) return it->second;
+    }
+    return model::HostName(address);
   }
 
   std::vector<InstantValue> instant(const std::string& query) {

@@ -25,7 +25,7 @@ struct PrometheusQueries {
   std::string disk_bytes =
       "sum by (instance, domain) (libvirt_domain_block_stats_read_bytes_total)"
       " + sum by (instance, domain) (libvirt_domain_block_stats_write_bytes_total)";
-  /// For its label `uuid` or `instance_id`; two exporters have one or the other.
+  /// For its label `uuid` or `instance_id`, where the figures themselves carry no `uuid`; exporters differ.
   std::string meta = "libvirt_domain_info_meta or libvirt_domain_openstack_info";
 
   std::string host_cpu_s = "sum by (instance) (node_cpu_seconds_total{mode!~\"idle|iowait\"})";
@@ -38,7 +38,8 @@ struct PrometheusOptions {
   std::string url;  ///< "http://prometheus:9090", without /api
   HttpOptions http{};
   PrometheusQueries queries{};
-  /// The `instance` label ("10.0.0.1:9177") -> the host's name; where absent, what stands before the colon.
+  /// The `instance` label ("10.0.0.1:9177"), or what stands before its port -> the host's name; where both are absent,
+  /// what stands before the port is the name.
   std::map<std::string, model::HostName> hosts{};
 };
 

@@ -165,3 +165,16 @@ TEST_CASE("the state folder: flag, UMBRA_STATE, the configuration, the system's 
   bare.environment.variables.clear();
   CHECK(std::string(bare.failure().what()) == "no folder for the state: neither XDG_STATE_HOME nor HOME is set");
 }
+
+TEST_CASE("a host is found by the address in its URI; a local one has none") {
+  System system;
+  system.options.config_file =
+      system.write("hosts.toml",
+                   "[hosts.alpha]\nuri = \"qemu+tcp://10.0.0.1/system\"\n[hosts.beta]\nuri = "
+                   "\"qemu+ssh://root@beta.example:22/system\"\n"
+                   "[hosts.six]\nuri = \"qemu+tls://[fd00::6]/system\"\n[hosts.here]\nuri = \"qemu:///system\"\n");
+  using Names = std::map<std::string, model::HostName>;
+  CHECK(config::hosts_by_address(system.load()) == Names{{"10.0.0.1", model::HostName("alpha")},
+                                                         {"beta.example", model::HostName("beta")},
+                                                         {"fd00::6", model::HostName("six")}});
+}

@@ -83,9 +83,11 @@ TEST_CASE("an exporter's instance may stand for another host name") {
   const Server server(answers + 1);
   PrometheusOptions options;
   options.url = server.url();
-  options.hosts = {{"alpha:9177", model::HostName("rack1")}};
-  for (const auto& c : prometheus(options)->counters()) {
-    if (!c.vm.get().empty()) CHECK(c.host.get() == "rack1");
+  for (const char* instance : {"alpha:9177", "alpha"}) {
+    options.hosts = {{instance, model::HostName("rack1")}};
+    for (const auto& c : prometheus(options)->counters()) {
+      if (!c.vm.get().empty()) CHECK(c.host.get() == "rack1");
+    }
   }
 }
 
