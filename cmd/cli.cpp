@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cmd/cli.hpp"
 
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
@@ -148,6 +149,9 @@ std::vector<Option> common_options(const Verb& verb, Common& common) {
          std::optional<double> fd;
          set_number("--progress-fd", fd, 0, 1 << 20)(t);
          common.progress_fd = static_cast<int>(*fd);
+         if (::fcntl(common.progress_fd, F_GETFD) < 0)
+           throw base::Error(base::Kind::usage, fmt::format("--progress-fd {}: no such descriptor is open", t),
+                             fmt::format("open it in the shell: umbra VERB ... --progress-fd {0} {0}>FILE", t));
        }});
   options.push_back({"-q,--quiet", "", "no messages but errors", "", set_flag(common.quiet)});
   options.push_back({"-v,--verbose", "", "more messages", "", set_flag(common.verbose)});

@@ -63,20 +63,34 @@ model::Forecast forecast_of(Session& session, const PredictOptions& options, con
   return predict::forecast(series, predict::thresholds_of(policy), predict::StatisticalForecaster{}, question);
 }
 
+std::vector<std::string> names_in_trace(const Session& session, const metrics::Trace& trace) {
+  if (!session.common().all) return session.common().operands;
+  std::vector<std::string> names;
+  for (const model::Series& series : trace.series) names.push_back(series.vm.get());
+  return names;
+}
+
+const model::Series& series_of(const metrics::Trace& trace, const model::VmName& vm, const std::string& file) {
+  const auto it = std::ranges::find(trace.series, vm, &model::Series::vm);
+  if (it == trace.series.end())
+    throw base::Error(base::Kind::not_found, fmt::format("{} holds no VM named {}", file, vm.get()),
+                      "type --all for every VM of the trace");
+  return *it;
+}
+
 /// Forecasts for the VMs of a trace file, which need no host.
 int predict_trace(Session& session, const PredictOptions& options) {
   const metrics::Trace trace = metrics::read_trace(options.trace);
   for (const std::string& note : trace.notes) base::log(base::Level::info, note);
   std::vector<base::Kind> failures;
   std::size_t done = 0;
-  for (const model::Series& series : trace.series) {
-    const auto& names = session.common().operands;
-    if (!session.common().all && std::find(names.begin(), names.end(), series.vm.get()) == names.end()) continue;
+  for (const std::string& name : names_in_trace(session, trace)) {
     model::Vm vm;
-    vm.name = series.vm;
+    vm.name = model::VmName(name);
     vm.priority = session.config().policy(vm.name).priority;
     model::Record record(vm);
     try {
+      const model::Series& series = series_of(trace, vm.name, options.trace);
       const base::Instant origin = options.at.empty() ? series.samples.back().at : instant_of(options.at);
       record.set(forecast_of(session, options, vm, series, origin, "trace"));
       ++done;
@@ -87,9 +101,6 @@ int predict_trace(Session& session, const PredictOptions& options) {
     }
     session.out().record(record);
   }
-  if (failures.empty() && done == 0)
-    throw base::Error(base::Kind::not_found, fmt::format("{} holds none of the VMs named", options.trace),
-                      "type --all for every VM of the trace");
   session.out().finish(predict_table());
   return status_of(failures, done);
 }

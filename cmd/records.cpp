@@ -352,6 +352,18 @@ model::ShadowSection need_shadow(Session& session, const Record& record) {
   return need(std::move(shadow), record, "shadow", "shadow");
 }
 
+bool only_planned(Session& session, const Record& record) {
+  return session.common().dry_run && record.shadow() && !session.shadows().find(record.vm().name);
+}
+
+model::Domain primary_of(Session& session, const model::Vm& vm) {
+  auto domain = session.hypervisors().at(vm.host).find(vm.name);
+  if (!domain)
+    throw base::Error(base::Kind::not_found, fmt::format("{} is not on {}", vm.name.get(), vm.host.get()),
+                      "umbra status " + vm.name.get());
+  return *domain;
+}
+
 model::Replica replica_by_now(Session& session, model::Replica replica) {
   replica.lag_s = base::Seconds(session.clock().now() - replica.taken_at).count();
   return replica;

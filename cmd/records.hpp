@@ -59,6 +59,11 @@ model::Record record_of(Session& session, const Located& located);
 model::Forecast need_forecast(Session& session, const model::Record& record);
 model::Placement need_placement(Session& session, const model::Record& record);
 model::ShadowSection need_shadow(Session& session, const model::Record& record);
+/// In a dry run: whether the record's shadow is only what `shadow --dry-run` up the pipe would make.
+bool only_planned(Session& session, const model::Record& record);
+inline constexpr const char* shadow_is_planned = "its shadow is only planned";
+/// The VM's domain on its host; Kind::not_found where it is not there.
+model::Domain primary_of(Session& session, const model::Vm& vm);
 std::optional<model::Replica> find_replica(Session& session, const model::Record& record);
 std::optional<model::StateSection> find_state(Session& session, const model::Record& record);
 std::optional<model::Forecast> find_forecast(Session& session, const model::Record& record);

@@ -121,6 +121,16 @@ void switch_one(Session& session, const SwitchoverOptions& options, model::Recor
     return;
   }
   const model::ShadowSection shadow = need_shadow(session, record);
+  if (only_planned(session, record)) {
+    model::Outcome planned;
+    planned.result = "planned";
+    planned.host = vm.host;
+    planned.epoch = session.journal().epoch(vm.uuid).next();
+    planned.notes = {
+        fmt::format("{}: what a switchover asks of both hosts is asked once it is there", shadow_is_planned)};
+    conclude(session, record, planned);
+    return;
+  }
   const switchover::Request request = request_of(session, record, shadow);
   const Hooks hooks(session, request.policy);
   const switchover::Ports ports = hooks.ports(session);

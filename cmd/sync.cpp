@@ -44,7 +44,12 @@ void sync_one(Session& session, model::Record& record) {
       vm.name, vm.host, shadow.host, shadow.id, session.config().host(vm.host).images, policy.retain, policy.bandwidth};
   const ports::Context context = context_of(session);
   if (session.common().dry_run) {
-    const sync::WarmPlan plan = sync::plan_warm(context, request);
+    const sync::WarmPlan plan = only_planned(session, record)
+                                    ? sync::WarmPlan{{1},
+                                                     std::string(ports::to_string(ports::Method::full)),
+                                                     shadow_is_planned,
+                                                     primary_of(session, vm).memory}
+                                    : sync::plan_warm(context, request);
     base::log(base::Level::info,
               fmt::format("sync: {}: would make point {} with disks by {} and at most {} of memory", vm.name.get(),
                           plan.point.value, plan.method, human_bytes(plan.memory.value)));

@@ -245,4 +245,9 @@ std::string host_cpu_model(const std::string& capabilities_xml) {
   return document.document_element().child("host").child("cpu").child_value("model");
 }
 
+std::string host_uuid(const std::string& capabilities_xml) {
+  const pugi::xml_document document = load_xml(capabilities_xml, "capabilities");
+  return document.document_element().child("host").child_value("uuid");
+}
+
 }  // namespace umbra::virt

@@ -63,5 +63,7 @@ std::string backup_export_uri(const std::string& backup_xml, const std::string& 
 /// The root element's type attribute and name: of an interface or network.
 bool is_bridge(const std::string& interface_xml);
 std::string host_cpu_model(const std::string& capabilities_xml);
+/// By which libvirt itself tells hosts apart in a migration; empty where it has none.
+std::string host_uuid(const std::string& capabilities_xml);
 
 }  // namespace umbra::virt

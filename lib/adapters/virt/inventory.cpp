@@ -191,6 +191,7 @@ model::HostFacts LibvirtHypervisor::facts() {
     facts.networks = networks(connect);
     facts.gpus = free_gpus(connect);
     facts.running = static_cast<unsigned>(check(virConnectNumOfDomains(connect), "count the host's VMs"));
+    facts.uuid = host_uuid(m_capabilities);
     facts.cpu_model = host_cpu_model(m_capabilities);
     facts.libvirt_version = libvirt_version(connect);
     facts.qemu_version = hypervisor_version(connect);
