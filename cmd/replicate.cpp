@@ -25,9 +25,21 @@ const RecordTable& replicate_table() {
         const model::Vm vm = record.vm();
         const auto replica = record.replica();
         const auto shadow = record.shadow();
+        const std::string to = shadow ? shadow->host.get() : "-";
+        if (const auto plan = record.json().find("replica_plan"); plan != record.json().end())
+          return {vm.name.get(),
+                  to,
+                  fmt::format("{} planned", plan->at("point").get<std::uint64_t>()),
+                  plan->at("method").get<std::string>(),
+                  plan->contains("bytes") ? "about " + human_bytes(plan->at("bytes").get<std::uint64_t>()) : "-",
+                  "-",
+                  "-",
+                  "-",
+                  "-",
+                  "-"};
         if (!replica) return {vm.name.get(), Cell("-", Tone::faint), "-", "-", "-", "-", "-", "-", "-", "-"};
         return {vm.name.get(),
-                shadow ? shadow->host.get() : "-",
+                to,
                 std::to_string(replica->point.value),
                 replica->method,
                 human_bytes(replica->dirty.value),

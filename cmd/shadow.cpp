@@ -99,13 +99,15 @@ void rehearse_one(Session& session, const ShadowOptions& options, model::Record&
   const model::ShadowSection section = need_shadow(session, record);
   record.set(section);
   const auto lease = take_lease(session, vm.name);
+  const shadow::RehearseRequest request{vm.name, section.host, section.id, options.watch.value_or(base::Seconds{10})};
   if (session.common().dry_run) {
-    base::log(base::Level::info, fmt::format("shadow: {}: would resume its newest point with memory on {}, cables out",
-                                             vm.name.get(), section.host.get()));
+    const model::PointInfo point = shadow::plan_rehearsal(context_of(session), request);
+    base::log(base::Level::info, fmt::format("shadow: {}: would resume point {} of {} on {}, cables out", vm.name.get(),
+                                             point.number.value, base::to_rfc3339(point.taken_at), section.host.get()));
+    record.set_extra("rehearsal_plan", {{"point", point.number.value}, {"taken_at", base::to_rfc3339(point.taken_at)}});
     return;
   }
-  const shadow::Rehearsal seen = shadow::rehearse(
-      context_of(session), {vm.name, section.host, section.id, options.watch.value_or(base::Seconds{10})});
+  const shadow::Rehearsal seen = shadow::rehearse(context_of(session), request);
   model::Json json = {{"point", seen.point.value},
                       {"taken_at", base::to_rfc3339(seen.taken_at)},
                       {"resumed_in_s", seen.resumed_in_s},

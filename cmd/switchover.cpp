@@ -25,27 +25,31 @@ struct SwitchoverOptions {
 };
 
 const RecordTable& switchover_table() {
-  static const RecordTable table{
-      {"VM", "RESULT", "RUNS ON", "BLACKOUT", "ESTIMATE", "EPOCH", "OLD PRIMARY", "PHASES"},
-      [](const model::Record& record) -> std::vector<Cell> {
-        const model::Vm vm = record.vm();
-        const auto o = record.outcome();
-        if (!o) return {vm.name.get(), Cell("-", Tone::faint), vm.host.get(), "-", "-", "-", "-", "no trigger"};
-        std::string phases;
-        for (const model::Phase& phase : o->phases)
-          phases += fmt::format("{}{} {:.0f}", phases.empty() ? "" : ", ", phase.name, phase.ms);
-        const auto ms = [](const std::optional<double>& v) {
-          return v ? fmt::format("{:.0f} ms", *v) : std::string("-");
-        };
-        return {vm.name.get(),
-                Cell(o->result, o->result == "switched" ? Tone::good : Tone::plain),
-                o->host.get(),
-                ms(o->blackout_ms),
-                ms(o->blackout_estimate_ms),
-                std::to_string(o->epoch.value),
-                o->primary.empty() ? "-" : o->primary,
-                phases.empty() ? "-" : phases + " ms"};
-      }};
+  static const RecordTable table{{"VM", "RESULT", "RUNS ON", "BLACKOUT", "ESTIMATE", "EPOCH", "OLD PRIMARY", "PHASES"},
+                                 [](const model::Record& record) -> std::vector<Cell> {
+                                   const model::Vm vm = record.vm();
+                                   const auto o = record.outcome();
+                                   if (!o)
+                                     return {vm.name.get(), Cell("-", Tone::faint), vm.host.get(), "-", "-", "-", "-",
+                                             "no trigger"};
+                                   const bool planned = o->result == "planned";
+                                   std::string phases;
+                                   for (const model::Phase& phase : o->phases) {
+                                     phases += (phases.empty() ? "" : ", ") + phase.name;
+                                     if (!planned) phases += fmt::format(" {:.0f}", phase.ms);
+                                   }
+                                   const auto ms = [](const std::optional<double>& v) {
+                                     return v ? fmt::format("{:.0f} ms", *v) : std::string("-");
+                                   };
+                                   return {vm.name.get(),
+                                           Cell(o->result, o->result == "switched" ? Tone::good : Tone::plain),
+                                           o->host.get(),
+                                           ms(o->blackout_ms),
+                                           ms(o->blackout_estimate_ms),
+                                           std::to_string(o->epoch.value),
+                                           o->primary.empty() ? "-" : o->primary,
+                                           phases.empty() ? "-" : phases + (planned ? "" : " ms")};
+                                 }};
   return table;
 }
 

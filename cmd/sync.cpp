@@ -18,6 +18,16 @@ const RecordTable& sync_table() {
                                  [](const model::Record& record) -> std::vector<Cell> {
                                    const model::Vm vm = record.vm();
                                    const auto state = record.state();
+                                   const auto plan = record.json().find("state_plan");
+                                   if (plan != record.json().end())
+                                     return {vm.name.get(),
+                                             "warm",
+                                             fmt::format("{} planned", plan->at("point").get<std::uint64_t>()),
+                                             human_bytes(plan->at("memory_bytes").get<std::uint64_t>()),
+                                             "-",
+                                             "-",
+                                             "-",
+                                             "-"};
                                    if (!state)
                                      return {vm.name.get(), Cell("-", Tone::faint), "-", "-", "-", "-", "-", "-"};
                                    const auto count = [](const std::optional<std::uint64_t>& n) {

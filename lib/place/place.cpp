@@ -32,7 +32,7 @@ base::Error nowhere(const Need& need, const std::map<model::HostName, std::strin
   return base::Error(
       base::Kind::not_found,
       fmt::format("no host can take \"{}\": {}", need.vm.get(), reasons.empty() ? "none was given" : reasons),
-      rejected.size() < 2 ? "add another host to the configuration: [hosts.NAME] with its uri"
+      rejected.size() < 2 ? "consider more hosts: leave out --on, or add [hosts.NAME] with its uri to the configuration"
                           : "free what is missing on one of them, or lower headroom in [place]");
 }
 

@@ -119,6 +119,11 @@ bool Rehearsal::passed() const {
   return looks > 0 && looks_running == looks && advanced;
 }
 
+model::PointInfo plan_rehearsal(const ports::Context& context, const RehearseRequest& request) {
+  check_off(context.hypervisors.at(request.host), request);
+  return newest_with_memory(*context.transport.connect(request.host), request);
+}
+
 Rehearsal rehearse(const ports::Context& context, const RehearseRequest& request) {
   ports::Hypervisor& host = context.hypervisors.at(request.host);
   check_off(host, request);

@@ -37,5 +37,7 @@ struct Rehearsal {
 /// Kind::refused where no point has memory, or the shadow is not off. Whatever happens, the stand-in and its layer are
 /// gone at the end; where that fails, the error says so.
 Rehearsal rehearse(const ports::Context& context, const RehearseRequest& request);
+/// The point that rehearse() would resume; refuses where it would. Changes nothing.
+model::PointInfo plan_rehearsal(const ports::Context& context, const RehearseRequest& request);
 
 }  // namespace umbra::shadow
