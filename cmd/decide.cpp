@@ -71,7 +71,8 @@ decide::Situation situation_of(Session& session, const model::Record& record) {
 
 /// What a dry run up the pipe would do is taken as done; whether there was any.
 bool assume_plans(const model::Record& record, decide::Situation& situation) {
-  const bool state = record.json().contains("state_plan"), replica = record.json().contains("replica_plan");
+  const bool state = record.json().contains("state_plan") && !record.state();
+  const bool replica = record.json().contains("replica_plan") && !record.replica();
   if (!situation.shadow || !(state || replica)) return false;
   const model::ShadowLevel then = state ? model::ShadowLevel::warm : model::ShadowLevel::seeded;
   situation.shadow->level = std::max(situation.shadow->level, then);

@@ -26,7 +26,7 @@ const RecordTable& replicate_table() {
         const auto replica = record.replica();
         const auto shadow = record.shadow();
         const std::string to = shadow ? shadow->host.get() : "-";
-        if (const auto plan = record.json().find("replica_plan"); plan != record.json().end())
+        if (const auto plan = record.json().find("replica_plan"); !replica && plan != record.json().end())
           return {vm.name.get(),
                   to,
                   fmt::format("{} planned", plan->at("point").get<std::uint64_t>()),

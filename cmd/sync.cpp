@@ -19,7 +19,7 @@ const RecordTable& sync_table() {
                                    const model::Vm vm = record.vm();
                                    const auto state = record.state();
                                    const auto plan = record.json().find("state_plan");
-                                   if (plan != record.json().end())
+                                   if (!state && plan != record.json().end())
                                      return {vm.name.get(),
                                              "warm",
                                              fmt::format("{} planned", plan->at("point").get<std::uint64_t>()),
