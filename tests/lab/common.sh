@@ -39,6 +39,8 @@ end_of_test() {
     exit "$status"
 }
 trap end_of_test EXIT
+# A command outside a promise that fails ends the test: it is named, so that the log tells more than a missing promise.
+trap 'echo "ended   by line $LINENO: $BASH_COMMAND"' ERR
 
 # promise WHAT CMD...: the command must succeed; else its output is shown and the test fails.
 promise() {
