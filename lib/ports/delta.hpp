@@ -102,5 +102,15 @@ void clear_stale_job(Hypervisor& hypervisor, const model::Domain& domain);
 bool bitmap_unusable(const base::Error& error);
 /// "point 17 of 2026-11-24T10:00:05Z stays restorable", or that there is none yet.
 std::string what_is_safe(const std::vector<model::PointInfo>& points);
+/// An error of `act` gets `doing` for its context, and what is safe; of corrupt data nothing is called safe.
+template <class Act>
+decltype(auto) with_what_is_safe(const std::string& doing, const std::vector<model::PointInfo>& points, Act&& act) {
+  try {
+    return base::as_error(std::forward<Act>(act));
+  } catch (base::Error& e) {
+    e.add_context(e.kind() == base::Kind::corrupt ? doing : doing + "; " + what_is_safe(points));
+    throw;
+  }
+}
 
 }  // namespace umbra::ports

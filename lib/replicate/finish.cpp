@@ -58,10 +58,10 @@ PassResult finish(const Context& context, const FinishRequest& request) {
   const base::Millis began = context.clock.steady();
   const auto far = context.transport.connect(request.shadow_host);
   const std::vector<model::PointInfo> points = far->points(request.shadow);
-  return base::with_context(
-      fmt::format("sending the last delta of {} from {} to {}; {}", request.vm.get(), request.primary.get(),
-                  request.shadow_host.get(), ports::what_is_safe(points)),
-      [&] {
+  return ports::with_what_is_safe(
+      fmt::format("sending the last delta of {} from {} to {}", request.vm.get(), request.primary.get(),
+                  request.shadow_host.get()),
+      points, [&] {
         ports::SentPoint sent;
         if (is_there(request, points)) {
           sent.info = points.back();

@@ -195,10 +195,9 @@ void delete_older_checkpoints(const Start& start) {
   }
 }
 
-/// Names the VM, and what a failure of it leaves untouched.
-std::string context_of(const PassRequest& request, const std::vector<model::PointInfo>& points) {
-  return fmt::format("replicating {} from {} to {}; {}", request.vm.get(), request.primary.get(),
-                     request.shadow_host.get(), ports::what_is_safe(points));
+std::string context_of(const PassRequest& request) {
+  return fmt::format("replicating {} from {} to {}", request.vm.get(), request.primary.get(),
+                     request.shadow_host.get());
 }
 
 }  // namespace
@@ -241,7 +240,7 @@ PassPlan plan_pass(const Context& context, const PassRequest& request) {
 PassResult run_pass(const Context& context, const PassRequest& request) {
   const base::Millis began = context.clock.steady();
   Start start = look(context, request);
-  const ports::SentPoint sent = base::with_context(context_of(request, start.points), [&] {
+  const ports::SentPoint sent = ports::with_what_is_safe(context_of(request), start.points, [&] {
     ports::SentPoint done = start.live() ? send_running(context, request, start) : send_off(context, request, start);
     done.choice = start.choice;
     return done;

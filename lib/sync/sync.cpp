@@ -235,9 +235,9 @@ WarmPlan plan_warm(const Context& context, const WarmRequest& request) {
 WarmResult warm(const Context& context, const WarmRequest& request) {
   const base::Millis began = context.clock.steady();
   Start start = look(context, request);
-  const std::string what = fmt::format("syncing {} from {} to {}; {}", request.vm.get(), request.primary.get(),
-                                       request.shadow_host.get(), ports::what_is_safe(start.points));
-  return base::with_context(what, [&] {
+  const std::string what =
+      fmt::format("syncing {} from {} to {}", request.vm.get(), request.primary.get(), request.shadow_host.get());
+  return ports::with_what_is_safe(what, start.points, [&] {
     ports::clear_stale_job(start.primary, start.domain);
     clear_left_behind(context, request, start);
     check_space(start, request);

@@ -4,7 +4,7 @@
 //   1. a/point.json is renamed to merging.json. From here on a is no point, and the merge goes forward alone.
 //   2. B is committed into A. What B holds hides what changes in A; when it is done A equals b.
 //   3. Layers over B are put over A, which is equal: their headers alone change.
-//   4. b/point.json names A.
+//   4. b/point.json names A, and the points over it note their layers' new times.
 //   5. Files that no point's chain needs are removed, B among them; then merging.json.
 
 #include "adapters/nbd/merge.hpp"
@@ -17,6 +17,7 @@
 #include <set>
 
 #include "adapters/nbd/qemu_img.hpp"
+#include "adapters/nbd/verify.hpp"
 #include "base/error.hpp"
 
 namespace umbra::nbd {
@@ -125,6 +126,8 @@ void finish_merge(const ShadowFolder& folder, const fs::path& given_up) {
   }
   next.parent = {};
   write_point_file(folder.point_dir(next.info.number), folder, next);
+  // A layer that was put over another file is as its point has it, with a new time.
+  for (const StoredPoint& point : newer) write_point_file(folder.point_dir(point.info.number), folder, point);
   remove_unneeded(folder);
   for (const auto& entry : fs::directory_iterator(given_up)) {
     if (entry.path().extension() != ".qcow2" && entry.path().filename() != merging_file) fs::remove(entry.path());
@@ -149,6 +152,7 @@ unsigned merge_oldest(const ShadowFolder& folder, unsigned keep) {
   for (std::vector<StoredPoint> points = folder.points(); points.size() > std::max(keep, 1u);
        points = folder.points()) {
     refuse_under_a_top(folder);
+    require_untouched(folder);
     const fs::path dir = folder.point_dir(points.front().info.number);
     if (::rename((dir / point_file).c_str(), (dir / merging_file).c_str()) != 0)
       throw base::from_errno(errno, fmt::format("begin to merge {}", dir.string()));

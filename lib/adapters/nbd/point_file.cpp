@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // point.json, by example:
 //   {"number":17,"root":"sha256:…","parent":16,"taken_at":"2026-11-24T10:00:00Z","checkpoint":"umbra-17-5f0c2a91","activity":"",
-//    "parts":[{"name":"vda","size":1073741824,"layer":"vda.qcow2"},{"name":"memory","size":4096,"layer":"memory"}]}
-// A layer is given relative to the point's folder while it lies in the shadow's, else absolute.
+//    "parts":[{"name":"vda","size":1073741824,"layer":"vda.qcow2","bytes":196624,"modified_ns":1795514400000000000},
+//             {"name":"memory","size":4096,"layer":"memory","bytes":4096,"modified_ns":1795514400000000000}]}
+// A layer is given relative to the point's folder while it lies in the shadow's, else absolute. "bytes" and
+// "modified_ns" are the file's when the point was committed.
 
 #include <fmt/core.h>
 
@@ -28,6 +30,11 @@ model::ByteCount occupied(const fs::path& file) {
   return {static_cast<std::uint64_t>(status.st_blocks) * 512};
 }
 
+std::optional<FileStamp> parse_stamp(const json& part) {
+  if (!part.contains("modified_ns")) return std::nullopt;
+  return FileStamp{part.at("bytes").get<std::uint64_t>(), part.at("modified_ns").get<std::int64_t>()};
+}
+
 StoredPoint parse(const json& value, const fs::path& dir) {
   StoredPoint point;
   point.info.number = {value.at("number").get<std::uint64_t>()};
@@ -45,12 +52,20 @@ StoredPoint parse(const json& value, const fs::path& dir) {
     point.info.parts.push_back({name, {part.at("size").get<std::uint64_t>()}});
     const fs::path layer = (dir / part.at("layer").get<std::string>()).lexically_normal();
     point.info.layers.push_back(layer);
+    point.stamps.push_back(parse_stamp(part));
     point.info.bytes += occupied(layer);
   }
   return point;
 }
 
 }  // namespace
+
+std::optional<FileStamp> stamp_of(const fs::path& file) {
+  struct stat status {};
+  if (::stat(file.c_str(), &status) != 0) return std::nullopt;
+  return FileStamp{static_cast<std::uint64_t>(status.st_size),
+                   std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec};
+}
 
 void write_point_file(const fs::path& dir, const ShadowFolder& folder, const StoredPoint& point) {
   json parts = json::array();
@@ -60,6 +75,11 @@ void write_point_file(const fs::path& dir, const ShadowFolder& folder, const Sto
     parts.push_back({{"name", point.info.parts[i].name.get()},
                      {"size", point.info.parts[i].size.value},
                      {"layer", shown.string()}});
+    // `dir` may bear another name than the point's folder yet; it lies beside it.
+    if (const auto stamp = stamp_of(dir / shown)) {
+      parts.back()["bytes"] = stamp->bytes;
+      parts.back()["modified_ns"] = stamp->modified_ns;
+    }
   }
   const json value{{"number", point.info.number.value},
                    {"root", point.info.root.to_string()},

@@ -12,6 +12,7 @@
 #include "adapters/nbd/part_writer.hpp"
 #include "adapters/nbd/qemu_img.hpp"
 #include "adapters/nbd/sector.hpp"
+#include "adapters/nbd/verify.hpp"
 #include "base/error.hpp"
 
 namespace umbra::nbd {
@@ -85,6 +86,7 @@ class PointWriter final : public ports::BlockSink {
     const std::optional<StoredPoint> parent = check_parent(folder, header);
     const model::Manifest known = parent ? folder.manifest(*parent) : model::Manifest{};
     folder.sweep();
+    require_untouched(folder);
     fs::create_directory(m_dir);
     try {
       for (const model::Part& part : header.parts) open_part(part, parent, known);
@@ -223,7 +225,9 @@ class PointWriter final : public ports::BlockSink {
   }
 
   StoredPoint describe() const {
-    StoredPoint point{{}, m_header.parent, m_header.activity};
+    StoredPoint point;
+    point.parent = m_header.parent;
+    point.activity = m_header.activity;
     point.info.number = m_header.number;
     point.info.taken_at = m_header.taken_at;
     point.info.checkpoint = m_header.checkpoint;

@@ -16,11 +16,21 @@ namespace umbra::nbd {
 /// first.
 void check_name(const std::string& text, std::string_view what);
 
+/// What a file looked like when its point was committed; a file that was written to since looks otherwise.
+struct FileStamp {
+  std::uint64_t bytes = 0;
+  std::int64_t modified_ns = 0;  ///< since 1970
+  bool operator==(const FileStamp&) const = default;
+};
+/// Nothing where there is no such file.
+std::optional<FileStamp> stamp_of(const std::filesystem::path& file);
+
 /// What point.json holds.
 struct StoredPoint {
   model::PointInfo info;
   model::PointNumber parent;
   std::string activity;
+  std::vector<std::optional<FileStamp>> stamps;  ///< of the layers, in their order, as read; writing takes new ones
 };
 
 /// Held as long as it lives; the kernel frees it when the process dies.
@@ -82,7 +92,8 @@ inline constexpr std::string_view point_file = "point.json";
 /// What point.json is called from the moment when the point is given up for the next one.
 inline constexpr std::string_view merging_file = "merging.json";
 
-/// Writes point.json (or replaces it, whole or not at all) in `dir`, a folder of `folder`.
+/// Writes point.json (or replaces it, whole or not at all) in `dir`, a folder of `folder`, with the layers' stamps of
+/// this moment.
 void write_point_file(const std::filesystem::path& dir, const ShadowFolder& folder, const StoredPoint& point);
 StoredPoint read_point_file(const std::filesystem::path& file);
 

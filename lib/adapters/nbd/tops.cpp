@@ -9,6 +9,7 @@
 
 #include "adapters/nbd/manifest_file.hpp"
 #include "adapters/nbd/qemu_img.hpp"
+#include "adapters/nbd/verify.hpp"
 #include "base/error.hpp"
 
 namespace umbra::nbd {
@@ -107,6 +108,7 @@ void require_unused(const fs::path& dir) {
 
 Paths raise_top(const ShadowFolder& folder, model::PointNumber number, const std::string& purpose) {
   const std::vector<DiskLayer> disks = disks_of(folder.point(number));
+  require_untouched(folder);
   const fs::path dir = folder.top_dir(purpose);
   Paths paths;
   for (const DiskLayer& d : disks) paths[d.disk] = dir / (d.disk.get() + ".qcow2");
@@ -155,6 +157,7 @@ void adopt_layers(const ShadowFolder& folder, const ports::AdoptRequest& request
                                              newest->info.number.value, folder.id().get()));
   }
   point.parent = parent_of(folder, request);
+  if (point.parent.value != 0) require_untouched(folder);
   for (const std::string& layer : point.info.layers) {
     require_file_unused(layer);
     // A point's layer never changes again: bitmaps that would follow changes are of no use.

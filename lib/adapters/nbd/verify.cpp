@@ -8,10 +8,12 @@
 #include "adapters/nbd/nbd_source.hpp"
 #include "adapters/nbd/qemu_nbd.hpp"
 #include "adapters/nbd/sector.hpp"
+#include "base/log.hpp"
 
 namespace umbra::nbd {
 namespace {
 
+namespace fs = std::filesystem;
 using base::Error;
 using base::Kind;
 using model::block_size;
@@ -118,6 +120,13 @@ void verify_part(const model::PartManifest& expected, const std::string& layer, 
   PartCheck(expected, report).run(source);
 }
 
+std::optional<fs::path> changed_layer(const StoredPoint& point) {
+  for (std::size_t i = 0; i < point.info.layers.size(); ++i) {
+    if (point.stamps.at(i) && stamp_of(point.info.layers[i]) != point.stamps[i]) return point.info.layers[i];
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 model::VerifyReport verify_point(const ShadowFolder& folder, model::PointNumber number, bool own_layers_only) {
@@ -127,6 +136,27 @@ model::VerifyReport verify_point(const ShadowFolder& folder, model::PointNumber 
   for (std::size_t i = 0; i < manifest.parts.size(); ++i)
     verify_part(manifest.parts[i], point.info.layers.at(i), own_layers_only, report);
   return report;
+}
+
+void require_untouched(const ShadowFolder& folder) {
+  for (const StoredPoint& point : folder.points()) {
+    const std::optional<fs::path> changed = changed_layer(point);
+    if (!changed) continue;
+    const model::VerifyReport report = verify_point(folder, point.info.number, true);
+    if (!report.sound())
+      throw Error(
+          Kind::corrupt,
+          fmt::format("{} was written to after it had become a layer of point {} of shadow {}: {} blocks differ "
+                      "from its manifest",
+                      changed->string(), point.info.number.value, folder.id().get(), report.mismatches.size()),
+          fmt::format("if {0} was started from it by hand, save what it wrote; then make the shadow anew: "
+                      "umbra switchover {0} --decommission where {0} ran there before, else umbra shadow {0} --drop",
+                      folder.vm().get()));
+    base::log(base::Level::info, fmt::format("{} has another time than when point {} was committed, its contents are "
+                                             "the same",
+                                             changed->string(), point.info.number.value));
+    write_point_file(folder.point_dir(point.info.number), folder, point);
+  }
 }
 
 }  // namespace umbra::nbd

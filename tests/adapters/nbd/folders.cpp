@@ -2,8 +2,10 @@
 // Retention, layers over points, adopted files, and the folders of shadows.
 
 #include <fstream>
+#include <functional>
 
 #include "adapters/nbd/qemu_img.hpp"
+#include "adapters/nbd/shadow_folder.hpp"
 #include "images.hpp"
 
 using namespace umbra;
@@ -48,6 +50,16 @@ std::vector<std::uint64_t> numbers(ports::PointStore& store) {
   return found;
 }
 
+/// Whether every point notes its layers as they are.
+bool stamps_hold(const fs::path& images) {
+  bool hold = true;
+  for (const nbd::StoredPoint& point : nbd::ShadowFolder(images / "umbra", shadow).points()) {
+    for (std::size_t i = 0; i < point.info.layers.size(); ++i)
+      hold = hold && point.stamps.at(i) && point.stamps[i] == nbd::stamp_of(point.info.layers[i]);
+  }
+  return hold;
+}
+
 std::vector<fs::path> layers_below(const fs::path& dir) {
   std::vector<fs::path> found;
   for (const auto& entry : fs::recursive_directory_iterator(dir)) {
@@ -66,6 +78,7 @@ TEST_CASE("merging keeps what the retained points read, and goes on to one") {
   CHECK(numbers(three.store) == std::vector<std::uint64_t>{2, 3});
   three.check_all();
   CHECK(layers_below(three.images).size() == 2);
+  CHECK(stamps_hold(three.images));
   CHECK(three.store.retain(shadow, 0) == 1);
   CHECK(numbers(three.store) == std::vector<std::uint64_t>{3});
   three.check_all();
@@ -118,6 +131,7 @@ TEST_CASE("a merge that was cut after any of its steps is finished by the next")
   CHECK(three.store.retain(shadow, 3) == 1);
   CHECK(numbers(three.store) == std::vector<std::uint64_t>{2, 3});
   three.check_all();
+  CHECK(stamps_hold(three.images));
   CHECK_FALSE(fs::exists(b));
   CHECK_FALSE(fs::exists(three.dir(1) / "merging.json"));
 }
@@ -184,6 +198,47 @@ TEST_CASE("an adopted file becomes a point where it lies, points go on over it, 
   here.drop(shadow);
   CHECK(fs::exists(disk));
   CHECK(here.shadows().empty());
+}
+
+TEST_CASE("nothing is built on a layer that was written to since it became a point's") {
+  const test::Scratch scratch;
+  nbd::LocalPoints store(scratch / "images");
+  const std::string disk = test::make_image(scratch / "web1.qcow2", "4M");
+  test::guest(disk, "write -P 1 0 1M");
+  {
+    nbd::LocalPoints there(scratch / "there");
+    test::make_shadow(there, size);
+    test::pass(there, {disk, "qcow2", {}, {}});
+    store.adopt({shadow, vm, {1}, base::Instant{}, {{vda, disk}}, there.manifest(shadow, {1})});
+  }
+  const std::string source = test::make_image(scratch / "source.qcow2", "4M");
+  test::guest(source, "write -P 1 0 1M");
+  test::pass(store, {source, "qcow2", {}, {}});
+
+  SECTION("another time alone does not matter, and is noted") {
+    fs::last_write_time(disk, fs::file_time_type::clock::now());
+    test::guest(source, "write -P 2 0 64k");
+    test::pass(store, {source, "qcow2", {}, {}});
+    CHECK(nbd::ShadowFolder(scratch / "images/umbra", shadow).point({1}).stamps[0] == nbd::stamp_of(disk));
+  }
+  SECTION("other contents are told with the file and the point") {
+    test::guest(disk, "write -P 9 64k 64k");
+    for (const auto& act : std::vector<std::function<void()>>{
+             [&] {
+               test::pass(store, {source, "qcow2", {}, {}});
+             },
+             [&] { store.raise_top(shadow, {2}, "rehearsal"); },
+             [&] { store.retain(shadow, 1); },
+         }) {
+      const base::Error error = test::error_of(act);
+      CHECK(error.kind() == base::Kind::corrupt);
+      CHECK_THAT(error.message(), Catch::Contains(disk) && Catch::Contains("point 1") && Catch::Contains("1 blocks"));
+      CHECK_THAT(error.hint(), Catch::Contains("umbra switchover web1 --decommission"));
+    }
+    CHECK(numbers(store) == std::vector<std::uint64_t>{1, 2});
+    CHECK(fs::exists(store.points(shadow)[1].layers[0]));
+    CHECK(layers_below(scratch / "images").size() == 1);  // no top was made
+  }
 }
 
 TEST_CASE("a top that came back frozen is adopted as the next point over the ones it stands on") {
