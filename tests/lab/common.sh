@@ -96,7 +96,12 @@ start_watching() { # VM: a TCP session and numbered writes from the client, unti
 }
 stop_watching() { touch "$work/stop"; wait "${watchers[@]}" || true; }
 tcp_survived() { cat "$work/probe"; jq -e '.broken == false and .count > 10' "$work/probe"; }
-writes_kept() { cat "$work/writes"; lab check "$1" --host "$2" --log "$work/numbers"; }
+writes_kept() { # VM HOST: and none was refused, in a session as long as the one beside it
+    cat "$work/writes" "$work/probe"
+    jq -es '.[0] as $w | .[1].seconds - $w.seconds < 2 and $w.broken == false and $w.went_back == false and $w.error == "" and $w.count > 10' \
+        "$work/writes" "$work/probe" || return 1
+    lab check "$1" --host "$2" --log "$work/numbers"
+}
 
 lab up >"$work/up" 2>&1 || { status=$?; cat "$work/up"; exit "$status"; }
 eval "$(lab env)"

@@ -70,6 +70,13 @@ class Limit {
     ::sigaction(SIGTERM, &action, nullptr);
   }
   bool over() {
+    m_over = m_over || look();
+    return m_over;
+  }
+  double passed_s() const { return Seconds(Clock::now() - m_start).count(); }
+
+ private:
+  bool look() {
     if (g_stop != 0) return true;
     const auto now = Clock::now();
     if (m_options.seconds > 0 && Seconds(now - m_start).count() >= m_options.seconds) return true;
@@ -77,10 +84,8 @@ class Limit {
     m_look_again = now + 20ms;
     return ::access(m_options.until_file.c_str(), F_OK) == 0;
   }
-  double passed_s() const { return Seconds(Clock::now() - m_start).count(); }
-
- private:
   const Options& m_options;
+  bool m_over = false;
   Clock::time_point m_start = Clock::now(), m_look_again = m_start;
 };
 
