@@ -56,9 +56,10 @@ std::string option_lines(const std::vector<Option>& options) {
 
 std::string verb_help(const Verb& verb) {
   Common common;
-  std::string text = fmt::format("Usage: umbra {}{} [OPTION...]\n\n{}.\n\n{}\n\nOptions:\n", verb.name,
-                                 operand_text(verb), verb.summary, verb.text);
-  text += option_lines(verb.options) + "\nOptions of every verb:\n" + option_lines(common_options(verb, common));
+  std::string text = fmt::format("Usage: umbra {}{} [OPTION...]\n\n{}.\n\n{}\n\n", verb.name, operand_text(verb),
+                                 verb.summary, verb.text);
+  if (!verb.options.empty()) text += "Options:\n" + option_lines(verb.options) + "\n";
+  text += "Options of every verb:\n" + option_lines(common_options(verb, common));
   if (!verb.examples.empty()) text += "\nExamples:\n";
   for (const std::string& example : verb.examples) text += "  " + example + "\n";
   return text + last_lines;

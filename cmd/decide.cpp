@@ -56,11 +56,9 @@ decide::Situation situation_of(Session& session, const model::Record& record) {
   s.replica = find_replica(session, record);
   s.state = find_state(session, record);
   ports::Hypervisor& host = session.hypervisors().at(vm.host);
-  const auto domain = host.find(vm.name);
-  if (!domain)
-    throw base::Error(base::Kind::not_found, fmt::format("{} is not on {} any more", vm.name.get(), vm.host.get()));
+  const model::Domain domain = primary_of(session, vm);
   const model::VmPolicy policy = session.config().policy(vm.name);
-  s.memory = s.state ? s.state->memory : domain->memory;
+  s.memory = s.state ? s.state->memory : domain.memory;
   s.dirty_rate = host.dirty_rate(vm.name).value_or(model::ByteRate{0});
   s.bandwidth = policy.bandwidth.value_or(default_bandwidth);
   s.downtime_limit = policy.downtime_limit;

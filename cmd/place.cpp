@@ -83,22 +83,18 @@ bool wanted(const model::VmPolicy& policy, const PlaceOptions& options, const mo
 
 void place_one(Session& session, const PlaceOptions& options, Placed& placed, model::Record& record) {
   const model::Vm vm = record.vm();
-  const auto domain = session.hypervisors().at(vm.host).find(vm.name);
-  if (!domain) {
-    throw base::Error(base::Kind::not_found, fmt::format("{} is not on {} any more", vm.name.get(), vm.host.get()),
-                      "run the pipeline again from `umbra predict`");
-  }
+  const model::Domain domain = primary_of(session, vm);
   const auto row = session.shadows().find(vm.name);
   const model::VmPolicy policy = session.config().policy(vm.name);
   std::vector<place::Candidate> candidates;
   for (const model::HostConfig& host : session.config().hosts) {
     if (host.name != vm.host && !wanted(policy, options, host.name)) continue;
-    candidates.push_back(candidate_of(session, host, *domain, host.name == vm.host));
+    candidates.push_back(candidate_of(session, host, domain, host.name == vm.host));
     for (const place::Need& other : placed[host.name]) place::reserve(candidates.back(), other);
   }
   const bool seeded = row && row->level >= model::ShadowLevel::seeded;
-  const place::Need need = place::need_of(*domain, vm.host, find_forecast(session, record),
-                                          seeded ? model::ByteCount{} : disk_size(*domain));
+  const place::Need need =
+      place::need_of(domain, vm.host, find_forecast(session, record), seeded ? model::ByteCount{} : disk_size(domain));
   const model::Placement placement = place::place(need, candidates, session.config().place);
   placed[placement.host].push_back(need);
   record.set(placement);

@@ -20,7 +20,7 @@ struct ReplicateOptions {
 
 const RecordTable& replicate_table() {
   static const RecordTable table{
-      {"VM", "TO", "POINT", "METHOD", "LOOKED AT", "ZERO", "SENT", "TOOK", "LAG", "NEXT DUE"},
+      {"VM", "TO", "POINT", "METHOD", "LOOKED AT", "ZEROED", "SENT", "TOOK", "LAG", "NEXT DUE"},
       [](const model::Record& record) -> std::vector<Cell> {
         const model::Vm vm = record.vm();
         const auto replica = record.replica();

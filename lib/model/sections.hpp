@@ -81,7 +81,7 @@ struct Replica {
   double lag_s = 0;
   ByteCount dirty;  ///< bytes that the pass had to look at
   ByteCount sent;   ///< bytes on the wire
-  ByteCount zero;   ///< bytes told as zero ranges
+  ByteCount zero;   ///< bytes that became zero
   bool verified = false;
   std::string method;  ///< "full", "bitmap", "digest", "frozen"
   std::string why;     ///< why this method, where it is not the cheapest

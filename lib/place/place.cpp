@@ -26,6 +26,11 @@ bool better(const Scored& a, const Scored& b) {
 }
 
 base::Error nowhere(const Need& need, const std::map<model::HostName, std::string>& rejected) {
+  if (rejected.size() == 1 && rejected.contains(need.host))
+    return base::Error(base::Kind::refused,
+                       fmt::format("{} runs on {}, and no other host is considered: both ends would be one host",
+                                   need.vm.get(), need.host.get()),
+                       "name another with --on, or add [hosts.NAME] with its uri to the configuration");
   std::string reasons;
   for (const auto& [host, reason] : rejected)
     reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", host.get(), reason);

@@ -49,7 +49,7 @@ class Pace {
 struct CopyCounts {
   model::ByteCount looked;  ///< at: read, or known as zero from the extents
   model::ByteCount data;    ///< told as data blocks
-  model::ByteCount zero;    ///< told as zero ranges
+  model::ByteCount zero;    ///< told as zero ranges: it became zero
   CopyCounts& operator+=(const CopyCounts& other);
 };
 

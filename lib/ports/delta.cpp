@@ -238,8 +238,34 @@ SentPoint send_frozen(const Context& context, PointStore& far, const std::vector
 void check_hosts_differ(const model::VmName& vm, const model::HostName& primary, const model::HostName& shadow_host) {
   if (primary != shadow_host) return;
   throw Error(Kind::refused,
-              fmt::format("{} runs on {}, where its shadow is: a copy there would be none", vm.get(), primary.get()),
+              fmt::format("{} runs on {}, where its shadow is: both ends are one host", vm.get(), primary.get()),
               fmt::format("umbra status {}", vm.get()));
+}
+
+void require_file_disks(const model::Domain& domain, const std::string& where) {
+  if (domain.disks.empty())
+    throw Error(Kind::unsupported, fmt::format("{} has no writable disk", where),
+                fmt::format("look at it: virsh domblklist {} --details", domain.name.get()));
+  for (const model::Disk& disk : domain.disks) {
+    if (disk.path.empty())
+      throw Error(Kind::unsupported,
+                  fmt::format("disk {} of {} is no file: only files are replicated", disk.name.get(), where),
+                  "copy it into a qcow2 file while the VM is off, and name that in the definition");
+  }
+}
+
+void require_tracked_disks(const model::Domain& domain, const std::string& where) {
+  require_file_disks(domain, where);
+  for (const model::Disk& disk : domain.disks) {
+    if (disk.format == "qcow2") continue;
+    throw Error(
+        Kind::unsupported,
+        fmt::format("disk {} of {} is {}: changes are tracked, and layers put over it, in qcow2 alone", disk.name.get(),
+                    where, disk.format.empty() ? "of an unknown format" : disk.format),
+        fmt::format("convert it while the VM is off: qemu-img convert -O qcow2 {0} {0}.qcow2; then name {0}.qcow2 in "
+                    "the definition: virsh edit {1}",
+                    disk.path, domain.name.get()));
+  }
 }
 
 void clear_stale_job(Hypervisor& hypervisor, const model::Domain& domain) {

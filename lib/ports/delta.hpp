@@ -96,6 +96,10 @@ SentPoint send_frozen(const Context& context, PointStore& far, const std::vector
 
 /// Kind::refused where a VM would be copied onto its own host, into the very folder that it may run on.
 void check_hosts_differ(const model::VmName& vm, const model::HostName& primary, const model::HostName& shadow_host);
+/// Kind::unsupported where there is no writable disk, or one that is no file. `where`: "web1 on alpha".
+void require_file_disks(const model::Domain& domain, const std::string& where);
+/// The same, and where a disk's changes can't be tracked: it is no qcow2.
+void require_tracked_disks(const model::Domain& domain, const std::string& where);
 /// Ends a backup job that an earlier run left behind; Kind::busy where another's job is under way.
 void clear_stale_job(Hypervisor& hypervisor, const model::Domain& domain);
 /// A failure after which the same blocks can still be found without the bitmap.

@@ -33,19 +33,13 @@ void check_primary(const model::Domain& domain, const PassRequest& request) {
   if (domain.tag.role == model::Role::shadow || domain.tag.role == model::Role::hibernated)
     throw Error(Kind::refused, fmt::format("{} is no primary but {}", where, model::to_string(domain.tag.role)),
                 "replicate from the host where the VM runs: umbra status shows which");
-  if (domain.disks.empty()) throw Error(Kind::unsupported, fmt::format("{} has no writable disk to replicate", where));
   if (domain.state == DomainState::other)
     throw Error(Kind::refused, fmt::format("{} is neither running, paused nor off", where),
                 fmt::format("bring it to one of these first: virsh domstate {}", domain.name.get()));
-  for (const model::Disk& disk : domain.disks) {
-    if (disk.path.empty())
-      throw Error(Kind::unsupported, fmt::format("disk {} of {} is no file", disk.name.get(), where));
-    if (domain.state != DomainState::off && disk.format != "qcow2")
-      throw Error(Kind::unsupported,
-                  fmt::format("disk {} of {} is {}: the changes of a running VM are tracked in qcow2 alone",
-                              disk.name.get(), where, disk.format.empty() ? "of an unknown format" : disk.format),
-                  fmt::format("convert it while the VM is off: qemu-img convert -O qcow2 {0} {0}.qcow2", disk.path));
-  }
+  if (domain.state == DomainState::off)
+    ports::require_file_disks(domain, where);  // read whole, whatever their format
+  else
+    ports::require_tracked_disks(domain, where);
 }
 
 Start look(const Context& context, const PassRequest& request) {

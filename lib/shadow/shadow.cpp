@@ -50,21 +50,14 @@ Domain find_primary(const Context& context, const EnsureRequest& request) {
   return std::move(*domain);
 }
 
-std::vector<model::Part> disks_of(const Domain& primary) {
-  if (primary.disks.empty())
-    throw Error(Kind::unsupported, fmt::format("{} has no writable disk to shadow", primary.name.get()));
+std::vector<model::Part> disks_of(const Domain& primary, const model::HostName& host) {
+  ports::require_tracked_disks(primary, fmt::format("{} on {}", primary.name.get(), host.get()));
   std::vector<model::Part> disks;
   for (const model::Disk& disk : primary.disks) {
     if (disk.size.value == 0)
       throw Error(Kind::unsupported,
                   fmt::format("the size of disk {} of {} is not known", disk.name.get(), primary.name.get()),
                   fmt::format("look at it: virsh domblkinfo {} {}", primary.name.get(), disk.name.get()));
-    if (!disk.path.empty() && disk.format != "qcow2")
-      throw Error(
-          Kind::unsupported,
-          fmt::format("disk {} of {} is {}: changes are tracked, and layers put over it, in qcow2 alone",
-                      disk.name.get(), primary.name.get(), disk.format.empty() ? "of an unknown format" : disk.format),
-          fmt::format("convert it while the VM is off: qemu-img convert -O qcow2 {0} {0}.qcow2", disk.path));
     disks.push_back({disk.name, disk.size});
   }
   return disks;
@@ -105,7 +98,7 @@ bool stays_elsewhere(const Context& context, const Registries& registries, const
 Start look(const Context& context, const Registries& registries, const EnsureRequest& request) {
   Start start;
   start.primary = find_primary(context, request);
-  start.disks = disks_of(start.primary);
+  start.disks = disks_of(start.primary, request.primary);
   start.host = request.target;
   start.id = shadow_id(request.vm, start.primary.uuid);
   start.elsewhere = stays_elsewhere(context, registries, request, start);

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "ports/delta.hpp"
+
 namespace umbra::switchover {
 namespace {
 
@@ -15,12 +17,6 @@ using model::Role;
 
 /// Room on the target beyond the expected delta: metadata of new layers, and what the guest writes during the walk.
 constexpr model::ByteCount spare_room{64u << 20};
-
-void check_hosts_differ(const Request& request) {
-  if (request.from.host != request.to.host) return;
-  throw Error(Kind::refused, fmt::format("{} runs on {} already", request.vm.get(), request.to.host.get()),
-              fmt::format("umbra status {}", request.vm.get()));
-}
 
 model::Domain check_source(const Ports& ports, const Request& request) {
   const std::string vm = request.vm.get();
@@ -42,18 +38,6 @@ model::Domain check_source(const Ports& ports, const Request& request) {
                 fmt::format("wait for it, or: virsh domjobabort {}", vm));
   }
   return *domain;
-}
-
-void check_disks(const model::Domain& source) {
-  if (source.disks.empty()) throw Error(Kind::unsupported, fmt::format("{} has no writable disk", source.name.get()));
-  for (const model::Disk& disk : source.disks) {
-    if (disk.path.empty() || disk.format != "qcow2") {
-      throw Error(Kind::unsupported,
-                  fmt::format("disk {} of {} is {}, not a qcow2 file", disk.name.get(), source.name.get(),
-                              disk.path.empty() ? "no file" : disk.format),
-                  "qemu-img convert -O qcow2 OLD NEW, then name NEW in the definition");
-    }
-  }
 }
 
 void check_source_epoch(const model::Domain& source, const model::HostName& host, model::Epoch known) {
@@ -196,10 +180,10 @@ void check_no_open_walk(const Ports& ports, const model::VmName& vm) {
 
 Survey survey(const Ports& ports, const Request& request, const std::string& kind) {
   check_no_open_walk(ports, request.vm);
-  check_hosts_differ(request);
+  ports::check_hosts_differ(request.vm, request.from.host, request.to.host);
   Survey seen;
   seen.source = check_source(ports, request);
-  check_disks(seen.source);
+  ports::require_tracked_disks(seen.source, fmt::format("{} on {}", request.vm.get(), request.from.host.get()));
   const model::Epoch known = ports.journal.epoch(seen.source.uuid);
   check_source_epoch(seen.source, request.from.host, known);
   const auto walks = ports.journal.walks(seen.source.uuid);

@@ -38,11 +38,7 @@ void check_running(const std::optional<model::Domain>& domain, const WarmRequest
     throw Error(Kind::refused,
                 fmt::format("{} is {}: there is no running memory to sync", where, model::to_string(domain->state)),
                 fmt::format("umbra replicate {} keeps its disks", request.vm.get()));
-  if (domain->disks.empty()) throw Error(Kind::unsupported, fmt::format("{} has no writable disk", where));
-  for (const model::Disk& disk : domain->disks) {
-    if (disk.path.empty())
-      throw Error(Kind::unsupported, fmt::format("disk {} of {} is no file", disk.name.get(), where));
-  }
+  ports::require_tracked_disks(*domain, where);
 }
 
 Start look(const Context& context, const WarmRequest& request) {

@@ -157,6 +157,16 @@ TEST_CASE("no host left is an error with every host's reason") {
   CHECK_THROWS_AS(place::place(need(), {}, {}), base::Error);
 }
 
+TEST_CASE("the VM's own host alone is refused: both ends would be one") {
+  try {
+    place::place(need(), std::vector<Candidate>{host("alpha")}, {});
+    FAIL("it was placed on its own host");
+  } catch (const base::Error& e) {
+    CHECK(e.kind() == base::Kind::refused);
+    CHECK(e.hint().find("--on") != std::string::npos);
+  }
+}
+
 TEST_CASE("weights change the answer, and a wrong one is named") {
   auto quick = host("beta");
   quick.link = model::ByteRate{1.25e9};
