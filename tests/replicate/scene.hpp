@@ -3,6 +3,7 @@
 // A VM on alpha with an empty shadow on beta, and what the tests of replication ask of them.
 
 #include "fakes/memory_lab.hpp"
+#include "fakes/thrown.hpp"
 #include "replicate/finish.hpp"
 #include "replicate/replicate.hpp"
 
@@ -58,13 +59,6 @@ struct Scene {
   PassRequest request;
 };
 
-inline base::Kind kind_of(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const base::Error& e) {
-    return e.kind();
-  }
-  throw std::logic_error("nothing was thrown");
-}
+using test::kind_of;
 
 }  // namespace umbra::replicate

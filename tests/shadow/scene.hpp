@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "fakes/memory_lab.hpp"
+#include "fakes/thrown.hpp"
 #include "shadow/rehearse.hpp"
 #include "shadow/shadow.hpp"
 
@@ -33,13 +34,6 @@ struct Scene {
   EnsureRequest request;
 };
 
-inline base::Kind kind_of(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const base::Error& e) {
-    return e.kind();
-  }
-  throw std::logic_error("nothing was thrown");
-}
+using test::kind_of;
 
 }  // namespace umbra::shadow

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 
+#include "fakes/thrown.hpp"
 #include "model/record.hpp"
 #include "scene.hpp"
 
@@ -11,16 +12,7 @@ using base::Kind;
 
 namespace {
 
-Kind kind_of(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const base::Error& e) {
-    UNSCOPED_INFO(e.what());
-    return e.kind();
-  }
-  FAIL("nothing was thrown");
-  return Kind::internal;
-}
+using test::kind_of;
 
 std::vector<std::string> names(const std::vector<model::Phase>& phases) {
   std::vector<std::string> all;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sync/sync.hpp"
+#include "fakes/thrown.hpp"
 
 #include <catch2/catch.hpp>
 
 #include <algorithm>
 
 #include "fakes/memory_lab.hpp"
+#include "fakes/thrown.hpp"
 #include "model/activity.hpp"
 #include "model/record.hpp"
 
@@ -74,14 +76,7 @@ struct Scene {
   WarmRequest request;
 };
 
-Kind kind_of(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const base::Error& e) {
-    return e.kind();
-  }
-  throw std::logic_error("nothing was thrown");
-}
+using test::kind_of;
 
 }  // namespace
 

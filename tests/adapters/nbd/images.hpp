@@ -17,6 +17,7 @@
 #include "base/error.hpp"
 #include "base/fd.hpp"
 #include "base/process.hpp"
+#include "fakes/thrown.hpp"
 #include "ports/copy.hpp"
 #include "ports/transport.hpp"
 
@@ -128,17 +129,6 @@ inline model::PointInfo pass(ports::PointStore& store, const ports::FileExport& 
 
 inline void make_shadow(ports::PointStore& store, std::uint64_t size) {
   store.create(shadow, vm, {{vda, {size}}});
-}
-
-template <class Act>
-base::Error error_of(Act&& act) {
-  try {
-    act();
-  } catch (const base::Error& e) {
-    return e;
-  }
-  FAIL("nothing was thrown");
-  throw std::logic_error("unreachable");
 }
 
 /// The layer of the newest point.

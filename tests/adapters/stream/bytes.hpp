@@ -14,6 +14,7 @@
 #include "adapters/stream/wire.hpp"
 #include "base/error.hpp"
 #include "base/fd.hpp"
+#include "fakes/thrown.hpp"
 
 namespace umbra::test {
 
@@ -50,17 +51,6 @@ struct Pipe {
     in = base::UniqueFd(ends[1]);
   }
 };
-
-template <class Act>
-base::Error thrown(Act&& act) {
-  try {
-    act();
-  } catch (const base::Error& e) {
-    return e;
-  }
-  FAIL("nothing was thrown");
-  throw std::logic_error("unreachable");
-}
 
 inline std::vector<std::byte> filled(unsigned char value, std::size_t length) {
   return std::vector<std::byte>(length, std::byte{value});

@@ -112,7 +112,7 @@ TEST_CASE(
       base::write_all(pipe.in.get(), std::span<const std::byte>(header(type, static_cast<std::uint32_t>(length))),
                       "a pipe");
       FrameReader in(pipe.out.get());
-      const auto error = test::thrown([&] { in.next(); });
+      const auto error = test::error_of([&] { in.next(); });
       CHECK(error.kind() == base::Kind::corrupt);
       CHECK_THAT(error.what(), Catch::Contains("announces"));
     }
@@ -132,7 +132,7 @@ TEST_CASE("frames that were repeated, left out or exchanged are found") {
     for (const std::size_t i : order) put(mixed, piece(i));
     const test::MemoryFile input(mixed);
     FrameReader in(input.fd());
-    CHECK(test::thrown([&] {
+    CHECK(test::error_of([&] {
             while (in.next()) {
             }
           }).kind() == base::Kind::corrupt);
@@ -146,7 +146,7 @@ TEST_CASE("a block that decodes to more or less than it tells is damage") {
   packed.resize(ZSTD_compress(packed.data(), packed.size(), data.data(), data.size(), 1));
   CHECK(decoder.decode(block_payload(Encoding::zstd, model::block_size, packed)).data.size() == model::block_size);
   const auto refused = [&](const Bytes& payload) {
-    return test::thrown([&] { decoder.decode(payload); }).kind() == base::Kind::corrupt;
+    return test::error_of([&] { decoder.decode(payload); }).kind() == base::Kind::corrupt;
   };
   CHECK(refused(block_payload(Encoding::zstd, model::block_size - 1, packed)));
   CHECK(refused(block_payload(Encoding::zstd, model::block_size + 1, packed)));
@@ -181,7 +181,7 @@ TEST_CASE("another version, another kind and another program's output are told a
   const auto error_of = [](std::span<const std::byte> input, StreamKind kind) {
     const test::MemoryFile from(input);
     FrameReader in(from.fd());
-    return test::thrown([&] { in.preamble(kind); });
+    return test::error_of([&] { in.preamble(kind); });
   };
   CHECK(with_version(version) == bytes);
   const auto newer = error_of(with_version(2), StreamKind::session);

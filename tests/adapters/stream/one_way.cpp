@@ -50,7 +50,7 @@ model::PointInfo receive(fakes::MemoryHost& host, std::span<const std::byte> byt
 /// That `bytes` end in an error and leave no point.
 void check_refused(std::span<const std::byte> bytes) {
   fakes::MemoryHost host;
-  const auto error = test::thrown([&] { receive(host, bytes); });
+  const auto error = test::error_of([&] { receive(host, bytes); });
   REQUIRE((error.kind() == base::Kind::corrupt || error.kind() == base::Kind::unsupported));
   REQUIRE(host.open_sinks == 0);
   for (const auto& [id, found] : host.shadows) REQUIRE(found.points.empty());

@@ -4,6 +4,7 @@
 
 #include "base/process.hpp"
 #include "embedded.hpp"
+#include "fakes/thrown.hpp"
 
 using namespace umbra;
 using virt::test::Guest;
@@ -28,16 +29,7 @@ ports::BackupRequest backup_of_vda(const Guest& guest) {
   return request;
 }
 
-base::Kind kind_of(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const base::Error& error) {
-    UNSCOPED_INFO(error.what());
-    return error.kind();
-  }
-  FAIL("nothing was thrown");
-  return base::Kind::internal;
-}
+using test::kind_of;
 
 }  // namespace
 
