@@ -4,7 +4,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <ranges>
 
 #include "model/activity.hpp"
 
@@ -21,8 +20,9 @@ struct Recorded {
 
 std::optional<Recorded> newest_recorded(const Ports& ports, const Request& request) {
   const auto store = ports.transport.connect(request.to.host);
-  const std::vector<model::PointInfo> points = store->points(request.shadow);
-  for (const model::PointInfo& point : std::views::reverse(points)) {
+  std::vector<model::PointInfo> points = store->points(request.shadow);
+  std::ranges::reverse(points);
+  for (const model::PointInfo& point : points) {
     if (auto activity = model::parse_activity(store->activity(request.shadow, point.number)))
       return Recorded{point, std::move(*activity)};
   }
