@@ -140,7 +140,9 @@ class Session {
     BlockDecoder decoder;
     bool failed = false;
     for (;;) {
-      const Frame frame = m_in.require();
+      const std::optional<Frame> next = failed ? next_if_whole() : m_in.require();
+      if (!next) return;  // it was told why the point failed, and left
+      const Frame& frame = *next;
       switch (frame.type) {
         case FrameType::block:
         case FrameType::zero:
@@ -157,6 +159,15 @@ class Session {
         default:
           violation("a frame came that has no place within a point");
       }
+    }
+  }
+
+  /// The next frame; nothing where the stream ends, even within one.
+  std::optional<Frame> next_if_whole() {
+    try {
+      return m_in.next();
+    } catch (const Error&) {
+      return std::nullopt;
     }
   }
 
