@@ -62,13 +62,6 @@ void tell_plan(const model::VmName& vm, const replicate::PassPlan& plan) {
   base::log(base::Level::info, text);
 }
 
-/// The plan of a pass onto a shadow that a dry run up the pipe would make.
-replicate::PassPlan first_pass_of(Session& session, const model::Vm& vm) {
-  model::ByteCount whole;
-  for (const model::Disk& disk : primary_of(session, vm).disks) whole += disk.size;
-  return {{1}, ports::Method::full, shadow_is_planned, whole, {}};
-}
-
 void replicate_one(Session& session, const ReplicateOptions& options, model::Record& record) {
   const auto lease =
       take_lease(session, record.vm().name, std::chrono::ceil<base::Millis>(options.wait.value_or(base::Seconds{0})));
@@ -88,7 +81,8 @@ void replicate_one(Session& session, const ReplicateOptions& options, model::Rec
   const ports::Context context = context_of(session);
   if (session.common().dry_run) {
     const replicate::PassPlan plan =
-        only_planned(session, record) ? first_pass_of(session, vm) : replicate::plan_pass(context, request);
+        only_planned(session, record) ? replicate::plan_first_pass(primary_of(session, vm), request, shadow_is_planned)
+                                      : replicate::plan_pass(context, request);
     tell_plan(vm.name, plan);
     model::Json json = {{"point", plan.point.value}, {"method", ports::to_string(plan.method)}, {"why", plan.why}};
     if (plan.bytes) json["bytes"] = plan.bytes->value;

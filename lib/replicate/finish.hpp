@@ -21,7 +21,6 @@ struct FinishRequest {
   /// The shadow's newest point before the freeze, where it was written down. Needed to know an earlier call's point: a
   /// replication pass within the same second may bear the same time.
   std::optional<model::PointNumber> parent;
-  bool whole = false;  ///< the far end reads back whole disks, not just the new layers
   std::optional<model::ByteRate> bandwidth;
 };
 

@@ -231,6 +231,14 @@ PassPlan plan_pass(const Context& context, const PassRequest& request) {
   return plan;
 }
 
+PassPlan plan_first_pass(const model::Domain& primary, const PassRequest& request, std::string why) {
+  PassPlan plan{{1}, Method::full, std::move(why), model::ByteCount{}, {}};
+  for (const model::Disk& disk : primary.disks) *plan.bytes += disk.size;
+  if (request.bandwidth && request.bandwidth->value > 0)
+    plan.duration = base::Seconds(static_cast<double>(plan.bytes->value) / request.bandwidth->value);
+  return plan;
+}
+
 PassResult run_pass(const Context& context, const PassRequest& request) {
   const base::Millis began = context.clock.steady();
   Start start = look(context, request);

@@ -50,6 +50,8 @@ PassRequest pass_request(const model::VmName& vm, const model::VmPolicy& policy,
 
 /// Changes nothing.
 PassPlan plan_pass(const Context& context, const PassRequest& request);
+/// The plan of the first pass onto a shadow that is not made yet; `why` says so.
+PassPlan plan_first_pass(const model::Domain& primary, const PassRequest& request, std::string why);
 
 /// One pass: a running guest through a backup job and its checkpoint, one that is off through its files.
 /// Kind::refused where the domain is no primary, Kind::unsupported for a running guest on a raw disk, Kind::busy where
