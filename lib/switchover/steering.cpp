@@ -14,8 +14,6 @@ constexpr unsigned passes_to_raise = 2;
 constexpr base::Millis time_to_raise{1'000};
 constexpr unsigned passes_to_give_up = 4;
 constexpr base::Millis time_to_give_up{30'000};
-/// Nothing at all moves: longer than libvirt's keepalive, which settles a cut link by itself.
-constexpr base::Millis standstill{60'000};
 
 }  // namespace
 
@@ -44,7 +42,7 @@ Steering::Advice Steering::look(const ports::MoveProgress& progress, base::Milli
   }
   // Before the job has figures, everything is 0.
   if (progress.remaining.value != 0) see(progress.remaining.value, now);
-  if (now - m_changed > standstill) return Advice::give_up;
+  if (still(now) > standstill) return Advice::give_up;
 
   const base::Millis waited = now - m_hoped;
   if (m_limit < m_most) {

@@ -22,6 +22,9 @@ class Steering {
   /// The blackout to allow now.
   base::Millis limit() const { return m_limit; }
   Advice look(const ports::MoveProgress& progress, base::Millis now);
+  /// How long nothing has moved; after `standstill` the migration is given up on.
+  base::Millis still(base::Millis now) const { return now - m_changed; }
+  static constexpr base::Millis standstill{60'000};  ///< longer than libvirt's keepalive, which settles a cut link
 
  private:
   void see(std::uint64_t remaining, base::Millis now);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/log.hpp"
 #include "switchover/steering.hpp"
 #include "switchover/steps/steps.hpp"
 #include "switchover/truth.hpp"
@@ -14,6 +15,7 @@ namespace {
 
 constexpr base::Millis look_every{50};
 constexpr base::Millis abort_deadline{60'000};
+constexpr base::Millis still_told_after{10'000};
 
 ports::MoveRequest request_of(const Walk& walk) {
   const Request& request = walk.request();
@@ -40,14 +42,41 @@ bool abort(ports::Move& move, base::Clock& clock) {
   return completed;
 }
 
+void tell_standstill(const Walk& walk) {
+  base::log(base::Level::warning,
+            fmt::format(
+                "{}: nothing of the migration from {} to {} has moved for {}; does their link hold? It is given "
+                "up after {}",
+                walk.row().vm.get(), walk.row().from.get(), walk.row().to.get(),
+                base::to_human(base::Seconds(still_told_after)), base::to_human(base::Seconds(Steering::standstill))));
+}
+
 std::string rate(double bytes_per_s) {
   return fmt::format("{:.1f} MiB/s", bytes_per_s / (1 << 20));
+}
+
+base::Error stood_still(const Walk& walk) {
+  return base::Error(
+      base::Kind::timeout,
+      fmt::format("nothing of the migration of {} from {} to {} moved for {}", walk.row().vm.get(),
+                  walk.row().from.get(), walk.row().to.get(), base::to_human(base::Seconds(Steering::standstill))),
+      "see whether the two hosts reach each other, and how busy their storage is");
+}
+
+base::Error not_converging(const Walk& walk, const ports::MoveProgress& now) {
+  return base::Error(base::Kind::timeout,
+                     fmt::format("{} changes memory at {}, {} get through: it does not converge within a blackout of "
+                                 "{} ms",
+                                 walk.row().vm.get(), rate(now.dirty_bytes_per_s), rate(now.bytes_per_s),
+                                 walk.request().policy.downtime_limit.count()),
+                     "raise `downtime_limit` or `bandwidth` of the VM, or move it when it is less busy");
 }
 
 /// Watches the migration to its end; returns where it completed, throws why it did not.
 void steer(ports::Move& move, const Walk& walk) {
   const Ports& ports = walk.ports();
   Steering steering(walk.request().policy.downtime_limit);
+  bool told = false;
   for (;;) {
     const ports::MoveProgress now = move.progress();
     if (now.state == ports::MoveProgress::State::done) return;
@@ -58,7 +87,12 @@ void steer(ports::Move& move, const Walk& walk) {
       if (abort(move, ports.clock)) return;
       ports.cancel.check();
     }
-    switch (steering.look(now, ports.clock.steady())) {
+    const base::Millis time = ports.clock.steady();
+    const Steering::Advice advice = steering.look(now, time);
+    const bool still = steering.still(time) > still_told_after;
+    if (still && !told) tell_standstill(walk);
+    told = still;
+    switch (advice) {
       case Steering::Advice::go_on:
         break;
       case Steering::Advice::raise_limit:
@@ -66,13 +100,7 @@ void steer(ports::Move& move, const Walk& walk) {
         break;
       case Steering::Advice::give_up:
         if (abort(move, ports.clock)) return;
-        throw base::Error(
-            base::Kind::timeout,
-            fmt::format("{} changes memory at {}, {} get through: it does not converge within a blackout of "
-                        "{} ms",
-                        walk.row().vm.get(), rate(now.dirty_bytes_per_s), rate(now.bytes_per_s),
-                        walk.request().policy.downtime_limit.count()),
-            "raise `downtime_limit` or `bandwidth` of the VM, or move it when it is less busy");
+        throw still ? stood_still(walk) : not_converging(walk, now);
     }
     ports.clock.pause(look_every);
   }
