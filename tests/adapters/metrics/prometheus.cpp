@@ -92,14 +92,12 @@ TEST_CASE("an exporter's instance may stand for another host name") {
 }
 
 TEST_CASE("figures that no host can have are held at the bounds") {
-  const Server server(R"(
-q = query['query'][0]
+  const Server server(R"(q = query['query'][0]
 values = {'libvirt_domain_info_cpu_time_seconds_total': '1', 'libvirt_domain_memory_stats_available_bytes': '1e300',
           'timestamp(libvirt_domain_info_cpu_time_seconds_total)': '1e300'}
 value = '-5' if 'receive' in q else values.get(q)
 vector = [{'metric': {'instance': 'alpha:9177', 'domain': 'web1'}, 'value': [1700000000, value]}] if value else []
-return 200, json.dumps({'status': 'success', 'data': {'resultType': 'vector', 'result': vector}}))" +
-                      1);
+return 200, json.dumps({'status': 'success', 'data': {'resultType': 'vector', 'result': vector}}))");
   const auto all = source(server.url())->counters();
   REQUIRE(all.size() == 1);
   CHECK(all[0].memory_total->value == 1ull << 62);
