@@ -68,12 +68,23 @@ Error defect(const std::exception& failure) {
   return Error(Kind::internal, std::string("a defect of umbra: ") + failure.what());
 }
 
-Error from_errno(int error_number, std::string_view what) {
+namespace {
+
+Error with_kind_of(int error_number, std::string message) {
   const bool full = error_number == ENOSPC || error_number == EDQUOT;
   const bool absent = error_number == ENOENT;
   const Kind kind = full ? Kind::no_space : absent ? Kind::not_found : Kind::io;
-  return Error(kind, std::string(what) + ": " + std::generic_category().message(error_number),
-               full ? "free space on that file system, then run the command again" : "");
+  return Error(kind, std::move(message), full ? "free space on that file system, then run the command again" : "");
+}
+
+}  // namespace
+
+Error from_errno(int error_number, std::string_view what) {
+  return with_kind_of(error_number, std::string(what) + ": " + std::generic_category().message(error_number));
+}
+
+Error from_system(const std::system_error& failure) {
+  return with_kind_of(failure.code().value(), failure.what());
 }
 
 }  // namespace umbra::base

@@ -5,6 +5,7 @@
 #include <exception>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 namespace umbra::base {
@@ -58,6 +59,8 @@ class Error : public std::exception {
 
 /// An Error from errno: `what` names the act and its object ("open /x"). ENOSPC and EDQUOT give Kind::no_space.
 Error from_errno(int error_number, std::string_view what);
+/// What a library threw for a failed system call, std::filesystem above all: the kind and hint of its error number.
+Error from_system(const std::system_error& failure);
 
 /// A failure that nobody foresaw, as Kind::internal.
 Error defect(const std::exception& failure);
@@ -69,6 +72,8 @@ decltype(auto) as_error(Act&& act) {
     return std::forward<Act>(act)();
   } catch (const Error&) {
     throw;
+  } catch (const std::system_error& e) {
+    throw from_system(e);
   } catch (const std::exception& e) {
     throw defect(e);
   }

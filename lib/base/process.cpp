@@ -26,10 +26,6 @@ std::pair<UniqueFd, UniqueFd> make_pipe() {
   return {UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
-int exit_status(int raw) {
-  return WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw);
-}
-
 struct SpawnActions {
   posix_spawn_file_actions_t actions{};
   SpawnActions() { posix_spawn_file_actions_init(&actions); }
@@ -45,7 +41,8 @@ struct SpawnAttributes {
     sigemptyset(&defaults);
     for (const int s : {SIGPIPE, SIGINT, SIGTERM, SIGHUP}) sigaddset(&defaults, s);
     posix_spawnattr_setsigdefault(&attributes, &defaults);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    // And a session of their own: Ctrl-C is for this process to answer, which may need them to clean up.
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
   }
   ~SpawnAttributes() { posix_spawnattr_destroy(&attributes); }
 };
@@ -79,6 +76,10 @@ bool exchange(Child& child, std::string_view input, std::string& out, Millis dea
 }
 
 }  // namespace
+
+int exit_status(int raw) {
+  return WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw);
+}
 
 Child::Child(Child&& other) noexcept
     : to_child(std::move(other.to_child)),

@@ -37,8 +37,12 @@ class Child {
   pid_t m_pid = -1;
 };
 
-/// Starts argv[0] found by PATH; standard error is inherited. Throws where it can't be started.
-/// Without a pipe, standard input is /dev/null and standard output goes to standard error.
+/// The exit status in what waitpid gave; 128+N for signal N.
+int exit_status(int raw);
+
+/// Starts argv[0] found by PATH, in a session of its own: the terminal's signals do not reach it, and it has no
+/// terminal to ask for a password. Standard error is inherited. Throws where it can't be started. Without a pipe,
+/// standard input is /dev/null and standard output goes to standard error.
 Child spawn(const Argv& argv, bool pipe_in, bool pipe_out);
 
 struct Finished {

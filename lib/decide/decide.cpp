@@ -188,7 +188,8 @@ Past past_of(std::span<const model::Outcome> outcomes) {
   Past past;
   double logarithms = 0;
   for (const model::Outcome& outcome : outcomes) {
-    if (outcome.result == "rolled_back" || outcome.result == "recovered") ++past.failed;
+    // A walk that recovery finished has moved: its old primary is told.
+    if (outcome.result == "rolled_back" || (outcome.result == "recovered" && outcome.primary.empty())) ++past.failed;
     if (outcome.result != "switched" || !outcome.blackout_ms || !outcome.blackout_estimate_ms) continue;
     if (!(*outcome.blackout_ms > 0) || !(*outcome.blackout_estimate_ms > 0)) continue;
     ++past.switched;

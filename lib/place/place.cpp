@@ -115,23 +115,4 @@ model::Placement place(const Need& need, std::span<const Candidate> candidates, 
   return placement;
 }
 
-Staying compare_with_staying(const Need& need, const Candidate& here, const Candidate& there) {
-  const auto use = [](const Candidate& c) { return c.cpu_expected.value_or(c.facts.cpu_used).value; };
-  // Here the VM's own present use is part of the host's; there it comes on top.
-  const double free_here = here.facts.cpus * (1 - use(here));
-  const double free_there = there.facts.cpus * (1 - use(there)) - needed_cpus(need);
-  const double memory_here = static_cast<double>(here.facts.memory_free.value);
-  const double memory_there =
-      static_cast<double>(there.facts.memory_free.value) - static_cast<double>(need.memory.value);
-  const bool more_cpu = free_there > free_here;
-  const bool more_memory = memory_there > memory_here;
-  const auto gib = [](double bytes) { return bytes / (1u << 30); };
-  Staying answer;
-  answer.better_to_move = (more_cpu && memory_there >= 0) || (more_memory && free_there >= 0);
-  answer.why = fmt::format(
-      "free with the VM there: {:.1f} CPUs and {:.1f} GiB on {}; free now: {:.1f} CPUs and {:.1f} GiB on {}",
-      free_there, gib(memory_there), there.host.get(), free_here, gib(memory_here), here.host.get());
-  return answer;
-}
-
 }  // namespace umbra::place

@@ -55,11 +55,4 @@ std::optional<std::string> objection(const Need& need, const Candidate& candidat
 /// rounds; at least one pass, at most 30.
 base::Seconds migration_time(const Need& need, const Candidate& candidate);
 
-struct Staying {
-  bool better_to_move = false;
-  std::string why;
-};
-/// Whether the placed host leaves the VM more room than where it is. `here` is its own host.
-Staying compare_with_staying(const Need& need, const Candidate& here, const Candidate& there);
-
 }  // namespace umbra::place

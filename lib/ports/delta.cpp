@@ -242,6 +242,14 @@ void check_hosts_differ(const model::VmName& vm, const model::HostName& primary,
               fmt::format("umbra status {}", vm.get()));
 }
 
+void require_shadow_of(const ShadowRow& row, const model::Uuid& vm) {
+  if (row.vm_uuid == vm) return;
+  throw Error(Kind::refused,
+              fmt::format("the shadow {} on {} is of another VM that was named {} (uuid {})", row.id.get(),
+                          row.host.get(), row.vm.get(), row.vm_uuid.get()),
+              fmt::format("if that VM is gone: umbra shadow {} --drop; then make the shadow anew", row.vm.get()));
+}
+
 void require_file_disks(const model::Domain& domain, const std::string& where) {
   if (domain.disks.empty())
     throw Error(Kind::unsupported, fmt::format("{} has no writable disk", where),
@@ -262,8 +270,8 @@ void require_tracked_disks(const model::Domain& domain, const std::string& where
         Kind::unsupported,
         fmt::format("disk {} of {} is {}: changes are tracked, and layers put over it, in qcow2 alone", disk.name.get(),
                     where, disk.format.empty() ? "of an unknown format" : disk.format),
-        fmt::format("convert it while the VM is off: qemu-img convert -O qcow2 {0} {0}.qcow2; then name {0}.qcow2 in "
-                    "the definition: virsh edit {1}",
+        fmt::format("convert it on that host while the VM is off: qemu-img convert -O qcow2 {0} {0}.qcow2; then, with "
+                    "virsh edit {1}, make {0}.qcow2 the disk's source and qcow2 its driver's type",
                     disk.path, domain.name.get()));
   }
 }

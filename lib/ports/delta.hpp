@@ -10,6 +10,7 @@
 
 #include "model/domain.hpp"
 #include "ports/copy.hpp"
+#include "ports/store.hpp"
 
 namespace umbra::ports {
 
@@ -96,6 +97,9 @@ SentPoint send_frozen(const Context& context, PointStore& far, const std::vector
 
 /// Kind::refused where a VM would be copied onto its own host, into the very folder that it may run on.
 void check_hosts_differ(const model::VmName& vm, const model::HostName& primary, const model::HostName& shadow_host);
+/// Kind::refused where the shadow is of another VM of that name: one that was made anew must not go on in the old
+/// one's.
+void require_shadow_of(const ShadowRow& row, const model::Uuid& vm);
 /// Kind::unsupported where there is no writable disk, or one that is no file. `where`: "web1 on alpha".
 void require_file_disks(const model::Domain& domain, const std::string& where);
 /// The same, and where a disk's changes can't be tracked: it is no qcow2.

@@ -16,9 +16,6 @@ using model::Role;
 void check_droppable(const std::optional<model::Domain>& stand_in, const ports::ShadowRow& row) {
   if (!stand_in) return;  // an earlier drop got that far
   const std::string what = fmt::format("{} on {}", row.vm.get(), row.host.get());
-  if (stand_in->uuid != row.vm_uuid)
-    throw Error(Kind::refused, fmt::format("{} is another VM than the one whose shadow is to be dropped", what),
-                "umbra status shows what stands where");
   if (stand_in->state != DomainState::off)
     throw Error(Kind::refused,
                 fmt::format("{} is {}: an active shadow is not dropped", what, model::to_string(stand_in->state)),
@@ -59,10 +56,15 @@ DropResult drop(const Context& context, const Registries& registries, const mode
         Kind::not_found, fmt::format("{} has no shadow", vm.get()),
         fmt::format("umbra status shows those that are known; umbra shadow {} finds one that was forgotten", vm.get()));
   ports::Hypervisor& host = context.hypervisors.at(row->host);
-  const auto stand_in = host.find(vm);
+  DropResult result;
+  auto stand_in = host.find(vm);
+  if (stand_in && stand_in->uuid != row->vm_uuid) {
+    result.notes.push_back(fmt::format("{} on {} is another VM than the one whose shadow is dropped: it is left alone",
+                                       vm.get(), row->host.get()));
+    stand_in.reset();
+  }
   check_droppable(stand_in, *row);
 
-  DropResult result;
   release_primary(context, *row, result.notes);
   if (stand_in) host.undefine(vm);
   context.transport.connect(row->host)->drop(row->id);

@@ -84,8 +84,7 @@ std::optional<Domain> find_stand_in(const Context& context, const model::HostNam
 /// A shadow that is recorded on another host than was asked for stays where it is, as long as it is there.
 bool stays_elsewhere(const Context& context, const Registries& registries, const EnsureRequest& request, Start& start) {
   const auto row = registries.shadows.find(request.vm);
-  if (!row || row->vm_uuid != start.primary.uuid || row->host == request.target || row->host == request.primary)
-    return false;
+  if (!row || row->host == request.target || row->host == request.primary) return false;
   start.stand_in = find_stand_in(context, row->host, start.primary);
   if (!start.stand_in) return false;
   start.host = row->host;
@@ -98,6 +97,7 @@ bool stays_elsewhere(const Context& context, const Registries& registries, const
 Start look(const Context& context, const Registries& registries, const EnsureRequest& request) {
   Start start;
   start.primary = find_primary(context, request);
+  if (const auto row = registries.shadows.find(request.vm)) ports::require_shadow_of(*row, start.primary.uuid);
   start.disks = disks_of(start.primary, request.primary);
   start.host = request.target;
   start.id = shadow_id(request.vm, start.primary.uuid);

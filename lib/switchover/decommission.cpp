@@ -92,7 +92,7 @@ model::Outcome decommission(const Ports& ports, const DecommissionRequest& reque
   // From here on there is no way back to this host. The row goes last: with it, this can be run again.
   ports.hypervisors.at(request.host).undefine(request.vm);
   model::Outcome outcome;
-  outcome.result = "switched";
+  outcome.result = "decommissioned";
   outcome.primary = "decommissioned";
   if (!row) return outcome;
   ports.transport.connect(request.host)->drop_with_adopted(request.shadow);

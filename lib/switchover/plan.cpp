@@ -50,9 +50,11 @@ Plan plan(const Ports& ports, const Request& request, const std::string& kind) {
   plan.epoch = seen.proposed;
   plan.newest = seen.newest.number;
   plan.bytes = seen.source.memory;
-  if (seen.shadow.replica) {
+  if (seen.shadow.replica && seen.shadow.replica->method == "bitmap" && !seen.newest.has_memory()) {
     plan.bytes += seen.shadow.replica->dirty;
     plan.notes.push_back("the delta is taken to be as large as that of the last pass");
+  } else if (seen.shadow.replica) {
+    plan.notes.push_back("the last pass was no incremental one of disks alone: the delta is not in the estimate");
   } else {
     plan.notes.push_back("no pass of this shadow is on record: the delta is not in the estimate");
   }

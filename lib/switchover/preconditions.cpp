@@ -110,10 +110,7 @@ ports::ShadowRow check_shadow(const Ports& ports, const Request& request, const 
   const std::string vm = request.vm.get();
   const auto row = ports.registry.find(request.vm);
   if (!row) throw Error(Kind::not_found, fmt::format("{} has no shadow", vm), "umbra shadow " + vm);
-  if (row->vm_uuid != source.uuid) {
-    throw Error(Kind::refused, fmt::format("the shadow {} belongs to another VM of the name {}", row->id.get(), vm),
-                "umbra shadow --drop " + vm);
-  }
+  ports::require_shadow_of(*row, source.uuid);
   if (row->id != request.shadow || row->host != request.to.host || row->primary_host != request.from.host) {
     throw Error(Kind::refused,
                 fmt::format("{}'s shadow {} stands on {} for the VM on {}", vm, row->id.get(), row->host.get(),

@@ -54,7 +54,7 @@ Recovered recover_walk(const Ports& ports, const ports::Walk& row, const Steps& 
     recovered.outcome = answer_probe(walk, walk.outcome("recovered"), steps);
   } else {
     take_back(walk, steps);
-    recovered.did = fmt::format("{} runs on {}: the walk was taken back", row.vm.get(), row.from.get());
+    recovered.did = fmt::format("the walk of {} was taken back, {}", row.vm.get(), walk.where_it_runs());
     recovered.outcome = walk.outcome("recovered");
   }
   recovered.outcome.notes.push_back(fmt::format("found: {}; did: {}", recovered.found, recovered.did));

@@ -87,6 +87,11 @@ model::Outcome Walk::outcome(const std::string& result) const {
   return outcome;
 }
 
+std::string Walk::where_it_runs() const {
+  if (m_started_anew) return fmt::format("it had ended on {0} meanwhile and was started there anew", m_row.from.get());
+  return fmt::format("it runs on {} as before", m_row.from.get());
+}
+
 namespace {
 
 /// Intent written and synced, act, result written and synced.
@@ -149,8 +154,11 @@ void walk_to_the_move(Walk& walk, const Survey& seen, const Steps& steps) {
     const std::string why = failure.what();
     if (base::with_context(why, [&] { return has_moved(walk, steps.before.back()); })) return;
     take_back(walk, steps);
-    failure.add_context(fmt::format("{} of {} to {} was taken back, it runs on {} as before", walk.row().kind,
-                                    walk.row().vm.get(), walk.row().to.get(), walk.row().from.get()));
+    failure.add_context(fmt::format("{} of {} to {} was taken back, {}", walk.row().kind, walk.row().vm.get(),
+                                    walk.row().to.get(), walk.where_it_runs()));
+    if (failure.hint().empty())
+      failure.set_hint(
+          fmt::format("nothing is left to clean up; when the cause is gone: umbra switchover {}", walk.row().vm.get()));
     throw;
   }
 }
@@ -170,7 +178,7 @@ void take_back(Walk& walk, const Steps& steps) {
     walk.close("undone");
   } catch (const Error& e) {
     throw Error(Kind::interrupted,
-                fmt::format("{} runs on {}, but the walk is not wholly taken back: {}", walk.row().vm.get(),
+                fmt::format("{} was not moved from {}, but the walk is not wholly taken back: {}", walk.row().vm.get(),
                             walk.row().from.get(), e.what()),
                 recover_hint(walk));
   }

@@ -72,12 +72,18 @@ class Walk {
   std::vector<model::Phase> phases() const;
   model::Outcome outcome(const std::string& result) const;
 
+  /// The guest had ended on the source, and taking the walk back started it there again.
+  void note_started_anew() { m_started_anew = true; }
+  /// Of a walk that was taken back: "it runs on alpha as before".
+  std::string where_it_runs() const;
+
  private:
   const Ports& m_ports;
   ports::Walk m_row;
   Request m_request;
   std::vector<ports::JournalEntry> m_entries;
   Facts m_facts;
+  bool m_started_anew = false;
 };
 
 /// One step of the walk. All but `act` may be called any number of times, by any run.

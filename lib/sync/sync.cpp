@@ -8,6 +8,7 @@
 #include "base/log.hpp"
 #include "model/record.hpp"
 #include "ports/delta.hpp"
+#include "ports/sync_files.hpp"
 
 namespace umbra::sync {
 namespace {
@@ -16,7 +17,6 @@ using base::Error;
 using base::Kind;
 using model::DomainState;
 
-constexpr std::string_view overlay_ending = ".umbra-sync.qcow2";
 using Paths = std::map<model::DiskName, std::string>;
 
 /// What a sync finds before it changes anything.
@@ -58,46 +58,16 @@ Start look(const Context& context, const WarmRequest& request) {
   return start;
 }
 
-/// The file of the disk below an overlay that a sync put there.
-const std::string& below_overlay(const model::Disk& disk, const std::vector<std::string>& chain) {
-  const auto it = std::ranges::find_if(chain, [](const std::string& file) { return !file.ends_with(overlay_ending); });
-  if (it == chain.end())
-    throw Error(Kind::corrupt, fmt::format("the chain of disk {} ends in {}", disk.name.get(), disk.path),
-                fmt::format("look at it: qemu-img info --backing-chain {}", disk.path));
-  return *it;
-}
-
-/// An earlier sync that was cut off may have left its overlays in use, or its files lying about.
-void clear_left_behind(const Context& context, const WarmRequest& request, Start& start) {
-  Paths down_to;
-  for (const model::Disk& disk : start.domain.disks) {
-    if (disk.path.ends_with(overlay_ending)) down_to[disk.name] = below_overlay(disk, start.own->chain(disk.path));
-  }
-  if (!down_to.empty()) {
-    base::log(base::Level::info, fmt::format("{}: folding back what an earlier sync left", request.vm.get()));
-    start.primary.fold(request.vm, down_to);
-    auto domain = start.primary.find(request.vm);
-    check_running(domain, request);
-    start.domain = std::move(*domain);
-  }
-  for (const model::Disk& disk : start.domain.disks) {
-    const std::vector<std::string> chain = start.own->chain(disk.path);
-    if (!std::ranges::count(chain, overlay_path(disk.path))) start.own->remove_made(overlay_path(disk.path));
-  }
-  start.own->remove_made(memory_path(request.images, request.vm));
-  context.cancel.check();
-}
-
 /// The overlays under the running guest, and the memory file. Folded back and removed with undo(), or at the latest
 /// with this object.
 class Frozen {
  public:
   Frozen(Start& start, const WarmRequest& request) : m_start(start), m_request(request) {
     for (const model::Disk& disk : start.domain.disks) {
-      m_freeze.overlays[disk.name] = overlay_path(disk.path);
+      m_freeze.overlays[disk.name] = ports::overlay_path(disk.path);
       m_disks[disk.name] = disk.path;
     }
-    m_freeze.memory_file = memory_path(request.images, request.vm);
+    m_freeze.memory_file = ports::memory_path(request.images, request.vm);
   }
   Frozen(const Frozen&) = delete;
   Frozen& operator=(const Frozen&) = delete;
@@ -206,17 +176,6 @@ WarmResult result_of(const Context& context, const ports::SentPoint& sent, const
 
 }  // namespace
 
-std::string overlay_path(const std::string& disk_path) {
-  constexpr std::string_view ending = ".qcow2";
-  std::string stem = disk_path;
-  if (stem.ends_with(ending)) stem.resize(stem.size() - ending.size());
-  return stem + std::string(overlay_ending);
-}
-
-std::string memory_path(const std::string& images, const model::VmName& vm) {
-  return fmt::format("{}/{}.umbra-sync.mem", images, vm.get());
-}
-
 WarmPlan plan_warm(const Context& context, const WarmRequest& request) {
   Start start = look(context, request);
   const auto choice = ports::choose_method(start.points, start.primary.checkpoints(request.vm), start.domain.disks);
@@ -235,7 +194,9 @@ WarmResult warm(const Context& context, const WarmRequest& request) {
       fmt::format("syncing {} from {} to {}", request.vm.get(), request.primary.get(), request.shadow_host.get());
   return ports::with_what_is_safe(what, start.points, [&] {
     ports::clear_stale_job(start.primary, start.domain);
-    clear_left_behind(context, request, start);
+    start.domain = ports::clear_sync_files(start.primary, *start.own, std::move(start.domain), request.images);
+    check_running(start.domain, request);
+    context.cancel.check();
     check_space(start, request);
 
     const auto activity = start.primary.guest_activity(request.vm);

@@ -39,11 +39,6 @@ struct WarmResult {
   std::vector<std::string> notes;
 };
 
-/// `<path without .qcow2>.umbra-sync.qcow2`
-std::string overlay_path(const std::string& disk_path);
-/// `<images>/<vm>.umbra-sync.mem`
-std::string memory_path(const std::string& images, const model::VmName& vm);
-
 /// Changes nothing.
 WarmPlan plan_warm(const Context& context, const WarmRequest& request);
 

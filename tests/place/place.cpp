@@ -198,19 +198,6 @@ TEST_CASE("dirty memory lengthens a migration up to 30 passes") {
   CHECK(migration_time(n, c).count() == Approx(30 * one));
 }
 
-TEST_CASE("a fuller host is no better than staying") {
-  auto here = host("alpha");
-  auto there = host("beta");
-  here.facts.cpu_used = {0.9};
-  CHECK(compare_with_staying(need(), here, there).better_to_move);
-  here.facts.cpu_used = {0.2};
-  here.facts.memory_free = ByteCount{60 * gib};
-  there.facts.cpu_used = {0.85};
-  const auto answer = compare_with_staying(need(), here, there);
-  CHECK_FALSE(answer.better_to_move);
-  CHECK(answer.why.find("on beta") != std::string::npos);
-}
-
 TEST_CASE("the need comes from the domain, its peak from the forecast") {
   model::Domain domain;
   domain.name = model::VmName("web1");

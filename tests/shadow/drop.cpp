@@ -33,6 +33,18 @@ TEST_CASE("a dropped shadow leaves no definition, no folder, no row and none of 
   CHECK(kind_of([&] { drop(scene.lab.context(), scene.registries, scene.vm); }) == Kind::not_found);
 }
 
+TEST_CASE("a VM that was made anew under the old name is left alone when the old one's shadow is dropped") {
+  Scene scene;
+  scene.make();
+  scene.stand_in().uuid = model::Uuid("ffffffff-0000-4000-8000-000000000000");
+  scene.stand_in().state = model::DomainState::running;
+  const DropResult dropped = drop(scene.lab.context(), scene.registries, scene.vm);
+  CHECK(dropped.notes.size() == 1);
+  CHECK(scene.has_stand_in());
+  CHECK(scene.folders().empty());
+  CHECK(scene.rows.all().empty());
+}
+
 TEST_CASE("what is in use or not a shadow is not dropped") {
   Scene scene;
   scene.make();
@@ -47,9 +59,6 @@ TEST_CASE("what is in use or not a shadow is not dropped") {
   }
   SECTION("tagged otherwise") {
     scene.stand_in().tag.role = Role::primary;
-  }
-  SECTION("another VM by now") {
-    scene.stand_in().uuid = model::Uuid("ffffffff");
   }
   CHECK(kind_of([&] { drop(scene.lab.context(), scene.registries, scene.vm); }) == Kind::refused);
   CHECK(scene.has_stand_in());

@@ -52,6 +52,17 @@ TEST_CASE("its level follows its newest point, and what is recorded of it stays"
   CHECK(warm.row.replica);
 }
 
+TEST_CASE("a VM that was made anew under its old name does not go on in the old one's shadow") {
+  Scene scene;
+  scene.make();
+  scene.primary().uuid = model::Uuid("ffffffff-0000-4000-8000-000000000000");
+  scene.lab.host("beta").domains.erase(scene.vm);
+  CHECK(kind_of([&] { scene.make(); }) == Kind::refused);
+  drop(scene.lab.context(), scene.registries, scene.vm);
+  CHECK(scene.make().row.vm_uuid == scene.primary().uuid);
+  CHECK(scene.rows.all().size() == 1);
+}
+
 TEST_CASE("what can't be a shadow is refused, and nothing is made") {
   Scene scene;
   Kind expected = Kind::refused;

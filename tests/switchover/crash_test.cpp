@@ -3,6 +3,7 @@
 // lost, nothing is left over; at no moment do two run (the world checks at each event).
 #include <catch2/catch.hpp>
 
+#include "fakes/thrown.hpp"
 #include "scene.hpp"
 
 using namespace umbra;
@@ -185,6 +186,28 @@ TEST_CASE("a guest that ended on the source in the middle of a walk runs there a
       CHECK_THROWS_AS(walk(run, Way::there), fakes::SimCrash);
     }
     world.hosts.at(alpha).domains.at(web1).live.reset();
+    world.new_run();
+    SECTION("at once") {}
+    SECTION("but not while it is up on the target, started there by hand") {
+      model::Domain by_hand = world.hosts.at(beta).domains.at(web1).defined.value();
+      by_hand.state = model::DomainState::paused;
+      world.hosts.at(beta).domains.at(web1).live = by_hand;
+      {
+        Run run(world);
+        CHECK(test::kind_of([&] { recover(run.ports); }) == base::Kind::interrupted);
+      }
+      CHECK(world.running_on(web1).empty());
+      world.hosts.at(beta).domains.at(web1).live.reset();
+    }
+    SECTION("nor while the target gives no answer") {
+      world.hosts.at(beta).reachable = false;
+      {
+        Run run(world);
+        CHECK(test::kind_of([&] { recover(run.ports); }) == base::Kind::interrupted);
+      }
+      CHECK(world.running_on(web1).empty());
+      world.hosts.at(beta).reachable = true;
+    }
     recover_twice(world);
     CHECK(world.running_on(web1) == std::vector{alpha});
   });
@@ -220,6 +243,6 @@ TEST_CASE("recovery says what it found and what it did") {
   REQUIRE(recovered.size() == 1);
   CHECK(recovered[0].found ==
         std::string("freeze was begun, ") + (when == Fault::When::before ? "it had not happened" : "it had happened"));
-  CHECK(recovered[0].did == "web1 runs on alpha: the walk was taken back");
+  CHECK(recovered[0].did == "the walk of web1 was taken back, it runs on alpha as before");
   CHECK(recovered[0].outcome.result == "recovered");
 }

@@ -10,6 +10,7 @@
 #include "fakes/thrown.hpp"
 #include "model/activity.hpp"
 #include "model/record.hpp"
+#include "ports/sync_files.hpp"
 
 namespace umbra::sync {
 namespace {
@@ -149,8 +150,8 @@ TEST_CASE("what an earlier sync left in use is folded back, and what it left lyi
   Scene scene;
   SECTION("overlays in use") {
     ports::FreezeRequest freeze;
-    for (const auto& disk : scene.domain().disks) freeze.overlays[disk.name] = overlay_path(disk.path);
-    freeze.memory_file = memory_path("/images", scene.vm);
+    for (const auto& disk : scene.domain().disks) freeze.overlays[disk.name] = ports::overlay_path(disk.path);
+    freeze.memory_file = ports::memory_path("/images", scene.vm);
     scene.lab.context().hypervisors.at(model::HostName("alpha")).freeze(scene.vm, freeze);
     scene.lab.write("alpha", "web1", "vda", 9 * block, block, 4);
   }
@@ -243,7 +244,7 @@ TEST_CASE("a fold that fails leaves the overlays in use, and the next sync folds
   scene.lab.fail_named("hv.fold");
   CHECK_THROWS_AS(scene.sync(), base::Error);
   for (const model::Disk& disk : scene.domain().disks) {
-    CHECK(disk.path == overlay_path("/images/web1-" + disk.name.get() + ".qcow2"));
+    CHECK(disk.path == ports::overlay_path("/images/web1-" + disk.name.get() + ".qcow2"));
     CHECK(scene.alpha().storage.files.contains(disk.path));
   }
   scene.lab.forget_failures();
@@ -260,9 +261,9 @@ TEST_CASE("a stop while the files are read folds them back") {
 }
 
 TEST_CASE("paths of what a sync makes are recognisable as Umbra's") {
-  CHECK(overlay_path("/images/web1.qcow2") == "/images/web1.umbra-sync.qcow2");
-  CHECK(overlay_path("/images/web1.img") == "/images/web1.img.umbra-sync.qcow2");
-  CHECK(memory_path("/images", model::VmName("web1")) == "/images/web1.umbra-sync.mem");
+  CHECK(ports::overlay_path("/images/web1.qcow2") == "/images/web1.umbra-sync.qcow2");
+  CHECK(ports::overlay_path("/images/web1.img") == "/images/web1.img.umbra-sync.qcow2");
+  CHECK(ports::memory_path("/images", model::VmName("web1")) == "/images/web1.umbra-sync.mem");
 }
 
 TEST_CASE("a process is the same where pid, name and start agree") {

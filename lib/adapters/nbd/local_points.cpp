@@ -43,6 +43,7 @@ fs::path ensure_empty(const ShadowFolder& folder, const model::Part& disk) {
   base::sync_fd(base::open_file(making, 0).get(), making.string());
   fs::rename(making, file);
   base::sync_dir(file.parent_path());
+  base::sync_dir(folder.path());
   return file;
 }
 

@@ -147,7 +147,9 @@ unsigned merge_oldest(const ShadowFolder& folder, unsigned keep) {
     ++merged;
   };
   for (const fs::path& dir : folders(folder, "point-")) {
-    if (fs::exists(dir / merging_file)) merge_into_next(dir);
+    if (!fs::exists(dir / merging_file)) continue;
+    require_untouched(folder);  // also before a merge that was cut goes on: it notes new times
+    merge_into_next(dir);
   }
   for (std::vector<StoredPoint> points = folder.points(); points.size() > std::max(keep, 1u);
        points = folder.points()) {

@@ -65,6 +65,7 @@ void write_pid(char* place) {
 [[noreturn]] void become(char* const* argv, char* const* environment, char* pid_place, const std::array<int, 4>& fds,
                          int failure) {
   for (const int s : {SIGPIPE, SIGINT, SIGTERM, SIGHUP}) ::signal(s, SIG_DFL);
+  ::setsid();  // the terminal's signals are for umbra to answer
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -77,10 +78,6 @@ void write_pid(char* place) {
   const int error = errno;
   [[maybe_unused]] const ssize_t told = ::write(failure, &error, sizeof error);
   ::_exit(127);
-}
-
-int exit_status(int raw) {
-  return WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw);
 }
 
 }  // namespace
@@ -144,7 +141,7 @@ int Process::wait() {
   while (::waitpid(m_pid, &raw, 0) < 0 && errno == EINTR) {
   }
   m_pid = -1;
-  return m_status = exit_status(raw);
+  return m_status = base::exit_status(raw);
 }
 
 int Process::wait_for(base::Millis deadline) {
@@ -153,7 +150,7 @@ int Process::wait_for(base::Millis deadline) {
     int raw = 0;
     if (::waitpid(m_pid, &raw, WNOHANG) != m_pid) return false;
     m_pid = -1;
-    m_status = exit_status(raw);
+    m_status = base::exit_status(raw);
     return true;
   });
   return m_status;

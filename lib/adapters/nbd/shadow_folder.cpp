@@ -106,12 +106,14 @@ void ShadowFolder::require_vm(const model::VmName& vm) const {
 
 void ShadowFolder::make(const model::VmName& vm) const {
   if (exists()) return;
-  const fs::path making = m_path.parent_path() / (std::string(making_prefix) + m_id.get());
+  const fs::path root = m_path.parent_path();
+  const fs::path making = root / (std::string(making_prefix) + m_id.get());
   fs::create_directories(making);
+  base::sync_dir(root.parent_path());  // where the folder of all shadows may be new
   base::write_file_atomic(making / shadow_file, json{{"vm", vm.get()}}.dump() + "\n");
   if (::rename(making.c_str(), m_path.c_str()) != 0)
     throw base::from_errno(errno, fmt::format("make {}", m_path.string()));
-  base::sync_dir(m_path.parent_path());
+  base::sync_dir(root);
 }
 
 fs::path ShadowFolder::empty_layer(const model::DiskName& disk) const {

@@ -184,7 +184,7 @@ void NbdSource::read(std::span<const Range> ranges,
   try {
     read_ahead(ranges, each);
   } catch (...) {
-    m_connection.close();  // requests in flight must not write into buffers that are gone
+    m_connection.close();  // no later call may deliver into buffers that are gone
     throw;
   }
 }

@@ -205,6 +205,8 @@ class Session {
       tell(e);
     } catch (const std::bad_alloc&) {
       throw;
+    } catch (const std::system_error& e) {
+      tell(base::from_system(e));
     } catch (const std::exception& e) {
       tell(Error(Kind::io, e.what()));
     }

@@ -85,10 +85,13 @@ class Look {
     ParsedDomain parsed = parse_domain(shown_xml);
     model::Domain& domain = parsed.domain;
     domain.state = state;
-    domain.persistent = virDomainIsPersistent(handle) == 1;
+    const std::string whose = name_of(handle);
+    domain.persistent = check(virDomainIsPersistent(handle), "ask whether " + whose + " is persistent") == 1;
     int autostart = 0;
-    domain.autostart = domain.persistent && virDomainGetAutostart(handle, &autostart) == 0 && autostart == 1;
-    domain.snapshots = check(virDomainSnapshotNum(handle, 0), "count the snapshots of " + name_of(handle)) > 0;
+    if (domain.persistent)
+      check(virDomainGetAutostart(handle, &autostart), "ask whether " + whose + " starts with its host");
+    domain.autostart = autostart == 1;
+    domain.snapshots = check(virDomainSnapshotNum(handle, 0), "count the snapshots of " + whose) > 0;
     domain.job = active && (parsed.block_job || has_job(handle));
     domain.xml = inactive_xml;
     domain.cpu_xml = cpu_seen(shown_xml);

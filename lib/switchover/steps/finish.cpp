@@ -43,6 +43,11 @@ Json act(Walk& walk) {
   }
   const ports::Context context{ports.hypervisors, ports.transport, ports.clock, ports.cancel};
   const model::Replica replica = replicate::finish(context, request).replica;
+  // The point stays also where the walk is taken back.
+  if (auto shadow = ports.registry.find(row.vm); shadow && shadow->id == walk.request().shadow) {
+    shadow->replica = replica;
+    ports.registry.put(*shadow);
+  }
   return {{"point", replica.point.value},
           {"root", replica.root.to_string()},
           {"sent_bytes", replica.sent.value},

@@ -52,6 +52,21 @@ bool happened(Walk& walk) {
          standing_on_overlay(walk, *domain).size() == walk.facts().overlays.size();
 }
 
+/// Kind::interrupted where the guest is up on the target, as after a start by hand: it must not run twice. A target
+/// that gives no answer is no "no".
+void require_down_on_target(Walk& walk) {
+  const auto there = walk.target().find(walk.row().vm);
+  if (!there || there->state == model::DomainState::off) return;
+  const std::string vm = walk.row().vm.get();
+  const std::string from = walk.row().from.get();
+  const std::string to = walk.row().to.get();
+  throw base::Error(base::Kind::interrupted,
+                    fmt::format("{} is off on {}, where the walk began, and {} on {}, though the walk did not move it: "
+                                "it is not started on {}",
+                                vm, from, model::to_string(there->state), to, from),
+                    fmt::format("shut it down on {}, then: umbra switchover --recover {}", to, vm));
+}
+
 void undo(Walk& walk) {
   ports::Hypervisor& source = walk.source();
   const model::VmName& vm = walk.row().vm;
@@ -63,7 +78,11 @@ void undo(Walk& walk) {
   }
   if (const DiskPaths down_to = standing_on_overlay(walk, *domain); !down_to.empty()) {
     // Where the guest ended in the middle of the walk, its disk is the overlay and what lies below: folded live alone.
-    if (domain->state == model::DomainState::off) source.start(vm);
+    if (domain->state == model::DomainState::off) {
+      require_down_on_target(walk);
+      source.start(vm);
+      walk.note_started_anew();
+    }
     source.fold(vm, down_to);
   }
 

@@ -31,12 +31,13 @@ ports::MoveRequest request_of(const Walk& walk) {
 
 /// Asks for the end and waits for it. True where the migration completed before it could be aborted.
 bool abort(ports::Move& move, base::Clock& clock) {
-  move.abort();
   bool completed = false;
   const bool ended = base::wait_until(clock, abort_deadline, look_every, [&] {
     const auto state = move.progress().state;
     completed = state == ports::MoveProgress::State::done;
-    return state != ports::MoveProgress::State::running;
+    if (state != ports::MoveProgress::State::running) return true;
+    move.abort();  // each time: a job that has not begun yet does not hear it
+    return false;
   });
   if (!ended) throw base::Error(base::Kind::timeout, "the migration did not end after it was aborted");
   return completed;
