@@ -10,6 +10,7 @@
 #include "cmd/records.hpp"
 #include "cmd/session.hpp"
 #include "cmd/verb.hpp"
+#include "model/units.hpp"
 
 namespace umbra::cmd {
 namespace {
@@ -18,9 +19,6 @@ struct DecideOptions {
   bool replay = false;
   bool exit_code = false;
 };
-
-/// Where nothing is configured: what a 1 Gb/s link carries.
-constexpr model::ByteRate default_bandwidth{117e6};
 
 const RecordTable& decide_table() {
   static const RecordTable table{{"VM", "ANSWER", "NET BENEFIT", "THRESHOLD", "GAIN", "COST", "WHY"},
@@ -52,7 +50,7 @@ decide::Situation situation_of(Session& session, const model::Record& record) {
   decide::Situation s;
   s.forecast = need_forecast(session, record);
   s.placement = need_placement(session, record);
-  if (const auto row = session.shadows().find(vm.name); record.shadow() || row) s.shadow = need_shadow(session, record);
+  if (record.shadow() || shadow_row_of(session, vm)) s.shadow = need_shadow(session, record);
   s.replica = find_replica(session, record);
   s.state = find_state(session, record);
   ports::Hypervisor& host = session.hypervisors().at(vm.host);
@@ -60,7 +58,7 @@ decide::Situation situation_of(Session& session, const model::Record& record) {
   const model::VmPolicy policy = session.config().policy(vm.name);
   s.memory = s.state ? s.state->memory : domain.memory;
   s.dirty_rate = host.dirty_rate(vm.name).value_or(model::ByteRate{0});
-  s.bandwidth = policy.bandwidth.value_or(default_bandwidth);
+  s.bandwidth = policy.bandwidth.value_or(model::usual_link);
   s.downtime_limit = policy.downtime_limit;
   s.priority = vm.priority;
   s.past = past_of(session, vm.uuid);

@@ -3,6 +3,8 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
+#include <set>
+
 #include "cmd/cli.hpp"
 
 namespace umbra::cmd {
@@ -95,12 +97,16 @@ std::string man_page(const Verb* verb, const std::string& version) {
 std::string bash_completion() {
   std::string names;
   std::string cases;
+  std::set<std::string> valued;
   for (const Verb& verb : verbs()) {
     Common common;
     names += (names.empty() ? "" : " ") + verb.name;
     std::string flags;
     for (const Option& option : all_options(verb, common)) {
-      for (const std::string& name : names_of(option)) flags += (flags.empty() ? "" : " ") + name;
+      for (const std::string& name : names_of(option)) {
+        flags += (flags.empty() ? "" : " ") + name;
+        if (!option.value.empty()) valued.insert(name);
+      }
     }
     cases += fmt::format("    {}) flags=\"{}\"; words=\"{}\" ;;\n", verb.name, flags, fmt::join(verb.actions, " "));
   }
@@ -114,22 +120,25 @@ _umbra() {{
   fi
   case $prev in
     -o|--output) mapfile -t COMPREPLY < <(compgen -W "auto table jsonl" -- "$cur"); return ;;
-    --config|--export) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-    --state|--into) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
+    --config|--export|--trace) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+    --state|--into|--images) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
+    {2}) return ;;
   esac
   case ${{COMP_WORDS[1]}} in
 {1}  esac
   if [[ $cur == -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$flags --help" -- "$cur")
   else
-    local vms
-    vms=$(umbra status -o jsonl 2>/dev/null | sed -n 's/.*"vm":{{"name":"\([^"]*\)".*/\1/p')
-    mapfile -t COMPREPLY < <(compgen -W "$words $vms" -- "$cur")
+    # Names are data: whoever names a VM must not get a word in here.
+    local word
+    while IFS= read -r word; do
+      [[ -n $word && $word == "$cur"* ]] && COMPREPLY+=("$(printf %q "$word")")
+    done < <(printf '%s\n' $words; umbra status -o jsonl 2>/dev/null | sed -n 's/.*"vm":{{"name":"\([^"\\]*\)".*/\1/p')
   fi
 }}
 complete -F _umbra umbra
 )BASH",
-                     names, cases);
+                     names, cases, fmt::join(valued, "|"));
 }
 
 std::string zsh_completion() {

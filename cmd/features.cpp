@@ -7,6 +7,8 @@
 #include "cmd/records.hpp"
 #include "decide/decide.hpp"
 #include "pool/pool.hpp"
+#include "ports/delta.hpp"
+#include "ports/sync_files.hpp"
 
 namespace umbra::cmd {
 
@@ -30,6 +32,15 @@ std::optional<double> decided_blackout_ms(Session& session, const model::Record&
   const auto decision = find_decision(session, record);
   const auto estimate = decision ? decide::blackout_estimate(*decision) : std::nullopt;
   return estimate ? std::optional(static_cast<double>(estimate->count())) : std::nullopt;
+}
+
+void clear_leftovers(Session& session, const model::Vm& vm) {
+  const model::Domain domain = primary_of(session, vm);
+  if (domain.state == model::DomainState::off) return;
+  ports::Hypervisor& host = session.hypervisors().at(vm.host);
+  ports::clear_stale_job(host, domain);
+  if (!ports::on_sync_overlay(domain)) return;
+  ports::clear_sync_files(host, *session.transport().connect(vm.host), domain, session.config().host(vm.host).images);
 }
 
 void say_notes(const std::string& verb, const model::VmName& vm, const std::vector<std::string>& notes) {

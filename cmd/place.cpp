@@ -82,9 +82,10 @@ bool wanted(const model::VmPolicy& policy, const PlaceOptions& options, const mo
 }
 
 void place_one(Session& session, const PlaceOptions& options, Placed& placed, model::Record& record) {
+  for (const std::string& host : options.only) session.config().host(model::HostName(host));  // a name that is none
   const model::Vm vm = record.vm();
   const model::Domain domain = primary_of(session, vm);
-  const auto row = session.shadows().find(vm.name);
+  const auto row = shadow_row_of(session, vm);
   const model::VmPolicy policy = session.config().policy(vm.name);
   std::vector<place::Candidate> candidates;
   for (const model::HostConfig& host : session.config().hosts) {
@@ -117,7 +118,6 @@ Verb place_verb() {
   };
   verb.examples = {"umbra predict --all | umbra place -", "umbra place web1 --on beta -o table"};
   verb.run = [options](Session& session) {
-    for (const std::string& host : options->only) session.config().host(model::HostName(host));
     Placed placed;
     return for_each_vm(session, "place", place_table(),
                        [&](model::Record& record) { place_one(session, *options, placed, record); });

@@ -122,12 +122,14 @@ void claim(Session& session, const model::VmName& vm) {
     return;
   }
   const auto lease = take_lease(session, vm);
+  if (const auto has = shadow_row_of(session, record.vm()))
+    throw base::Error(
+        base::Kind::refused, fmt::format("{} has a shadow on {} already", vm.get(), has->host.get()),
+        fmt::format("to give it one of the pool instead: umbra shadow {0} --drop && umbra pool claim {0}", vm.get()));
   const auto made = shadow::ensure(context_of(session), {session.shadows(), session.pool()},
                                    {vm, located.host, target, session.config().host(target).networks, row});
   say_notes("pool", vm, made.notes);
-  base::log(base::Level::info,
-            fmt::format("pool: {}: {} on {}", vm.get(),
-                        made.row.from_pool ? "claimed " + row->id.get() : "has a shadow already", target.get()));
+  base::log(base::Level::info, fmt::format("pool: {}: claimed {} on {}", vm.get(), row->id.get(), target.get()));
 }
 
 /// The VM's shadow is dropped, and the pool filled up again.

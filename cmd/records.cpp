@@ -5,12 +5,15 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <iostream>
+#include <set>
 
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "cmd/exit_status.hpp"
 #include "cmd/session.hpp"
+#include "ports/delta.hpp"
 
 namespace umbra::cmd {
 namespace {
@@ -20,6 +23,9 @@ using base::Kind;
 using model::Record;
 
 /// One run over VMs: what failed, how many were done.
+/// What changes hosts: for these a VM is one VM, however often it is named.
+constexpr std::array verbs_that_act{"shadow", "replicate", "sync", "switchover"};
+
 class Run {
  public:
   Run(Session& session, const std::string& verb, const Act& act, bool act_on_untriggered)
@@ -35,10 +41,10 @@ class Run {
         act_on(record);
       }
     } catch (const Error& error) {
-      if (error.kind() == Kind::cancelled && m_session.cancel().requested()) throw;
       set_error(record, error);  // a section that this umbra can't read
     }
     m_session.out().record(record);
+    m_session.cancel().check();
   }
 
   /// A VM of which no record could be made.
@@ -61,17 +67,25 @@ class Run {
   }
 
   void act_on(Record& record) {
-    m_session.cancel().check();
     try {
+      m_session.cancel().check();
       base::as_error([&] {
+        check_once(record.vm().name);
         if (record.vm().host.get().empty()) complete(record);
         m_act(record);
       });
       ++m_done;
     } catch (const Error& error) {
-      if (error.kind() == Kind::cancelled && m_session.cancel().requested()) throw;
-      set_error(record, error);
+      set_error(record, error);  // also of a stopped run: what became of the VM is told
     }
+  }
+
+  /// A second record of the VM would undo or repeat what was done for the first.
+  void check_once(const model::VmName& vm) {
+    const bool acts = std::ranges::count(verbs_that_act, m_verb) > 0;
+    if (acts && !m_acted_on.insert(vm).second)
+      throw Error(Kind::refused, fmt::format("a record of {} came before in this run: it is acted on once", vm.get()),
+                  "give each VM once; of several records of one VM, the newest");
   }
 
   /// A record that does not say where its VM is, as a person may write one.
@@ -92,6 +106,7 @@ class Run {
   bool m_act_on_untriggered;
   std::vector<Kind> m_failures;
   std::size_t m_done = 0;
+  std::set<model::VmName> m_acted_on;
 };
 
 void pass_standard_input(Session& session, Run& run) {
@@ -108,6 +123,7 @@ void pass_standard_input(Session& session, Run& run) {
     session.cancel().check();
   }
   session.cancel().check();  // a signal may have ended the reading, not the input
+  if (std::cin.bad() || std::ferror(stdin) != 0) throw Error(Kind::io, "standard input can't be read");
 }
 
 void pass_named(Session& session, Run& run, const std::string& name) {
@@ -175,12 +191,20 @@ int for_each_vm(Session& session, const std::string& verb, const RecordTable& ta
   const Common& common = session.common();
   check_operands(common);
   Run run(session, verb, act, act_on_untriggered);
-  if (common.all) {
-    pass_all(session, run);
-  } else if (common.operands.front() == "-") {
-    pass_standard_input(session, run);
-  } else {
-    for (const std::string& name : common.operands) pass_named(session, run, name);
+  try {
+    if (common.all) {
+      pass_all(session, run);
+    } else if (common.operands.front() == "-") {
+      pass_standard_input(session, run);
+    } else {
+      std::set<std::string> seen;
+      for (const std::string& name : common.operands) {
+        if (seen.insert(name).second) pass_named(session, run, name);
+      }
+    }
+  } catch (const Error&) {
+    session.out().finish(table);  // of those that were done
+    throw;
   }
   session.out().finish(table);
   return run.status();
@@ -299,6 +323,12 @@ Record record_of(Session& session, const Located& located) {
                           session.config().policy(located.domain.name).priority});
 }
 
+std::optional<ports::ShadowRow> shadow_row_of(Session& session, const model::Vm& vm) {
+  auto row = session.shadows().find(vm.name);
+  if (row && !vm.uuid.get().empty()) ports::require_shadow_of(*row, vm.uuid);
+  return row;
+}
+
 std::optional<model::Forecast> find_forecast(Session& session, const Record& record) {
   if (auto forecast = record.forecast()) return forecast;
   return from_ledger(session, record, "forecast", model::forecast_from);
@@ -316,13 +346,13 @@ std::optional<model::Decision> find_decision(Session& session, const Record& rec
 
 std::optional<model::Replica> find_replica(Session& session, const Record& record) {
   if (auto replica = record.replica()) return replica;
-  const auto row = session.shadows().find(record.vm().name);
+  const auto row = shadow_row_of(session, record.vm());
   return row ? row->replica : std::nullopt;
 }
 
 std::optional<model::StateSection> find_state(Session& session, const Record& record) {
   if (auto state = record.state()) return state;
-  const auto row = session.shadows().find(record.vm().name);
+  const auto row = shadow_row_of(session, record.vm());
   return row ? row->state : std::nullopt;
 }
 
@@ -346,7 +376,7 @@ model::Placement need_placement(Session& session, const Record& record) {
 model::ShadowSection need_shadow(Session& session, const Record& record) {
   auto shadow = record.shadow();
   if (!shadow) {
-    if (const auto row = session.shadows().find(record.vm().name))
+    if (const auto row = shadow_row_of(session, record.vm()))
       shadow = model::ShadowSection{row->id, row->host, row->level, row->from_pool};
   }
   return need(std::move(shadow), record, "shadow", "shadow");
@@ -361,6 +391,19 @@ model::Domain primary_of(Session& session, const model::Vm& vm) {
   if (!domain)
     throw base::Error(base::Kind::not_found, fmt::format("{} is not on {}", vm.name.get(), vm.host.get()),
                       "umbra status " + vm.name.get());
+  const bool stand_in = domain->state == model::DomainState::off &&
+                        (domain->tag.role == model::Role::shadow || domain->tag.role == model::Role::hibernated);
+  if (stand_in)
+    throw Error(
+        Kind::refused,
+        fmt::format("{} on {} is a {}, not the running VM: it has moved since this record was made", vm.name.get(),
+                    vm.host.get(), domain->tag.role == model::Role::shadow ? "shadow" : "hibernated primary"),
+        fmt::format("run the pipeline again: umbra predict {0} | umbra place - ...", vm.name.get()));
+  if (!vm.uuid.get().empty() && vm.uuid != domain->uuid)
+    throw Error(Kind::refused,
+                fmt::format("the record is of another VM of the name {} (uuid {}, the one on {} has {})", vm.name.get(),
+                            vm.uuid.get(), vm.host.get(), domain->uuid.get()),
+                fmt::format("umbra status {}", vm.name.get()));
   return *domain;
 }
 

@@ -55,6 +55,9 @@ std::vector<Located> running_vms(Session& session, std::vector<base::Error>& unr
 
 model::Record record_of(Session& session, const Located& located);
 
+/// The row of the VM's shadow, where it has one; Kind::refused where it is of another VM of that name.
+std::optional<ports::ShadowRow> shadow_row_of(Session& session, const model::Vm& vm);
+
 /// A section of the record, else the newest in the store; Kind::not_found telling the verb that makes it.
 model::Forecast need_forecast(Session& session, const model::Record& record);
 model::Placement need_placement(Session& session, const model::Record& record);

@@ -90,6 +90,7 @@ void replicate_one(Session& session, const ReplicateOptions& options, model::Rec
     record.set_extra("replica_plan", json);
     return;
   }
+  clear_leftovers(session, vm);
   const replicate::PassResult result = replicate::run_pass(context, request);
   say_notes("replicate", vm.name, result.notes);
   record.set(result.replica);

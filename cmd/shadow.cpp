@@ -52,7 +52,7 @@ std::optional<ports::PoolRow> pooled_for(Session& session, const model::Vm& vm, 
 model::HostName target_of(Session& session, const ShadowOptions& options, const model::Record& record) {
   if (!options.on.empty()) return session.config().host(model::HostName(options.on)).name;
   if (!record.placement()) {
-    if (const auto row = session.shadows().find(record.vm().name)) return row->host;
+    if (const auto row = shadow_row_of(session, record.vm())) return row->host;
   }
   return need_placement(session, record).host;
 }
@@ -60,6 +60,7 @@ model::HostName target_of(Session& session, const ShadowOptions& options, const 
 void ensure_one(Session& session, const ShadowOptions& options, model::Record& record) {
   const model::Vm vm = record.vm();
   const auto lease = take_lease(session, vm.name);
+  primary_of(session, vm);  // a record may be older than the VM's last move
   const model::HostName target = target_of(session, options, record);
   const shadow::EnsureRequest request{vm.name, vm.host, target, session.config().host(target).networks,
                                       pooled_for(session, vm, target)};
@@ -153,7 +154,7 @@ int list_points(Session& session, const model::VmName& vm) {
   const auto row = session.shadows().find(vm);
   if (!row)
     throw base::Error(base::Kind::not_found, fmt::format("{} has no shadow", vm.get()),
-                      fmt::format("make one with `umbra shadow {}`", vm.get()));
+                      "`umbra shadow list` lists those that are known");
   Listing listing(session.out(), {"POINT", "TAKEN AT", "MEMORY", "BYTES", "ROOT"});
   for (const model::PointInfo& point : session.transport().connect(row->host)->points(row->id)) {
     listing.add(
@@ -193,6 +194,9 @@ int run_shadow(Session& session, const ShadowOptions& options) {
   const auto& operands = session.common().operands;
   if (operands.size() == 1 && operands[0] == "list") return list_shadows(session);
   if (operands.size() == 2 && operands[0] == "points") return list_points(session, model::VmName(operands[1]));
+  if (!operands.empty() && (operands[0] == "list" || operands[0] == "points"))
+    throw base::Error(base::Kind::usage, "it is `umbra shadow list` or `umbra shadow points VM`",
+                      "a VM of such a name is given by a record: umbra place VM | umbra shadow -");
   if (options.drop) return drop_named(session);
   return for_each_vm(session, "shadow", shadow_table(), [&](model::Record& record) {
     options.rehearse ? rehearse_one(session, options, record) : ensure_one(session, options, record);

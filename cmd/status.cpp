@@ -50,6 +50,7 @@ std::vector<Standing> standings(Session& session, const std::set<model::VmName>&
         if (is_stand_in(domain)) continue;
         Standing s;
         s.shadow = session.shadows().find(domain.name);
+        if (s.shadow && s.shadow->vm_uuid != domain.uuid) s.shadow.reset();  // of another VM of that name
         s.epoch = session.journal().epoch(domain.uuid);
         s.open_walk = walking.contains(domain.name);
         s.located = {std::move(domain), host};

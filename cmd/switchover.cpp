@@ -143,6 +143,10 @@ void switch_one(Session& session, const SwitchoverOptions& options, model::Recor
              switchover::plan(ports, request, options.rollback ? "rollback" : "switchover").as_outcome(vm.host));
     return;
   }
+  {
+    const auto lease = take_lease(session, vm.name);
+    clear_leftovers(session, vm);
+  }
   model::Outcome outcome =
       options.rollback ? switchover::roll_back(ports, request) : switchover::switch_over(ports, request);
   outcome.blackout_estimate_ms = decided_blackout_ms(session, record);
@@ -217,6 +221,9 @@ int recover_walks(Session& session) {
 int run_switchover(Session& session, const SwitchoverOptions& options) {
   if (options.rollback + options.recover + options.decommission > 1)
     throw base::Error(base::Kind::usage, "--rollback, --recover and --decommission exclude each other");
+  if (options.force && !options.decommission)
+    throw base::Error(base::Kind::usage, "--force goes with --decommission alone",
+                      "a switchover needs no force: what it refuses would lose something");
   if (options.recover) return recover_walks(session);
   return for_each_vm(session, "switchover", switchover_table(), [&](model::Record& record) {
     options.decommission ? decommission_one(session, options, record) : switch_one(session, options, record);

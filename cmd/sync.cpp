@@ -48,6 +48,7 @@ const RecordTable& sync_table() {
 void sync_one(Session& session, model::Record& record) {
   const model::Vm vm = record.vm();
   const auto lease = take_lease(session, vm.name);
+  primary_of(session, vm);  // a record may be older than the VM's last move
   const model::ShadowSection shadow = need_shadow(session, record);
   const model::VmPolicy policy = session.config().policy(vm.name);
   const sync::WarmRequest request{

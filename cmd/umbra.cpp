@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cmd/umbra.hpp"
 
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <string>
@@ -38,6 +40,14 @@ void watch_signals() {
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) ::sigaction(number, &action, nullptr);
 }
 
+/// A descriptor of 0 to 2 that the caller closed would be given to the next thing opened, and its bytes be taken for
+/// input, or written into. In its place is one that fails: closed input can't be read, closed output not written.
+void keep_standard_descriptors() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF) ::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
 /// Documents for the build: `umbra --document man [VERB]`, `bash`, `zsh`.
 std::string document(const std::vector<std::string>& words) {
   if (words.size() > 1 && words[1] == "bash") return bash_completion();
@@ -61,6 +71,7 @@ int run_verb(Parsed& parsed) {
 }  // namespace
 
 int run(int argc, char** argv) {
+  keep_standard_descriptors();
   watch_signals();
   const std::vector<std::string> words(argv + 1, argv + argc);
   std::string verb;
@@ -76,6 +87,8 @@ int run(int argc, char** argv) {
     }
     verb = parsed.verb->name;
     return run_verb(parsed);
+  } catch (const ReaderGone&) {
+    return 128 + SIGPIPE;  // as if by the signal: whoever read has what was wanted
   } catch (const base::Error& error) {
     if (const int signal_number = process_cancel().signal(); signal_number != 0) {
       base::log(base::Level::error, fmt::format("{}: ended by signal {}", verb, signal_number));

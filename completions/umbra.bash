@@ -8,8 +8,9 @@ _umbra() {
   fi
   case $prev in
     -o|--output) mapfile -t COMPREPLY < <(compgen -W "auto table jsonl" -- "$cur"); return ;;
-    --config|--export) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-    --state|--into) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
+    --config|--export|--trace) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+    --state|--into|--images) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
+    --above|--at|--bitmap|--config|--connect|--export|--for|--format|--images|--interval|--into|--on|--output|--progress-fd|--state|--trace|--wait|--watch|--within|-c|-o|-w) return ;;
   esac
   case ${COMP_WORDS[1]} in
     predict) flags="-w --within --trace --at --all -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
@@ -28,9 +29,11 @@ _umbra() {
   if [[ $cur == -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$flags --help" -- "$cur")
   else
-    local vms
-    vms=$(umbra status -o jsonl 2>/dev/null | sed -n 's/.*"vm":{"name":"\([^"]*\)".*/\1/p')
-    mapfile -t COMPREPLY < <(compgen -W "$words $vms" -- "$cur")
+    # Names are data: whoever names a VM must not get a word in here.
+    local word
+    while IFS= read -r word; do
+      [[ -n $word && $word == "$cur"* ]] && COMPREPLY+=("$(printf %q "$word")")
+    done < <(printf '%s\n' $words; umbra status -o jsonl 2>/dev/null | sed -n 's/.*"vm":{"name":"\([^"\\]*\)".*/\1/p')
   fi
 }
 complete -F _umbra umbra

@@ -41,8 +41,9 @@ Output::Output(const std::string& format, bool show, std::FILE* out, std::FILE* 
 
 void Output::write(std::FILE* to, const std::string& text) {
   errno = 0;
-  if (std::fwrite(text.data(), 1, text.size(), to) != text.size() || std::fflush(to) != 0)
-    throw base::from_errno(errno, "write to standard output");
+  if (std::fwrite(text.data(), 1, text.size(), to) == text.size() && std::fflush(to) == 0) return;
+  if (errno == EPIPE) throw ReaderGone();
+  throw base::from_errno(errno, "write to standard output");
 }
 
 void Output::record(const model::Record& record) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.hpp"
 #include "cmd/output/table.hpp"
 #include "model/record.hpp"
 
@@ -17,6 +18,11 @@ namespace umbra::cmd {
 struct RecordTable {
   std::vector<std::string> titles;
   std::function<std::vector<Cell>(const model::Record&)> row;
+};
+
+/// Whoever read standard output has gone, as `head` does once it has its lines.
+struct ReaderGone : base::Error {
+  ReaderGone() : base::Error(base::Kind::io, "nobody reads standard output any more") {}
 };
 
 class Output {
