@@ -9,6 +9,7 @@
 #include "pool/pool.hpp"
 #include "ports/delta.hpp"
 #include "ports/sync_files.hpp"
+#include "shadow/rehearse.hpp"
 
 namespace umbra::cmd {
 
@@ -36,11 +37,14 @@ std::optional<double> decided_blackout_ms(Session& session, const model::Record&
 
 void clear_leftovers(Session& session, const model::Vm& vm) {
   const model::Domain domain = primary_of(session, vm);
+  if (const auto row = shadow_row_of(session, vm))
+    shadow::end_left_rehearsal(session.hypervisors().at(row->host), vm.name);
   if (domain.state == model::DomainState::off) return;
   ports::Hypervisor& host = session.hypervisors().at(vm.host);
   ports::clear_stale_job(host, domain);
   if (!ports::on_sync_overlay(domain)) return;
-  ports::clear_sync_files(host, *session.transport().connect(vm.host), domain, session.config().host(vm.host).images);
+  ports::clear_sync_files(host, *session.transport().connect(vm.host), domain, session.config().host(vm.host).images,
+                          session.clock());
 }
 
 void say_notes(const std::string& verb, const model::VmName& vm, const std::vector<std::string>& notes) {

@@ -22,7 +22,8 @@ std::optional<ports::PoolRow> pooled_for(Session& session, const model::Domain& 
 /// What the blackout was estimated at when the VM was decided on: in the record, else the newest on file.
 std::optional<double> decided_blackout_ms(Session& session, const model::Record& record);
 
-/// Takes away what a run that was killed left on the VM's host: overlays and the memory image of a sync, a backup job.
+/// Takes away what a run that was killed left: overlays and the memory image of a sync, a backup job, the stand-in of a
+/// rehearsal.
 /// The caller holds the VM's lease.
 void clear_leftovers(Session& session, const model::Vm& vm);
 

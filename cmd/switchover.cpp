@@ -150,17 +150,20 @@ void switch_one(Session& session, const SwitchoverOptions& options, model::Recor
   model::Outcome outcome =
       options.rollback ? switchover::roll_back(ports, request) : switchover::switch_over(ports, request);
   outcome.blackout_estimate_ms = decided_blackout_ms(session, record);
+  if (request.policy.after == model::After::decommission && outcome.primary == "hibernated")
+    outcome.notes.push_back(
+        fmt::format("the old primary on {0} is kept for {1} as the way back; then it may go: umbra switchover {2} "
+                    "--decommission",
+                    vm.host.get(), base::to_human(request.policy.rollback_window), vm.name.get()));
   conclude(session, record, outcome);
-  if (request.policy.after == model::After::decommission)
-    base::log(
-        base::Level::info,
-        fmt::format(
-            "switchover: {}: the old primary is kept for {}; then `umbra switchover {} --decommission` removes it",
-            vm.name.get(), base::to_human(request.policy.rollback_window), vm.name.get()));
 }
 
 void decommission_one(Session& session, const SwitchoverOptions& options, model::Record& record) {
   const model::Vm vm = record.vm();
+  if (!record.shadow() && !shadow_row_of(session, vm))
+    throw base::Error(base::Kind::not_found,
+                      fmt::format("{} has no old primary: no shadow of it is on record", vm.name.get()),
+                      fmt::format("umbra status {}", vm.name.get()));
   const model::ShadowSection shadow = need_shadow(session, record);
   const model::VmPolicy policy = session.config().policy(vm.name);
   const Hooks hooks(session, policy);

@@ -25,7 +25,14 @@ bool better(const Scored& a, const Scored& b) {
   return a.score != b.score ? a.score > b.score : a.candidate->host < b.candidate->host;
 }
 
-base::Error nowhere(const Need& need, const std::map<model::HostName, std::string>& rejected) {
+/// Whether there are other hosts than the VM's own, and all of them are silent.
+bool none_answers(const Need& need, std::span<const Candidate> candidates) {
+  const auto other = [&](const Candidate& c) { return c.host != need.host; };
+  return std::ranges::any_of(candidates, other) &&
+         std::ranges::all_of(candidates, [&](const Candidate& c) { return !other(c) || c.unreachable; });
+}
+
+base::Error nowhere(const Need& need, const std::map<model::HostName, std::string>& rejected, bool silent) {
   if (rejected.size() == 1 && rejected.contains(need.host))
     return base::Error(base::Kind::refused,
                        fmt::format("{} runs on {}, and no other host is considered: both ends would be one host",
@@ -34,6 +41,9 @@ base::Error nowhere(const Need& need, const std::map<model::HostName, std::strin
   std::string reasons;
   for (const auto& [host, reason] : rejected)
     reasons += fmt::format("{}{}: {}", reasons.empty() ? "" : "; ", host.get(), reason);
+  if (silent)
+    return base::Error(base::Kind::unreachable, fmt::format("no host can take \"{}\": {}", need.vm.get(), reasons),
+                       "see what keeps them from answering: umbra doctor");
   return base::Error(
       base::Kind::not_found,
       fmt::format("no host can take \"{}\": {}", need.vm.get(), reasons.empty() ? "none was given" : reasons),
@@ -103,7 +113,7 @@ model::Placement place(const Need& need, std::span<const Candidate> candidates, 
     const double score = weighted_mean(terms, config.weights);
     left.push_back({&candidate, std::move(terms), score});
   }
-  if (left.empty()) throw nowhere(need, placement.rejected);
+  if (left.empty()) throw nowhere(need, placement.rejected, none_answers(need, candidates));
 
   std::sort(left.begin(), left.end(), better);
   const Scored& best = left.front();

@@ -2,8 +2,9 @@
 #include "ports/point_store.hpp"
 
 #include <algorithm>
-
 #include <array>
+
+#include "model/domain.hpp"
 
 namespace umbra::ports {
 
@@ -31,6 +32,11 @@ model::ShadowLevel level_of(const std::vector<model::PointInfo>& points) {
   if (points.empty()) return model::ShadowLevel::defined;
   const bool resumable = std::ranges::any_of(points, [](const model::PointInfo& point) { return point.has_memory(); });
   return resumable ? model::ShadowLevel::warm : model::ShadowLevel::seeded;
+}
+
+unsigned thin_out(PointStore& store, const model::ShadowId& shadow, unsigned keep) {
+  store.drop_top(shadow, model::rehearsal_purpose);
+  return store.retain(shadow, keep);
 }
 
 }  // namespace umbra::ports

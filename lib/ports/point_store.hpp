@@ -102,4 +102,8 @@ class PointStore {
   virtual model::ByteCount free_space() = 0;
 };
 
+/// Merges as retain() does, once the throwaway layer of a rehearsal that was killed is gone: it would stand in the way.
+/// The caller holds the VM's lease, so that no rehearsal is under way.
+unsigned thin_out(PointStore& store, const model::ShadowId& shadow, unsigned keep);
+
 }  // namespace umbra::ports

@@ -17,7 +17,9 @@ std::string memory_path(const std::string& images, const model::VmName& vm);
 
 /// Folds the overlays that a running guest stands on into the files below, and removes the files of such a sync. `own`
 /// is the store of the primary's host, `images` its folder. The domain as it is then; one that is off is left as it is.
-model::Domain clear_sync_files(Hypervisor& primary, PointStore& own, model::Domain domain, const std::string& images);
+/// A reader of that sync may hold the files for a moment longer: they are waited for.
+model::Domain clear_sync_files(Hypervisor& primary, PointStore& own, model::Domain domain, const std::string& images,
+                               base::Clock& clock);
 
 /// Whether the guest stands on an overlay of a sync.
 bool on_sync_overlay(const model::Domain& domain);

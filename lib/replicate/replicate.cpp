@@ -250,7 +250,7 @@ PassResult run_pass(const Context& context, const PassRequest& request) {
 
   PassResult result;
   if (start.live()) tidy(result.notes, "deleting older checkpoints", [&] { delete_older_checkpoints(start); });
-  tidy(result.notes, "merging the oldest points", [&] { start.far->retain(request.shadow, request.retain); });
+  tidy(result.notes, "merging the oldest points", [&] { ports::thin_out(*start.far, request.shadow, request.retain); });
   tidy(result.notes, "looking at the points",
        [&] { result.level = ports::level_of(start.far->points(request.shadow)); });
   // Every digest was checked at the far end, and the digest over all changes before it committed.

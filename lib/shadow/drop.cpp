@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include "ports/delta.hpp"
+#include "shadow/rehearse.hpp"
 #include "shadow/shadow.hpp"
 
 namespace umbra::shadow {
@@ -57,6 +58,7 @@ DropResult drop(const Context& context, const Registries& registries, const mode
         fmt::format("umbra status shows those that are known; umbra shadow {} finds one that was forgotten", vm.get()));
   ports::Hypervisor& host = context.hypervisors.at(row->host);
   DropResult result;
+  end_left_rehearsal(host, vm);
   auto stand_in = host.find(vm);
   if (stand_in && stand_in->uuid != row->vm_uuid) {
     result.notes.push_back(fmt::format("{} on {} is another VM than the one whose shadow is dropped: it is left alone",

@@ -39,8 +39,6 @@ void check_off(ports::Hypervisor& host, const RehearseRequest& request) {
   if (!model::is_rehearsal(*domain))
     throw Error(Kind::refused, fmt::format("{} is {}, not off", what, model::to_string(domain->state)),
                 "a shadow that is active can't be rehearsed");
-  base::log(base::Level::info, fmt::format("{}: ending the stand-in of a rehearsal that was cut off", what));
-  host.destroy(request.vm);
 }
 
 /// The stand-in and its throwaway layer. Both are gone with end(), or with this object where that was not called.
@@ -119,6 +117,15 @@ bool Rehearsal::passed() const {
   return looks > 0 && looks_running == looks && advanced;
 }
 
+bool end_left_rehearsal(ports::Hypervisor& host, const model::VmName& vm) {
+  const auto domain = host.find(vm);
+  if (!domain || !model::is_rehearsal(*domain)) return false;
+  base::log(base::Level::info,
+            fmt::format("{} on {}: ending the stand-in of a rehearsal that was cut off", vm.get(), host.host().get()));
+  host.destroy(vm);
+  return true;
+}
+
 model::PointInfo plan_rehearsal(const ports::Context& context, const RehearseRequest& request) {
   check_off(context.hypervisors.at(request.host), request);
   return newest_with_memory(*context.transport.connect(request.host), request);
@@ -127,6 +134,7 @@ model::PointInfo plan_rehearsal(const ports::Context& context, const RehearseReq
 Rehearsal rehearse(const ports::Context& context, const RehearseRequest& request) {
   ports::Hypervisor& host = context.hypervisors.at(request.host);
   check_off(host, request);
+  end_left_rehearsal(host, request.vm);
   const auto store = context.transport.connect(request.host);
   const model::PointInfo point = newest_with_memory(*store, request);
   const auto before = model::parse_activity(store->activity(request.shadow, point.number));

@@ -34,6 +34,10 @@ struct Rehearsal {
   bool passed() const;
 };
 
+/// Ends the stand-in that a rehearsal which was killed left running, cables out; false where there is none. The caller
+/// holds the VM's lease.
+bool end_left_rehearsal(ports::Hypervisor& host, const model::VmName& vm);
+
 /// Kind::refused where no point has memory, or the shadow is not off. Whatever happens, the stand-in and its layer are
 /// gone at the end; where that fails, the error says so.
 Rehearsal rehearse(const ports::Context& context, const RehearseRequest& request);

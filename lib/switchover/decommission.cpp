@@ -51,15 +51,16 @@ void check_window(const Ports& ports, const DecommissionRequest& request, const 
     const auto entries = ports.journal.entries(walk.id);
     const base::Seconds age = ports.clock.now() - (entries.empty() ? walk.started : entries.back().at);
     if (age >= request.rollback_window) return;
-    throw Error(Kind::refused,
-                fmt::format("{} left {} {} ago; until {} have passed it can be rolled back", request.vm.get(),
-                            request.host.get(), base::to_human(age), base::to_human(request.rollback_window)),
-                "wait, or say --force");
+    throw Error(
+        Kind::refused,
+        fmt::format("{} left {} {} ago; until {} have passed it can be rolled back", request.vm.get(),
+                    request.host.get(), base::to_human(age), base::to_human(request.rollback_window)),
+        fmt::format("wait, or give up the way back: umbra switchover {} --decommission --force", request.vm.get()));
   }
   throw Error(Kind::refused,
               fmt::format("no finished switchover of {} is known: when it left {} can't be told", request.vm.get(),
                           request.host.get()),
-              "say --force where you are sure");
+              fmt::format("where you are sure: umbra switchover {} --decommission --force", request.vm.get()));
 }
 
 /// Every check; the registry's row where there is one. Nothing defined and no row: there is nothing left to do.

@@ -61,6 +61,10 @@ std::optional<model::Domain> check_target(const Ports& ports, const Request& req
   const std::string host = request.to.host.get();
   auto domain = ports.hypervisors.at(request.to.host).find(request.vm);
   if (!domain) return domain;
+  if (model::is_rehearsal(*domain)) {
+    throw Error(Kind::busy, fmt::format("a rehearsal of {} is up on {}, its cables out", vm, host),
+                fmt::format("wait for it; one that was cut off is ended by: umbra shadow {} --rehearse", vm));
+  }
   if (domain->state != DomainState::off) {
     throw Error(Kind::refused, fmt::format("{} is {} on {} too", vm, to_string(domain->state), host),
                 fmt::format("umbra status {}; never let both run", vm));

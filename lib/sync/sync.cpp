@@ -194,7 +194,8 @@ WarmResult warm(const Context& context, const WarmRequest& request) {
       fmt::format("syncing {} from {} to {}", request.vm.get(), request.primary.get(), request.shadow_host.get());
   return ports::with_what_is_safe(what, start.points, [&] {
     ports::clear_stale_job(start.primary, start.domain);
-    start.domain = ports::clear_sync_files(start.primary, *start.own, std::move(start.domain), request.images);
+    start.domain =
+        ports::clear_sync_files(start.primary, *start.own, std::move(start.domain), request.images, context.clock);
     check_running(start.domain, request);
     context.cancel.check();
     check_space(start, request);
@@ -208,7 +209,7 @@ WarmResult warm(const Context& context, const WarmRequest& request) {
 
     WarmResult result = result_of(context, sent, frozen, activity, began);
     try {
-      start.far->retain(request.shadow, request.retain);
+      ports::thin_out(*start.far, request.shadow, request.retain);
     } catch (const Error& e) {
       result.notes.push_back(fmt::format("merging the oldest points: {}", e.what()));
       base::log(base::Level::warning, result.notes.back());

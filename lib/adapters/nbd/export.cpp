@@ -141,6 +141,9 @@ int serve_file(const ports::FileExport& file, int in_fd, int out_fd) {
     const base::UniqueFd socket = server.take_socket();
     relay(in_fd, out_fd, socket.get());
   }
+  // A reader that was killed before it had shaken hands is none to qemu-nbd, which would go on waiting for one and keep
+  // the file locked.
+  if (!server.ended_within(base::Millis{200})) return 0;  // it is ended with this object: it only reads
   server.finish();
   return 0;
 }

@@ -85,6 +85,10 @@ void QemuNbd::connect(Connection& connection) {
   }
 }
 
+bool QemuNbd::ended_within(base::Millis deadline) {
+  return m_process.wait_for(deadline) >= 0;
+}
+
 void QemuNbd::finish() {
   const int status = m_process.wait_for(base::Millis{60'000});
   if (status < 0)

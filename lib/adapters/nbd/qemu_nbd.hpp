@@ -31,6 +31,8 @@ class QemuNbd {
   base::UniqueFd take_socket() { return std::move(m_socket); }
   /// Connects `connection`, with qemu-nbd's own words where it fails.
   void connect(Connection& connection);
+  /// Whether it has ended by itself.
+  bool ended_within(base::Millis deadline);
   /// Waits for its end (after the client took leave); throws where it failed.
   void finish();
 

@@ -71,7 +71,7 @@ std::vector<std::string> merge_old_points(Walk& walk, ports::PointStore& old_hom
   try {
     // At least two: merging down to one would move the newest, which the hibernated definition names, into another
     // file.
-    old_home.retain(walk.request().shadow, std::max(2u, walk.request().policy.retain));
+    ports::thin_out(old_home, walk.request().shadow, std::max(2u, walk.request().policy.retain));
     return {};
   } catch (const base::Error& e) {
     return {fmt::format("old points on {} were not merged: {}", walk.row().from.get(), e.what())};

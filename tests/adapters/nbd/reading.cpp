@@ -145,6 +145,14 @@ TEST_CASE("an export ends with its reader, and leaves no process and no file") {
   CHECK(base::wait_until(base::system_clock(), base::Millis{5000}, base::Millis{20}, writable));
 }
 
+TEST_CASE("an export whose reader was gone before it shook hands ends too, and lets go of the file") {
+  const test::Scratch scratch;
+  const std::string image = test::make_image(scratch / "a.qcow2", "1M");
+  const base::Finished ended = base::run(test::export_command({image, "qcow2", {}, {}}), "", base::Millis{20'000});
+  CHECK_FALSE(ended.timed_out);
+  CHECK(test::tool({"qemu-io", "-f", "qcow2", "-c", "write 0 64k", image}) == 0);
+}
+
 TEST_CASE("a file that a running QEMU writes above can be served") {
   const test::Scratch scratch;
   const std::string frozen = test::make_image(scratch / "frozen.qcow2", "4M");
