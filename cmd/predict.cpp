@@ -106,7 +106,7 @@ int predict_trace(Session& session, const PredictOptions& options) {
 }
 
 int run_predict(Session& session, const PredictOptions& options) {
-  if (options.within && (*options.within < base::Seconds{60} || *options.within > base::Seconds{6 * 3600.0}))
+  if (options.within && (*options.within < model::shortest_window || *options.within > model::longest_window))
     throw base::Error(base::Kind::usage, "--within takes 1m to 6h");
   if (!options.at.empty() && options.trace.empty()) throw base::Error(base::Kind::usage, "--at goes with --trace");
   if (!options.trace.empty()) return predict_trace(session, options);
@@ -116,7 +116,7 @@ int run_predict(Session& session, const PredictOptions& options) {
       [&](model::Record& record) {
         const model::Vm vm = record.vm();
         const base::Seconds window = options.within.value_or(session.config().policy(vm.name).window);
-        const auto since = now - std::chrono::ceil<base::Millis>(std::max(base::Seconds{6 * 3600.0}, window * 4));
+        const auto since = now - std::chrono::ceil<base::Millis>(std::max(model::longest_window, window * 4));
         model::Series series = session.history().series(vm.uuid, since);
         series.vm = vm.name;
         record.set(forecast_of(session, options, vm, series, session.clock().now(), session.config().metrics.source));

@@ -28,10 +28,14 @@ struct HostConfig {
 enum class After { hibernate, decommission };
 std::string_view to_string(After after);
 
+/// How far ahead a forecast may look.
+inline constexpr base::Seconds shortest_window{60};
+inline constexpr base::Seconds longest_window{6 * 3600};
+
 /// What holds for one VM once every matching [vms."pattern"] is applied.
 struct VmPolicy {
   Priority priority = Priority::normal;
-  base::Seconds window{1800};
+  base::Seconds window{1800};  ///< shortest_window to longest_window
   base::Seconds rpo{300};
   std::map<Resource, Fraction> saturation;  ///< where absent, the default of the forecast
   std::vector<std::string> redirect;        ///< hook executables

@@ -22,9 +22,10 @@ hosts() {
 }
 
 need_host() {
-    local known
-    for known in $(hosts); do [[ $known == "$1" ]] && return; done
-    usage_error "lab '$LAB' has no host '$1'; it has: $(hosts | tr '\n' ' ')"
+    local known all
+    all=$(hosts) || exit 1
+    for known in $all; do [[ $known == "$1" ]] && return; done
+    usage_error "lab '$LAB' has no host '$1'; it has: ${all//$'\n'/ }"
 }
 
 # in_host HOST CMD...: like "lab exec", without giving this process up.

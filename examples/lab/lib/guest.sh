@@ -38,17 +38,27 @@ lab_guest() {
         shift
     done
     if ((delete)); then
+        guest_field "$name" 2 >/dev/null || die "no guest '$name' in lab '$LAB'"
         delete_guest "$name"
         return
     fi
     need_host "$host"
+    local number size
+    for number in "--memory $memory" "--vcpus $vcpus" "--ramp-minutes $ramp" "--dirty $dirty" "--dirty-set $dirty_set" "--writer-rate $rate"; do
+        [[ ${number#* } =~ ^[0-9]+(\.[0-9]+)?$ ]] || usage_error "${number%% *} is a number, not '${number#* }'"
+    done
+    [[ $memory =~ ^[0-9]+$ && $memory -ge 64 ]] || usage_error "--memory is at least 64 (MiB), not '$memory'"
+    [[ $vcpus =~ ^[1-9][0-9]*$ ]] || usage_error "--vcpus is at least 1, not '$vcpus'"
+    for size in "${disks[@]}" "$fill"; do
+        [[ $size =~ ^[0-9]+[KMGT]?$ ]] || usage_error "a size is a number with K, M, G or T, not '$size'"
+    done
     [[ $load =~ ^(idle|ramp|full)$ ]] || usage_error "--load is idle, ramp or full"
     [[ ${#disks[@]} -gt 0 ]] || disks=(512M)
     ((fs == 0 || ${#disks[@]} > 1)) || usage_error "--fs wants a second --disk: the first belongs to the writer"
     local other
     for other in $(hosts); do
         ! virsh_on "$other" domid "$name" >/dev/null 2>&1 ||
-            die "guest '$name' exists on $other (remove it: lab guest $name --delete)"
+            die "guest '$name' exists on $other (remove it: lab --name $LAB guest $name --delete)"
     done
 
     local address mac

@@ -280,6 +280,7 @@ ancestors() {
 
 lab_status() {
     local host name state
+    [[ -r $RUN/hosts ]] || die "no lab '$LAB' is running (start it: lab --name $LAB up)"
     is_whole || note "lab '$LAB' is not whole (lab --name $LAB up builds it anew)"
     for host in $(hosts); do
         printf '%-7s %-11s ' "$host" "$(management_address "$host")"

@@ -9,6 +9,7 @@ lab_link() {
     case $verb in
         rate)
             [[ -n ${3-} ]] || usage_error "link $host rate RATE, such as 100mbit, or none"
+            [[ $3 == none || $3 =~ ^[0-9]+([kmg]?bit|[kmg]?bps)$ ]] || usage_error "a rate is such as 100mbit, or none, not '$3'"
             limit_link "$host" "$3"
             ;;
         cut) cut_link "$host" "${3-}" ;;

@@ -25,9 +25,12 @@ class Checks {
 
   void patterns() {
     for (const model::VmPattern& vm : m_document.config.vms) {
+      const std::string path = join_path("vms", vm.pattern);
+      if (const auto window = vm.overrides.window;
+          window && (*window < model::shortest_window || *window > model::longest_window))
+        problem(path + ".window", fmt::format("{}.window must be 1m to 6h, not {}", path, base::to_human(*window)));
       if (!vm.overrides.candidates) continue;
-      for (const model::HostName& host : *vm.overrides.candidates)
-        must_be_host(join_path("vms", vm.pattern) + ".candidates", host);
+      for (const model::HostName& host : *vm.overrides.candidates) must_be_host(path + ".candidates", host);
     }
   }
 

@@ -58,6 +58,7 @@ TEST_CASE("unknown keys name the nearest right one") {
 
 TEST_CASE("values of a wrong type, unit or range say what was expected") {
   check_all({
+      {"[vms.\"web*\"]\nwindow = \"7h\"\n", "2:10: vms.\"web*\".window must be 1m to 6h, not 7h"},
       {"[state]\ndir = 5\n", "2:7: state.dir must be an absolute path, such as \"/var/lib/umbra\", not 5"},
       {"[state]\ndir = \"here\"\n",
        "2:7: state.dir must be an absolute path, such as \"/var/lib/umbra\", not \"here\""},
