@@ -23,6 +23,23 @@ using base::Kind;
 using model::Record;
 
 /// One run over VMs: what failed, how many were done.
+/// Where nothing better is known.
+std::string usual_hint(Kind kind, const model::VmName& vm) {
+  switch (kind) {
+    case Kind::unreachable:
+    case Kind::timeout:
+      return "see which host does not answer: umbra doctor";
+    case Kind::busy:
+      return "wait for it, then run the command again";
+    case Kind::cancelled:
+      return "see how things stand: umbra status " + vm.get();
+    case Kind::io:
+      return fmt::format("run it again; if it stays so: umbra doctor, umbra status {}", vm.get());
+    default:
+      return {};
+  }
+}
+
 /// What changes hosts: for these a VM is one VM, however often it is named.
 constexpr std::array verbs_that_act{"shadow", "replicate", "sync", "switchover"};
 
@@ -94,7 +111,8 @@ class Run {
     record.set(record_of(m_session, located).vm());
   }
 
-  void set_error(Record& record, const Error& error) {
+  void set_error(Record& record, Error error) {
+    if (error.hint().empty()) error.set_hint(usual_hint(error.kind(), record.vm().name));
     record.set(model::RecordError{error.kind(), m_verb, error.what(), error.hint()});
     print_error(error, m_verb, record.vm().name.get());
     m_failures.push_back(error.kind());
