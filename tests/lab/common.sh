@@ -33,7 +33,7 @@ end_of_test() {
     local status=$?
     trap - EXIT
     touch "$work/stop"
-    lab down >/dev/null 2>&1 || true
+    lab down >"$work/down" 2>&1 || { cat "$work/down"; status=1; }
     rm -rf "$work"
     [ "$failed" -eq 0 ] || status=1
     exit "$status"
