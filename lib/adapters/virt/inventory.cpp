@@ -80,7 +80,8 @@ class Look {
   model::Domain read(_virDomain* handle) {
     const model::DomainState state = state_of(handle);
     const bool active = state != model::DomainState::off && is_active(handle);
-    const std::string inactive_xml = domain_xml_of(handle, true);
+    // With its secrets: a stand-in that is defined from it must have them, such as a console's password.
+    const std::string inactive_xml = domain_xml_of(handle, true, VIR_DOMAIN_XML_SECURE);
     const std::string shown_xml = active ? domain_xml_of(handle, false) : inactive_xml;
     ParsedDomain parsed = parse_domain(shown_xml);
     model::Domain& domain = parsed.domain;

@@ -137,7 +137,7 @@ void LibvirtHypervisor::restore(const model::VmName& vm, const ports::ResumeRequ
   std::optional<std::string> defined_here;
   if (const DomainHandle present = m_connection->find_domain(vm)) {
     if (is_active(present.get())) throw base::Error(base::Kind::refused, what + ": it runs there already");
-    defined_here = domain_xml_of(present.get(), true);
+    defined_here = domain_xml_of(present.get(), true, VIR_DOMAIN_XML_SECURE);
   }
   const std::string xml = base::with_context(what, [&] { return resume_xml(image_xml, request, defined_here); });
   const unsigned flags = request.links_down ? VIR_DOMAIN_SAVE_PAUSED : VIR_DOMAIN_SAVE_RUNNING;
