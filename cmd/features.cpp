@@ -35,10 +35,26 @@ std::optional<double> decided_blackout_ms(Session& session, const model::Record&
   return estimate ? std::optional(static_cast<double>(estimate->count())) : std::nullopt;
 }
 
+namespace {
+
+/// A shadow's host whose libvirt is down can still take points: that a stand-in may be left there is no reason to stop.
+void end_left_rehearsal(Session& session, const model::Vm& vm) {
+  const auto row = shadow_row_of(session, vm);
+  if (!row) return;
+  try {
+    shadow::end_left_rehearsal(session.hypervisors().at(row->host), vm.name);
+  } catch (const base::Error& error) {
+    if (error.kind() != base::Kind::unreachable) throw;
+    base::log(base::Level::info,
+              fmt::format("{}: whether a rehearsal was left behind is not known: {}", vm.name.get(), error.what()));
+  }
+}
+
+}  // namespace
+
 void clear_leftovers(Session& session, const model::Vm& vm) {
   const model::Domain domain = primary_of(session, vm);
-  if (const auto row = shadow_row_of(session, vm))
-    shadow::end_left_rehearsal(session.hypervisors().at(row->host), vm.name);
+  end_left_rehearsal(session, vm);
   if (domain.state == model::DomainState::off) return;
   ports::Hypervisor& host = session.hypervisors().at(vm.host);
   ports::clear_stale_job(host, domain);

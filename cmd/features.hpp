@@ -23,8 +23,7 @@ std::optional<ports::PoolRow> pooled_for(Session& session, const model::Domain& 
 std::optional<double> decided_blackout_ms(Session& session, const model::Record& record);
 
 /// Takes away what a run that was killed left: overlays and the memory image of a sync, a backup job, the stand-in of a
-/// rehearsal.
-/// The caller holds the VM's lease.
+/// rehearsal. The caller holds the VM's lease.
 void clear_leftovers(Session& session, const model::Vm& vm);
 
 /// What went less well without harm, one message each.
