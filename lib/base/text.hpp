@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Words as people type them: the known word that a wrong one was probably meant to be.
+// Words as people type them: the known word that a wrong one was probably meant to be, a name as a shell takes it.
 
 #include <optional>
 #include <string>
@@ -16,6 +16,9 @@ std::size_t edit_distance(std::string_view a, std::string_view b);
 /// The candidate nearest to `word`, the first of several; nothing where none is near enough to be a slip of the hand
 /// (more than about a third of its letters wrong).
 std::optional<std::string> nearest(std::string_view word, const std::vector<std::string>& candidates);
+
+/// `text` as one word of a POSIX shell: as it is where that is safe, else in single quotes.
+std::string shell_word(std::string_view text);
 
 /// `; did you mean "x"?` or nothing: the end of a message about an unknown `word`.
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "base/log.hpp"
+#include "base/text.hpp"
 
 namespace umbra::ports {
 namespace {
@@ -250,10 +251,11 @@ void require_shadow_of(const ShadowRow& row, const model::Uuid& vm) {
               fmt::format("if that VM is gone: umbra shadow {} --drop; then make the shadow anew", row.vm.get()));
 }
 
-void require_file_disks(const model::Domain& domain, const std::string& where) {
+void require_file_disks(const Hypervisor& hypervisor, const model::Domain& domain) {
+  const std::string where = fmt::format("{} on {}", domain.name.get(), hypervisor.host().get());
   if (domain.disks.empty())
     throw Error(Kind::unsupported, fmt::format("{} has no writable disk", where),
-                fmt::format("look at it: virsh domblklist {} --details", domain.name.get()));
+                "look at it: " + hypervisor.by_hand("domblklist --details", domain.name));
   for (const model::Disk& disk : domain.disks) {
     if (disk.path.empty())
       throw Error(Kind::unsupported,
@@ -262,17 +264,18 @@ void require_file_disks(const model::Domain& domain, const std::string& where) {
   }
 }
 
-void require_tracked_disks(const model::Domain& domain, const std::string& where) {
-  require_file_disks(domain, where);
+void require_tracked_disks(const Hypervisor& hypervisor, const model::Domain& domain) {
+  require_file_disks(hypervisor, domain);
   for (const model::Disk& disk : domain.disks) {
     if (disk.format == "qcow2") continue;
     throw Error(
         Kind::unsupported,
-        fmt::format("disk {} of {} is {}: changes are tracked, and layers put over it, in qcow2 alone", disk.name.get(),
-                    where, disk.format.empty() ? "of an unknown format" : disk.format),
+        fmt::format("disk {} of {} on {} is {}: changes are tracked, and layers put over it, in qcow2 alone",
+                    disk.name.get(), domain.name.get(), hypervisor.host().get(),
+                    disk.format.empty() ? "of an unknown format" : disk.format),
         fmt::format("convert it on that host while the VM is off: qemu-img convert -O qcow2 {0} {0}.qcow2; then, with "
-                    "virsh edit {1}, make {0}.qcow2 the disk's source and qcow2 its driver's type",
-                    disk.path, domain.name.get()));
+                    "{1}, make {0}.qcow2 the disk's source and qcow2 its driver's type",
+                    base::shell_word(disk.path), hypervisor.by_hand("edit", domain.name)));
   }
 }
 
@@ -281,7 +284,7 @@ void clear_stale_job(Hypervisor& hypervisor, const model::Domain& domain) {
   if (!hypervisor.end_stale_backup(domain.name))
     throw Error(Kind::busy,
                 fmt::format("another job is under way on {} on {}", domain.name.get(), hypervisor.host().get()),
-                fmt::format("wait for it, or look at it: virsh domjobinfo {}", domain.name.get()));
+                "wait for it, or look at it: " + hypervisor.by_hand("domjobinfo", domain.name));
   base::log(base::Level::info,
             fmt::format("{}: ended a backup job that an earlier run left behind", domain.name.get()));
 }

@@ -100,10 +100,10 @@ void check_hosts_differ(const model::VmName& vm, const model::HostName& primary,
 /// Kind::refused where the shadow is of another VM of that name: one that was made anew must not go on in the old
 /// one's.
 void require_shadow_of(const ShadowRow& row, const model::Uuid& vm);
-/// Kind::unsupported where there is no writable disk, or one that is no file. `where`: "web1 on alpha".
-void require_file_disks(const model::Domain& domain, const std::string& where);
+/// Kind::unsupported where there is no writable disk, or one that is no file.
+void require_file_disks(const Hypervisor& hypervisor, const model::Domain& domain);
 /// The same, and where a disk's changes can't be tracked: it is no qcow2.
-void require_tracked_disks(const model::Domain& domain, const std::string& where);
+void require_tracked_disks(const Hypervisor& hypervisor, const model::Domain& domain);
 /// Ends a backup job that an earlier run left behind; Kind::busy where another's job is under way.
 void clear_stale_job(Hypervisor& hypervisor, const model::Domain& domain);
 /// A failure after which the same blocks can still be found without the bitmap.

@@ -100,6 +100,8 @@ class Hypervisor {
  public:
   virtual ~Hypervisor() = default;
   virtual const model::HostName& host() const = 0;
+  /// What an administrator types to do `command` to the VM on this host, for hints.
+  virtual std::string by_hand(std::string_view command, const model::VmName& vm) const = 0;
 
   // What is there.
   virtual model::HostFacts facts() = 0;

@@ -28,18 +28,18 @@ struct Start {
   bool live() const { return domain.state != DomainState::off; }
 };
 
-void check_primary(const model::Domain& domain, const PassRequest& request) {
+void check_primary(const ports::Hypervisor& hypervisor, const model::Domain& domain, const PassRequest& request) {
   const std::string where = fmt::format("{} on {}", domain.name.get(), request.primary.get());
   if (domain.tag.role == model::Role::shadow || domain.tag.role == model::Role::hibernated)
     throw Error(Kind::refused, fmt::format("{} is no primary but {}", where, model::to_string(domain.tag.role)),
                 "replicate from the host where the VM runs: umbra status shows which");
   if (domain.state == DomainState::other)
     throw Error(Kind::refused, fmt::format("{} is neither running, paused nor off", where),
-                fmt::format("bring it to one of these first: virsh domstate {}", domain.name.get()));
+                "bring it to one of these first; what it is now: " + hypervisor.by_hand("domstate", domain.name));
   if (domain.state == DomainState::off)
-    ports::require_file_disks(domain, where);  // read whole, whatever their format
+    ports::require_file_disks(hypervisor, domain);  // read whole, whatever their format
   else
-    ports::require_tracked_disks(domain, where);
+    ports::require_tracked_disks(hypervisor, domain);
 }
 
 Start look(const Context& context, const PassRequest& request) {
@@ -49,7 +49,7 @@ Start look(const Context& context, const PassRequest& request) {
   if (!domain)
     throw Error(Kind::not_found, fmt::format("no VM {} on {}", request.vm.get(), request.primary.get()),
                 "umbra status lists what is where");
-  check_primary(*domain, request);
+  check_primary(primary, *domain, request);
   Start start{primary, context.transport.connect(request.shadow_host), std::move(*domain), {}, {}, {}};
   start.points = start.far->points(request.shadow);
   if (start.points.empty() && !std::ranges::count(start.far->shadows(), request.shadow))

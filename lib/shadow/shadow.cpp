@@ -35,7 +35,8 @@ Domain find_primary(const Context& context, const EnsureRequest& request) {
         Kind::refused,
         fmt::format("{} runs on {}: its shadow must be on another host", request.vm.get(), request.primary.get()),
         "name another host, or let umbra place choose");
-  auto domain = context.hypervisors.at(request.primary).find(request.vm);
+  ports::Hypervisor& hypervisor = context.hypervisors.at(request.primary);
+  auto domain = hypervisor.find(request.vm);
   if (!domain)
     throw Error(Kind::not_found, fmt::format("no VM {} on {}", request.vm.get(), request.primary.get()),
                 "umbra status lists what is where");
@@ -46,18 +47,19 @@ Domain find_primary(const Context& context, const EnsureRequest& request) {
                 "umbra status shows where the VM runs");
   if (!domain->persistent)
     throw Error(Kind::unsupported, fmt::format("{} is transient: it has no definition to copy", request.vm.get()),
-                fmt::format("define it first: virsh dumpxml {0} > {0}.xml; virsh define {0}.xml", request.vm.get()));
+                fmt::format("define it first: {} > vm.xml; then virsh define vm.xml, with the same -c",
+                            hypervisor.by_hand("dumpxml", request.vm)));
   return std::move(*domain);
 }
 
-std::vector<model::Part> disks_of(const Domain& primary, const model::HostName& host) {
-  ports::require_tracked_disks(primary, fmt::format("{} on {}", primary.name.get(), host.get()));
+std::vector<model::Part> disks_of(const ports::Hypervisor& hypervisor, const Domain& primary) {
+  ports::require_tracked_disks(hypervisor, primary);
   std::vector<model::Part> disks;
   for (const model::Disk& disk : primary.disks) {
     if (disk.size.value == 0)
       throw Error(Kind::unsupported,
                   fmt::format("the size of disk {} of {} is not known", disk.name.get(), primary.name.get()),
-                  fmt::format("look at it: virsh domblkinfo {} {}", primary.name.get(), disk.name.get()));
+                  fmt::format("look at it: {} {}", hypervisor.by_hand("domblkinfo", primary.name), disk.name.get()));
     disks.push_back({disk.name, disk.size});
   }
   return disks;
@@ -65,7 +67,8 @@ std::vector<model::Part> disks_of(const Domain& primary, const model::HostName& 
 
 /// The domain of the VM's name on `host`; Kind::refused where it can't be, or become, the VM's shadow.
 std::optional<Domain> find_stand_in(const Context& context, const model::HostName& host, const Domain& primary) {
-  auto found = context.hypervisors.at(host).find(primary.name);
+  ports::Hypervisor& hypervisor = context.hypervisors.at(host);
+  auto found = hypervisor.find(primary.name);
   if (!found) return std::nullopt;
   const std::string what = fmt::format("{} on {}", primary.name.get(), host.get());
   if (found->uuid != primary.uuid)
@@ -77,7 +80,7 @@ std::optional<Domain> find_stand_in(const Context& context, const model::HostNam
                 "find out which of the two is the right one before anything else");
   if (found->tag.role != Role::shadow && found->tag.role != Role::hibernated)
     throw Error(Kind::refused, fmt::format("{} is defined there, but not by Umbra", what),
-                fmt::format("if it is not needed: virsh undefine {}", primary.name.get()));
+                "if it is not needed: " + hypervisor.by_hand("undefine", primary.name));
   return found;
 }
 
@@ -98,7 +101,7 @@ Start look(const Context& context, const Registries& registries, const EnsureReq
   Start start;
   start.primary = find_primary(context, request);
   if (const auto row = registries.shadows.find(request.vm)) ports::require_shadow_of(*row, start.primary.uuid);
-  start.disks = disks_of(start.primary, request.primary);
+  start.disks = disks_of(context.hypervisors.at(request.primary), start.primary);
   start.host = request.target;
   start.id = shadow_id(request.vm, start.primary.uuid);
   start.elsewhere = stays_elsewhere(context, registries, request, start);

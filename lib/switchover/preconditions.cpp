@@ -21,21 +21,23 @@ constexpr model::ByteCount spare_room{64u << 20};
 model::Domain check_source(const Ports& ports, const Request& request) {
   const std::string vm = request.vm.get();
   const std::string host = request.from.host.get();
-  const auto domain = ports.hypervisors.at(request.from.host).find(request.vm);
+  ports::Hypervisor& source = ports.hypervisors.at(request.from.host);
+  const auto domain = source.find(request.vm);
   if (!domain) throw Error(Kind::not_found, fmt::format("no VM named {} on {}", vm, host), "umbra status");
   if (domain->state == DomainState::paused) {
-    throw Error(Kind::refused, fmt::format("{} is paused on {}", vm, host), fmt::format("virsh resume {}", vm));
+    throw Error(Kind::refused, fmt::format("{} is paused on {}", vm, host), source.by_hand("resume", request.vm));
   }
   if (domain->state != DomainState::running) {
-    throw Error(Kind::refused, fmt::format("{} does not run on {}", vm, host), fmt::format("virsh start {}", vm));
+    throw Error(Kind::refused, fmt::format("{} does not run on {}", vm, host), source.by_hand("start", request.vm));
   }
   if (domain->snapshots) {
     throw Error(Kind::refused, fmt::format("libvirt knows snapshots of {}: it refuses to migrate it", vm),
-                fmt::format("virsh snapshot-list {0}; virsh snapshot-delete {0} NAME --metadata", vm));
+                fmt::format("{}; {} --metadata NAME", source.by_hand("snapshot-list", request.vm),
+                            source.by_hand("snapshot-delete", request.vm)));
   }
   if (domain->job) {
     throw Error(Kind::busy, fmt::format("a backup, block or migration job of {} is under way on {}", vm, host),
-                fmt::format("wait for it, or: virsh domjobabort {}", vm));
+                "wait for it, or: " + source.by_hand("domjobabort", request.vm));
   }
   return *domain;
 }
@@ -184,7 +186,7 @@ Survey survey(const Ports& ports, const Request& request, const std::string& kin
   ports::check_hosts_differ(request.vm, request.from.host, request.to.host);
   Survey seen;
   seen.source = check_source(ports, request);
-  ports::require_tracked_disks(seen.source, fmt::format("{} on {}", request.vm.get(), request.from.host.get()));
+  ports::require_tracked_disks(ports.hypervisors.at(request.from.host), seen.source);
   const model::Epoch known = ports.journal.epoch(seen.source.uuid);
   check_source_epoch(seen.source, request.from.host, known);
   const auto walks = ports.journal.walks(seen.source.uuid);

@@ -28,7 +28,8 @@ struct Start {
   std::vector<model::PointInfo> points;
 };
 
-void check_running(const std::optional<model::Domain>& domain, const WarmRequest& request) {
+void check_running(const ports::Hypervisor& primary, const std::optional<model::Domain>& domain,
+                   const WarmRequest& request) {
   const std::string where = fmt::format("{} on {}", request.vm.get(), request.primary.get());
   if (!domain) throw Error(Kind::not_found, fmt::format("no VM {}", where), "umbra status lists what is where");
   if (domain->tag.role == model::Role::shadow || domain->tag.role == model::Role::hibernated)
@@ -38,14 +39,14 @@ void check_running(const std::optional<model::Domain>& domain, const WarmRequest
     throw Error(Kind::refused,
                 fmt::format("{} is {}: there is no running memory to sync", where, model::to_string(domain->state)),
                 fmt::format("umbra replicate {} keeps its disks", request.vm.get()));
-  ports::require_tracked_disks(*domain, where);
+  ports::require_tracked_disks(primary, *domain);
 }
 
 Start look(const Context& context, const WarmRequest& request) {
   ports::check_hosts_differ(request.vm, request.primary, request.shadow_host);
   ports::Hypervisor& primary = context.hypervisors.at(request.primary);
   auto domain = primary.find(request.vm);
-  check_running(domain, request);
+  check_running(primary, domain, request);
   Start start{primary,
               std::move(*domain),
               context.transport.connect(request.primary),
@@ -196,7 +197,7 @@ WarmResult warm(const Context& context, const WarmRequest& request) {
     ports::clear_stale_job(start.primary, start.domain);
     start.domain =
         ports::clear_sync_files(start.primary, *start.own, std::move(start.domain), request.images, context.clock);
-    check_running(start.domain, request);
+    check_running(start.primary, start.domain, request);
     context.cancel.check();
     check_space(start, request);
 

@@ -34,3 +34,13 @@ TEST_CASE("the nearest candidate is found, and none where all are far") {
   CHECK(did_you_mean("maill", vms) == "; did you mean \"mail\"?");
   CHECK(did_you_mean("storage", vms).empty());
 }
+
+TEST_CASE("a word for a shell stands as it is where it is safe, else in single quotes") {
+  CHECK(shell_word("web1") == "web1");
+  CHECK(shell_word("qemu+unix:///system?socket=/run/a") == "'qemu+unix:///system?socket=/run/a'");
+  CHECK(shell_word("qemu:///system") == "qemu:///system");
+  CHECK(shell_word("big vm") == "'big vm'");
+  CHECK(shell_word("it's") == "'it'\\''s'");
+  CHECK(shell_word("$(reboot)") == "'$(reboot)'");
+  CHECK(shell_word("") == "''");
+}

@@ -61,6 +61,9 @@ class LabHypervisor : public ports::Hypervisor {
   LabHypervisor(MemoryLab& lab, std::string name) : m_lab(lab), m_name(model::HostName(std::move(name))) {}
 
   const model::HostName& host() const override { return m_name; }
+  std::string by_hand(std::string_view command, const model::VmName& vm) const override {
+    return "virsh -c sim://" + m_name.get() + " " + std::string(command) + " " + vm.get();
+  }
   model::HostFacts facts() override {
     m_lab.call("hv.facts");
     model::HostFacts facts;

@@ -16,6 +16,9 @@ class SimHypervisor : public ports::Hypervisor {
  public:
   SimHypervisor(SimWorld& world, model::HostName host) : m_world(world), m_name(std::move(host)) {}
   const model::HostName& host() const override { return m_name; }
+  std::string by_hand(std::string_view command, const model::VmName& vm) const override {
+    return "virsh -c sim://" + m_name.get() + " " + std::string(command) + " " + vm.get();
+  }
   model::HostFacts facts() override;
   std::vector<model::Domain> domains() override;
   std::optional<model::Domain> find(const model::VmName& vm) override;

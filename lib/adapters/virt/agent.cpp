@@ -111,9 +111,8 @@ void FrozenFileSystems::thaw() {
   m_frozen = false;
   if (virDomainFSThaw(m_domain, nullptr, 0, 0) >= 0) return;
   const std::string reason = last_failure().message;
-  base::log(base::Level::error,
-            fmt::format("the file systems of {0} are still frozen: {1}; thaw them: virsh domfsthaw {0}",
-                        name_of(m_domain), reason));
+  base::log(base::Level::error, fmt::format("the file systems of {} are still frozen: {}; thaw them: {}",
+                                            name_of(m_domain), reason, virsh(m_domain, "domfsthaw")));
 }
 
 bool agent_offers(_virDomain* domain, std::initializer_list<std::string_view> commands) {

@@ -12,6 +12,7 @@
 
 #include "adapters/virt/errors.hpp"
 #include "base/log.hpp"
+#include "base/text.hpp"
 
 namespace umbra::virt {
 
@@ -68,6 +69,10 @@ ConnectHandle open(const model::HostName& host, const std::string& uri) {
   return std::move(opened.connect);
 }
 
+std::string virsh_command(std::string_view uri, std::string_view command, std::string_view vm) {
+  return fmt::format("virsh -c {} {} {}", base::shell_word(uri), command, base::shell_word(vm));
+}
+
 }  // namespace
 
 void HandleRelease::operator()(_virConnect* handle) const noexcept {
@@ -117,6 +122,15 @@ DomainHandle Connection::domain(const model::VmName& vm) const {
 
 std::string Connection::act(std::string_view verb, const model::VmName& vm) const {
   return fmt::format("{} {} on {}", verb, vm.get(), m_host.get());
+}
+
+std::string Connection::virsh(std::string_view command, const model::VmName& vm) const {
+  return virsh_command(m_uri, command, vm.get());
+}
+
+std::string virsh(_virDomain* domain, std::string_view command) {
+  const Text uri(virConnectGetURI(virDomainGetConnect(domain)));
+  return virsh_command(uri ? uri.get() : "", command, name_of(domain));
 }
 
 std::string name_of(_virDomain* domain) {

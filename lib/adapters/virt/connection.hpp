@@ -25,6 +25,8 @@ class Connection {
   DomainHandle find_domain(const model::VmName& vm) const;
   /// "freeze web1 on alpha": what an error of that act begins with.
   std::string act(std::string_view verb, const model::VmName& vm) const;
+  /// `virsh -c URI command VM`, as a shell takes it.
+  std::string virsh(std::string_view command, const model::VmName& vm) const;
 
  private:
   model::HostName m_host;
@@ -34,6 +36,8 @@ class Connection {
 
 /// Ask it before the call that may fail: each call of libvirt empties the last error.
 std::string name_of(_virDomain* domain);
+/// As Connection::virsh.
+std::string virsh(_virDomain* domain, std::string_view command);
 /// A domain's XML: the live one, or with `inactive` its definition. `flags` are further virDomainXMLFlags.
 std::string domain_xml_of(_virDomain* domain, bool inactive, unsigned flags = 0);
 bool is_active(_virDomain* domain);

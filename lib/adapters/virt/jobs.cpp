@@ -24,7 +24,7 @@ bool has_job(_virDomain* domain) {
 void refuse_while_busy(_virDomain* domain, const std::string& what) {
   if (!has_job(domain)) return;
   throw base::Error(base::Kind::busy, what + ": another job is under way",
-                    "wait for its end, or see what it is: virsh domjobinfo " + name_of(domain));
+                    "wait for its end, or see what it is: " + virsh(domain, "domjobinfo"));
 }
 
 }  // namespace umbra::virt

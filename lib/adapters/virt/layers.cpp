@@ -140,7 +140,7 @@ ports::FreezeResult LibvirtHypervisor::freeze(const model::VmName& vm, const por
   const std::string what = m_connection->act("freeze", vm);
   const std::string live_xml = domain_xml_of(domain.get(), false);
   if (!is_active(domain.get())) {
-    throw base::Error(base::Kind::refused, what + ": it is off", "start it first: virsh start " + vm.get());
+    throw base::Error(base::Kind::refused, what + ": it is off", "start it first: " + m_connection->virsh("start", vm));
   }
   refuse_while_busy(domain.get(), what);
   const std::string xml = snapshot_xml(request, disks_but(live_xml, disks_of(request)));

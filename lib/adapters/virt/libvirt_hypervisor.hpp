@@ -17,6 +17,9 @@ class LibvirtHypervisor final : public ports::Hypervisor {
   explicit LibvirtHypervisor(std::shared_ptr<Connection> connection);
 
   const model::HostName& host() const override { return m_connection->host(); }
+  std::string by_hand(std::string_view command, const model::VmName& vm) const override {
+    return m_connection->virsh(command, vm);
+  }
 
   model::HostFacts facts() override;
   std::vector<model::Domain> domains() override;

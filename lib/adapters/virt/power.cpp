@@ -22,14 +22,12 @@ void refuse_to_replace(const Connection& connection, const model::Domain& primar
   char uuid[VIR_UUID_STRING_BUFLEN];
   check(virDomainGetUUIDString(present.get(), uuid), what);
   if (primary.uuid.get() != uuid) {
-    throw base::Error(
-        base::Kind::refused, fmt::format("{}: another VM of that name is there ({})", what, uuid),
-        fmt::format("rename or remove it: virsh -c {} undefine {}", connection.uri(), primary.name.get()));
+    throw base::Error(base::Kind::refused, fmt::format("{}: another VM of that name is there ({})", what, uuid),
+                      "rename or remove it: " + connection.virsh("undefine", primary.name));
   }
   if (is_active(present.get())) {
-    throw base::Error(
-        base::Kind::refused, what + ": the VM runs there",
-        fmt::format("see which of the two is right: virsh -c {} domstate {}", connection.uri(), primary.name.get()));
+    throw base::Error(base::Kind::refused, what + ": the VM runs there",
+                      "see which of the two is right: " + connection.virsh("domstate", primary.name));
   }
 }
 
@@ -75,8 +73,7 @@ void LibvirtHypervisor::undefine(const model::VmName& vm) {
   if (!domain) return;
   const std::string what = m_connection->act("undefine", vm);
   if (is_active(domain.get())) {
-    throw base::Error(base::Kind::refused, what + ": it runs",
-                      fmt::format("stop it first: virsh -c {} destroy {}", m_connection->uri(), vm.get()));
+    throw base::Error(base::Kind::refused, what + ": it runs", "stop it first: " + m_connection->virsh("destroy", vm));
   }
   const unsigned flags = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
                          VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | VIR_DOMAIN_UNDEFINE_KEEP_NVRAM |

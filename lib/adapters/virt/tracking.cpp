@@ -51,7 +51,7 @@ void end_backup(_virDomain* domain) {
   }
   const bool ended = base::wait_until(base::system_clock(), end_deadline, base::Millis{20},
                                       [&] { return !is_active(domain) || !backup_under_way(domain); });
-  if (!ended) throw base::Error(base::Kind::timeout, what + ": it goes on", "virsh domjobabort " + name_of(domain));
+  if (!ended) throw base::Error(base::Kind::timeout, what + ": it goes on", virsh(domain, "domjobabort"));
 }
 
 class LibvirtBackup final : public ports::BackupJob {
