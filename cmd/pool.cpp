@@ -8,6 +8,7 @@
 #include <charconv>
 
 #include "base/log.hpp"
+#include "base/text.hpp"
 #include "cmd/exit_status.hpp"
 #include "cmd/features.hpp"
 #include "cmd/records.hpp"
@@ -115,7 +116,7 @@ void claim(Session& session, const model::VmName& vm) {
   if (!row) {
     throw base::Error(
         base::Kind::not_found, fmt::format("no ready-made shadow on {} fits {}", target.get(), vm.get()),
-        fmt::format("`umbra pool list` shows what is there; `umbra shadow {}` makes one afresh", vm.get()));
+        fmt::format("`umbra pool list` shows what is there; `umbra shadow {}` makes one afresh", base::shell_word(vm)));
   }
   if (session.common().dry_run) {
     base::log(base::Level::info, fmt::format("pool: {} would get {}", vm.get(), row->id.get()));
@@ -123,9 +124,9 @@ void claim(Session& session, const model::VmName& vm) {
   }
   const auto lease = take_lease(session, vm);
   if (const auto has = shadow_row_of(session, record.vm()))
-    throw base::Error(
-        base::Kind::refused, fmt::format("{} has a shadow on {} already", vm.get(), has->host.get()),
-        fmt::format("to give it one of the pool instead: umbra shadow {0} --drop && umbra pool claim {0}", vm.get()));
+    throw base::Error(base::Kind::refused, fmt::format("{} has a shadow on {} already", vm.get(), has->host.get()),
+                      fmt::format("to give it one of the pool instead: umbra shadow {0} --drop && umbra pool claim {0}",
+                                  base::shell_word(vm)));
   const auto made = shadow::ensure(context_of(session), {session.shadows(), session.pool()},
                                    {vm, located.host, target, session.config().host(target).networks, row});
   say_notes("pool", vm, made.notes);

@@ -34,7 +34,7 @@ std::string usual_hint(Kind kind, const model::VmName& vm) {
     case Kind::cancelled:
       return "see how things stand: umbra status " + vm.get();
     case Kind::io:
-      return fmt::format("run it again; if it stays so: umbra doctor, umbra status {}", vm.get());
+      return fmt::format("run it again; if it stays so: umbra doctor, umbra status {}", base::shell_word(vm));
     default:
       return {};
   }
@@ -276,7 +276,7 @@ std::string described(const ports::Walk& walk) {
 
 Error interrupted(const ports::Walk& walk) {
   return Error(Kind::interrupted, fmt::format("an interrupted {} is open", described(walk)),
-               fmt::format("umbra switchover --recover {}", walk.vm.get()));
+               fmt::format("umbra switchover --recover {}", base::shell_word(walk.vm)));
 }
 
 }  // namespace
@@ -382,7 +382,7 @@ model::Forecast need_forecast(Session& session, const Record& record) {
     throw Error(Kind::not_found,
                 fmt::format("the newest forecast of {} is {} old and looked {} ahead", record.vm().name.get(),
                             base::to_human(age), base::to_human(base::Seconds{forecast.within_s})),
-                fmt::format("umbra predict {}", record.vm().name.get()));
+                fmt::format("umbra predict {}", base::shell_word(record.vm().name)));
   }
   return forecast;
 }
@@ -416,12 +416,12 @@ model::Domain primary_of(Session& session, const model::Vm& vm) {
         Kind::refused,
         fmt::format("{} on {} is a {}, not the running VM: it has moved since this record was made", vm.name.get(),
                     vm.host.get(), domain->tag.role == model::Role::shadow ? "shadow" : "hibernated primary"),
-        fmt::format("run the pipeline again: umbra predict {0} | umbra place - ...", vm.name.get()));
+        fmt::format("run the pipeline again: umbra predict {0} | umbra place - ...", base::shell_word(vm.name)));
   if (!vm.uuid.get().empty() && vm.uuid != domain->uuid)
     throw Error(Kind::refused,
                 fmt::format("the record is of another VM of the name {} (uuid {}, the one on {} has {})", vm.name.get(),
                             vm.uuid.get(), vm.host.get(), domain->uuid.get()),
-                fmt::format("umbra status {}", vm.name.get()));
+                fmt::format("umbra status {}", base::shell_word(vm.name)));
   return *domain;
 }
 

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/log.hpp"
+#include "base/text.hpp"
 #include "cmd/exit_status.hpp"
 #include "cmd/features.hpp"
 #include "cmd/records.hpp"
@@ -154,7 +155,7 @@ void switch_one(Session& session, const SwitchoverOptions& options, model::Recor
     outcome.notes.push_back(
         fmt::format("the old primary on {0} is kept for {1} as the way back; then it may go: umbra switchover {2} "
                     "--decommission",
-                    vm.host.get(), base::to_human(request.policy.rollback_window), vm.name.get()));
+                    vm.host.get(), base::to_human(request.policy.rollback_window), base::shell_word(vm.name)));
   conclude(session, record, outcome);
 }
 
@@ -163,7 +164,7 @@ void decommission_one(Session& session, const SwitchoverOptions& options, model:
   if (!record.shadow() && !shadow_row_of(session, vm))
     throw base::Error(base::Kind::not_found,
                       fmt::format("{} has no old primary: no shadow of it is on record", vm.name.get()),
-                      fmt::format("umbra status {}", vm.name.get()));
+                      fmt::format("umbra status {}", base::shell_word(vm.name)));
   const model::ShadowSection shadow = need_shadow(session, record);
   const model::VmPolicy policy = session.config().policy(vm.name);
   const Hooks hooks(session, policy);

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/strong.hpp"
+
 namespace umbra::base {
 
 /// Letters to insert, remove, replace or swap with their neighbour to make `a` into `b`; upper and lower case are
@@ -19,6 +21,10 @@ std::optional<std::string> nearest(std::string_view word, const std::vector<std:
 
 /// `text` as one word of a POSIX shell: as it is where that is safe, else in single quotes.
 std::string shell_word(std::string_view text);
+template <class Tag>
+std::string shell_word(const Strong<Tag>& name) {
+  return shell_word(std::string_view(name.get()));
+}
 
 /// `; did you mean "x"?` or nothing: the end of a message about an unknown `word`.
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);

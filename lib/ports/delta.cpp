@@ -240,15 +240,16 @@ void check_hosts_differ(const model::VmName& vm, const model::HostName& primary,
   if (primary != shadow_host) return;
   throw Error(Kind::refused,
               fmt::format("{} runs on {}, where its shadow is: both ends are one host", vm.get(), primary.get()),
-              fmt::format("umbra status {}", vm.get()));
+              fmt::format("umbra status {}", base::shell_word(vm)));
 }
 
 void require_shadow_of(const ShadowRow& row, const model::Uuid& vm) {
   if (row.vm_uuid == vm) return;
-  throw Error(Kind::refused,
-              fmt::format("the shadow {} on {} is of another VM that was named {} (uuid {})", row.id.get(),
-                          row.host.get(), row.vm.get(), row.vm_uuid.get()),
-              fmt::format("if that VM is gone: umbra shadow {} --drop; then make the shadow anew", row.vm.get()));
+  throw Error(
+      Kind::refused,
+      fmt::format("the shadow {} on {} is of another VM that was named {} (uuid {})", row.id.get(), row.host.get(),
+                  row.vm.get(), row.vm_uuid.get()),
+      fmt::format("if that VM is gone: umbra shadow {} --drop; then make the shadow anew", base::shell_word(row.vm)));
 }
 
 void require_file_disks(const Hypervisor& hypervisor, const model::Domain& domain) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/text.hpp"
 #include "replicate/result.hpp"
 
 namespace umbra::replicate {
@@ -49,7 +50,8 @@ void verify(ports::PointStore& far, const FinishRequest& request, model::PointNu
       Kind::corrupt,
       fmt::format("point {} on {} differs from what was sent in {} places; the first: {} at byte {}: {}", point.value,
                   request.shadow_host.get(), report.mismatches.size(), first.disk.get(), first.offset, first.what),
-      fmt::format("check that host's storage, then make the shadow anew: umbra shadow --drop {}", request.vm.get()));
+      fmt::format("check that host's storage, then make the shadow anew: umbra shadow --drop {}",
+                  base::shell_word(request.vm)));
 }
 
 }  // namespace

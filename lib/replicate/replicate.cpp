@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/log.hpp"
+#include "base/text.hpp"
 #include "replicate/result.hpp"
 
 namespace umbra::replicate {
@@ -54,7 +55,7 @@ Start look(const Context& context, const PassRequest& request) {
   start.points = start.far->points(request.shadow);
   if (start.points.empty() && !std::ranges::count(start.far->shadows(), request.shadow))
     throw Error(Kind::not_found, fmt::format("{} has no shadow on {}", request.vm.get(), request.shadow_host.get()),
-                fmt::format("umbra shadow {}", request.vm.get()));
+                fmt::format("umbra shadow {}", base::shell_word(request.vm)));
   if (start.live()) start.checkpoints = primary.checkpoints(request.vm);
   start.choice = ports::choose_method(start.points, start.checkpoints, start.domain.disks);
   if (!start.live() && start.choice.method != Method::full)
@@ -176,7 +177,7 @@ ports::SentPoint send_off(const Context& context, const PassRequest& request, St
     const auto now = start.primary.find(request.vm);
     if (!now || now->state != DomainState::off)
       throw Error(Kind::busy, fmt::format("{} was started while its disks were read", request.vm.get()),
-                  fmt::format("umbra replicate {}", request.vm.get()));
+                  fmt::format("umbra replicate {}", base::shell_word(request.vm)));
   };
   return ports::send_point(context, *start.far, start.points, header_of(request, context.clock.now()), std::move(parts),
                            {request.bandwidth}, still_off);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/core.h>
 
+#include "base/text.hpp"
 #include "ports/delta.hpp"
 #include "shadow/rehearse.hpp"
 #include "shadow/shadow.hpp"
@@ -18,12 +19,13 @@ void check_droppable(const std::optional<model::Domain>& stand_in, const ports::
   if (!stand_in) return;  // an earlier drop got that far
   const std::string what = fmt::format("{} on {}", row.vm.get(), row.host.get());
   if (stand_in->state != DomainState::off)
-    throw Error(Kind::refused,
-                fmt::format("{} is {}: an active shadow is not dropped", what, model::to_string(stand_in->state)),
-                fmt::format("switch over first, or roll back: umbra switchover --rollback {}", row.vm.get()));
+    throw Error(
+        Kind::refused,
+        fmt::format("{} is {}: an active shadow is not dropped", what, model::to_string(stand_in->state)),
+        fmt::format("switch over first, or roll back: umbra switchover --rollback {}", base::shell_word(row.vm)));
   if (stand_in->tag.role == Role::hibernated)
     throw Error(Kind::refused, fmt::format("{} is a hibernated primary, whose own disks are the shadow", what),
-                fmt::format("umbra switchover --decommission {}", row.vm.get()));
+                fmt::format("umbra switchover --decommission {}", base::shell_word(row.vm)));
   if (stand_in->tag.role != Role::shadow)
     throw Error(Kind::refused, fmt::format("{} is defined there, but not as a shadow", what),
                 "umbra status shows what stands where");
@@ -53,9 +55,9 @@ void release_primary(const Context& context, const ports::ShadowRow& row, std::v
 DropResult drop(const Context& context, const Registries& registries, const model::VmName& vm) {
   const auto row = registries.shadows.find(vm);
   if (!row)
-    throw Error(
-        Kind::not_found, fmt::format("{} has no shadow", vm.get()),
-        fmt::format("umbra status shows those that are known; umbra shadow {} finds one that was forgotten", vm.get()));
+    throw Error(Kind::not_found, fmt::format("{} has no shadow", vm.get()),
+                fmt::format("umbra status shows those that are known; umbra shadow {} finds one that was forgotten",
+                            base::shell_word(vm)));
   ports::Hypervisor& host = context.hypervisors.at(row->host);
   DropResult result;
   end_left_rehearsal(host, vm);

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/log.hpp"
+#include "base/text.hpp"
 #include "model/record.hpp"
 
 namespace umbra::shadow {
@@ -24,7 +25,7 @@ model::PointInfo newest_with_memory(ports::PointStore& store, const RehearseRequ
   if (it == points.rend())
     throw Error(Kind::refused,
                 fmt::format("no point of {} on {} has memory to resume from", request.vm.get(), request.host.get()),
-                fmt::format("umbra sync {}", request.vm.get()));
+                fmt::format("umbra sync {}", base::shell_word(request.vm)));
   return *it;
 }
 
@@ -32,7 +33,8 @@ void check_off(ports::Hypervisor& host, const RehearseRequest& request) {
   const auto domain = host.find(request.vm);
   const std::string what = fmt::format("{} on {}", request.vm.get(), request.host.get());
   if (!domain)
-    throw Error(Kind::not_found, fmt::format("no shadow {}", what), fmt::format("umbra shadow {}", request.vm.get()));
+    throw Error(Kind::not_found, fmt::format("no shadow {}", what),
+                fmt::format("umbra shadow {}", base::shell_word(request.vm)));
   if (domain->tag.role != model::Role::shadow && domain->tag.role != model::Role::hibernated)
     throw Error(Kind::refused, fmt::format("{} is no shadow", what), "umbra status shows what stands where");
   if (domain->state == DomainState::off) return;

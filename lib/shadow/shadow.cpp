@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "base/text.hpp"
 #include "ports/delta.hpp"
 #include "shadow/undo.hpp"
 
@@ -93,7 +94,7 @@ bool stays_elsewhere(const Context& context, const Registries& registries, const
   start.host = row->host;
   start.id = row->id;
   start.notes.push_back(fmt::format("{0} has its shadow on {1}, where it stays; to move it: umbra shadow --drop {0}",
-                                    request.vm.get(), row->host.get()));
+                                    base::shell_word(request.vm), row->host.get()));
   return true;
 }
 

@@ -6,6 +6,8 @@
 
 #include "switchover/preconditions.hpp"
 
+#include "base/text.hpp"
+
 namespace umbra::switchover {
 namespace {
 
@@ -24,7 +26,7 @@ void check_may_go(const DecommissionRequest& request, const model::Domain& old) 
     throw Error(Kind::refused,
                 fmt::format("{} on {} is no hibernated primary: its role is {}", request.vm.get(), request.host.get(),
                             to_string(old.tag.role)),
-                fmt::format("umbra status {}", request.vm.get()));
+                fmt::format("umbra status {}", base::shell_word(request.vm)));
   }
 }
 
@@ -34,14 +36,15 @@ void check_runs_elsewhere(const Ports& ports, const DecommissionRequest& request
     throw Error(Kind::refused,
                 fmt::format("{}'s old primary is shadow {} on {}, not {} on {}", request.vm.get(), row.id.get(),
                             row.host.get(), request.shadow.get(), request.host.get()),
-                fmt::format("umbra status {}", request.vm.get()));
+                fmt::format("umbra status {}", base::shell_word(request.vm)));
   }
   const auto runs = ports.hypervisors.at(row.primary_host).find(request.vm);
   if (runs && runs->state == DomainState::running) return;
-  throw Error(Kind::refused,
-              fmt::format("{} does not run on {}: its copy on {} is kept", request.vm.get(), row.primary_host.get(),
-                          request.host.get()),
-              fmt::format("start it on {}, or see: umbra status {}", row.primary_host.get(), request.vm.get()));
+  throw Error(
+      Kind::refused,
+      fmt::format("{} does not run on {}: its copy on {} is kept", request.vm.get(), row.primary_host.get(),
+                  request.host.get()),
+      fmt::format("start it on {}, or see: umbra status {}", row.primary_host.get(), base::shell_word(request.vm)));
 }
 
 void check_window(const Ports& ports, const DecommissionRequest& request, const model::Uuid& uuid) {
@@ -51,16 +54,17 @@ void check_window(const Ports& ports, const DecommissionRequest& request, const 
     const auto entries = ports.journal.entries(walk.id);
     const base::Seconds age = ports.clock.now() - (entries.empty() ? walk.started : entries.back().at);
     if (age >= request.rollback_window) return;
-    throw Error(
-        Kind::refused,
-        fmt::format("{} left {} {} ago; until {} have passed it can be rolled back", request.vm.get(),
-                    request.host.get(), base::to_human(age), base::to_human(request.rollback_window)),
-        fmt::format("wait, or give up the way back: umbra switchover {} --decommission --force", request.vm.get()));
+    throw Error(Kind::refused,
+                fmt::format("{} left {} {} ago; until {} have passed it can be rolled back", request.vm.get(),
+                            request.host.get(), base::to_human(age), base::to_human(request.rollback_window)),
+                fmt::format("wait, or give up the way back: umbra switchover {} --decommission --force",
+                            base::shell_word(request.vm)));
   }
-  throw Error(Kind::refused,
-              fmt::format("no finished switchover of {} is known: when it left {} can't be told", request.vm.get(),
-                          request.host.get()),
-              fmt::format("where you are sure: umbra switchover {} --decommission --force", request.vm.get()));
+  throw Error(
+      Kind::refused,
+      fmt::format("no finished switchover of {} is known: when it left {} can't be told", request.vm.get(),
+                  request.host.get()),
+      fmt::format("where you are sure: umbra switchover {} --decommission --force", base::shell_word(request.vm)));
 }
 
 /// Every check; the registry's row where there is one. Nothing defined and no row: there is nothing left to do.
@@ -76,7 +80,7 @@ std::optional<ports::ShadowRow> checked(const Ports& ports, const DecommissionRe
     throw Error(Kind::refused,
                 fmt::format("{} on {} is in no registry: nothing tells where it runs now", request.vm.get(),
                             request.host.get()),
-                fmt::format("umbra status {}", request.vm.get()));
+                fmt::format("umbra status {}", base::shell_word(request.vm)));
   }
   return row;
 }

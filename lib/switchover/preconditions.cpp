@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/text.hpp"
 #include "ports/delta.hpp"
 
 namespace umbra::switchover {
@@ -48,13 +49,13 @@ void check_source_epoch(const model::Domain& source, const model::HostName& host
     throw Error(Kind::refused,
                 fmt::format("{} runs on {} although it is tagged {} of {}: it may be an old copy", source.name.get(),
                             host.get(), to_string(tag.role), tag.peer.get()),
-                fmt::format("umbra status {}", source.name.get()));
+                fmt::format("umbra status {}", base::shell_word(source.name)));
   }
   if (tag.epoch < known) {
     throw Error(Kind::refused,
                 fmt::format("{} on {} has epoch {}, but {} is the newest known: it may be an old copy",
                             source.name.get(), host.get(), tag.epoch.value, known.value),
-                fmt::format("umbra status {}", source.name.get()));
+                fmt::format("umbra status {}", base::shell_word(source.name)));
   }
 }
 
@@ -64,12 +65,13 @@ std::optional<model::Domain> check_target(const Ports& ports, const Request& req
   auto domain = ports.hypervisors.at(request.to.host).find(request.vm);
   if (!domain) return domain;
   if (model::is_rehearsal(*domain)) {
-    throw Error(Kind::busy, fmt::format("a rehearsal of {} is up on {}, its cables out", vm, host),
-                fmt::format("wait for it; one that was cut off is ended by: umbra shadow {} --rehearse", vm));
+    throw Error(
+        Kind::busy, fmt::format("a rehearsal of {} is up on {}, its cables out", vm, host),
+        fmt::format("wait for it; one that was cut off is ended by: umbra shadow {} --rehearse", base::shell_word(vm)));
   }
   if (domain->state != DomainState::off) {
     throw Error(Kind::refused, fmt::format("{} is {} on {} too", vm, to_string(domain->state), host),
-                fmt::format("umbra status {}; never let both run", vm));
+                fmt::format("umbra status {}; never let both run", base::shell_word(vm)));
   }
   if (domain->uuid != source.uuid) {
     throw Error(Kind::refused, fmt::format("another VM named {} is defined on {}", vm, host), "rename one of them");
@@ -77,13 +79,13 @@ std::optional<model::Domain> check_target(const Ports& ports, const Request& req
   const model::RoleTag& tag = domain->tag;
   if (tag.role != Role::shadow && tag.role != Role::hibernated) {
     throw Error(Kind::refused, fmt::format("{} on {} is no shadow: its role is {}", vm, host, to_string(tag.role)),
-                fmt::format("umbra shadow {} --on {}", vm, host));
+                fmt::format("umbra shadow {} --on {}", base::shell_word(vm), host));
   }
   if (tag.peer != request.from.host) {
     throw Error(Kind::refused,
                 fmt::format("{} on {} is the {} of one on {}, not of the one on {}", vm, host, to_string(tag.role),
                             tag.peer.get(), request.from.host.get()),
-                fmt::format("umbra status {}", vm));
+                fmt::format("umbra status {}", base::shell_word(vm)));
   }
   return domain;
 }
@@ -121,7 +123,7 @@ ports::ShadowRow check_shadow(const Ports& ports, const Request& request, const 
     throw Error(Kind::refused,
                 fmt::format("{}'s shadow {} stands on {} for the VM on {}", vm, row->id.get(), row->host.get(),
                             row->primary_host.get()),
-                fmt::format("umbra status {}", vm));
+                fmt::format("umbra status {}", base::shell_word(vm)));
   }
   return *row;
 }
@@ -140,10 +142,11 @@ model::PointInfo check_points(const Ports& ports, const Request& request, const 
     const auto part = std::find_if(newest.parts.begin(), newest.parts.end(),
                                    [&](const model::Part& p) { return p.name == disk.name; });
     if (part == newest.parts.end() || (disk.size.value != 0 && part->size != disk.size)) {
-      throw Error(Kind::refused,
-                  fmt::format("point {} of {} does not fit disk {} of today: it was added or resized since",
-                              newest.number.value, vm, disk.name.get()),
-                  fmt::format("umbra shadow --drop {0} && umbra shadow {0} && umbra replicate {0}", vm));
+      throw Error(
+          Kind::refused,
+          fmt::format("point {} of {} does not fit disk {} of today: it was added or resized since",
+                      newest.number.value, vm, disk.name.get()),
+          fmt::format("umbra shadow --drop {0} && umbra shadow {0} && umbra replicate {0}", base::shell_word(vm)));
     }
   }
   const model::ByteCount delta = row.replica ? row.replica->dirty : model::ByteCount{};
@@ -166,7 +169,7 @@ void check_there_was_a_walk(const Request& request, const std::vector<ports::Wal
   throw Error(Kind::refused,
               fmt::format("{} did not come from {} to {} by a switchover: there is nothing to roll back",
                           request.vm.get(), request.to.host.get(), request.from.host.get()),
-              fmt::format("umbra switchover {}", request.vm.get()));
+              fmt::format("umbra switchover {}", base::shell_word(request.vm)));
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 
 #include <fmt/core.h>
 
+#include "base/text.hpp"
+
 namespace umbra::switchover {
 namespace {
 
@@ -73,7 +75,7 @@ bool has_moved(Walk& walk) {
     if (at - last_under_way > unclear_deadline || at - began > migration_deadline) {
       throw base::Error(
           base::Kind::interrupted, fmt::format("where {} runs cannot be proved: {}", walk.row().vm.get(), now.seen),
-          fmt::format("make both hosts answer, then: umbra switchover --recover {}", walk.row().vm.get()));
+          fmt::format("make both hosts answer, then: umbra switchover --recover {}", base::shell_word(walk.row().vm)));
     }
     clock.pause(between_looks);
   }

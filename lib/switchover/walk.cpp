@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/text.hpp"
 #include "model/record.hpp"
 #include "switchover/preconditions.hpp"
 #include "switchover/request_json.hpp"
@@ -157,8 +158,8 @@ void walk_to_the_move(Walk& walk, const Survey& seen, const Steps& steps) {
     failure.add_context(fmt::format("{} of {} to {} was taken back, {}", walk.row().kind, walk.row().vm.get(),
                                     walk.row().to.get(), walk.where_it_runs()));
     if (failure.hint().empty())
-      failure.set_hint(
-          fmt::format("nothing is left to clean up; when the cause is gone: umbra switchover {}", walk.row().vm.get()));
+      failure.set_hint(fmt::format("nothing is left to clean up; when the cause is gone: umbra switchover {}",
+                                   base::shell_word(walk.row().vm)));
     throw;
   }
 }

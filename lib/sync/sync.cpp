@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/log.hpp"
+#include "base/text.hpp"
 #include "model/record.hpp"
 #include "ports/delta.hpp"
 #include "ports/sync_files.hpp"
@@ -38,7 +39,7 @@ void check_running(const ports::Hypervisor& primary, const std::optional<model::
   if (domain->state != DomainState::running)
     throw Error(Kind::refused,
                 fmt::format("{} is {}: there is no running memory to sync", where, model::to_string(domain->state)),
-                fmt::format("umbra replicate {} keeps its disks", request.vm.get()));
+                fmt::format("umbra replicate {} keeps its disks", base::shell_word(request.vm)));
   ports::require_tracked_disks(primary, *domain);
 }
 
@@ -55,7 +56,7 @@ Start look(const Context& context, const WarmRequest& request) {
   start.points = start.far->points(request.shadow);
   if (start.points.empty() && !std::ranges::count(start.far->shadows(), request.shadow))
     throw Error(Kind::not_found, fmt::format("{} has no shadow on {}", request.vm.get(), request.shadow_host.get()),
-                fmt::format("umbra shadow {}", request.vm.get()));
+                fmt::format("umbra shadow {}", base::shell_word(request.vm)));
   return start;
 }
 
@@ -110,7 +111,7 @@ class Frozen {
              return it != m_freeze.overlays.end() && it->second == disk.path;
            });
   }
-  std::string hint() const { return fmt::format("the next umbra sync {} folds them", m_request.vm.get()); }
+  std::string hint() const { return fmt::format("the next umbra sync {} folds them", base::shell_word(m_request.vm)); }
   Start& m_start;
   const WarmRequest& m_request;
   ports::FreezeRequest m_freeze;

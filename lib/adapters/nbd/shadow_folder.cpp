@@ -13,6 +13,7 @@
 
 #include "adapters/nbd/manifest_file.hpp"
 #include "base/error.hpp"
+#include "base/text.hpp"
 
 namespace umbra::nbd {
 namespace {
@@ -99,9 +100,9 @@ void ShadowFolder::write_vm(const model::VmName& vm) const {
 void ShadowFolder::require_vm(const model::VmName& vm) const {
   const model::VmName owner = this->vm();
   if (owner == vm) return;
-  throw Error(
-      Kind::refused, fmt::format("the shadow {} belongs to {}, not to {}", m_id.get(), owner.get(), vm.get()),
-      fmt::format("give {} a shadow of its own, or drop this one: umbra shadow {} --drop", vm.get(), owner.get()));
+  throw Error(Kind::refused, fmt::format("the shadow {} belongs to {}, not to {}", m_id.get(), owner.get(), vm.get()),
+              fmt::format("give {} a shadow of its own, or drop this one: umbra shadow {} --drop", vm.get(),
+                          base::shell_word(owner)));
 }
 
 void ShadowFolder::make(const model::VmName& vm) const {

@@ -5,6 +5,8 @@
 
 #include "adapters/store/parts.hpp"
 
+#include "base/text.hpp"
+
 namespace umbra::store {
 namespace {
 
@@ -58,7 +60,7 @@ std::int64_t SqliteJournal::open_walk(const ports::Walk& walk) {
     if (open.bind(walk.uuid).next())
       throw Error(Kind::interrupted,
                   fmt::format("a {} of {} was interrupted and is still open", open.text(0), walk.vm.get()),
-                  fmt::format("run: umbra switchover --recover {}", walk.vm.get()));
+                  fmt::format("run: umbra switchover --recover {}", base::shell_word(walk.vm)));
     Query(db,
           "INSERT INTO walks (kind, vm, uuid, from_host, to_host, epoch, plan, state, started) "
           "VALUES (?, ?, ?, ?, ?, ?, ?, 'open', ?)")

@@ -5,6 +5,7 @@
 
 #include "replicate/finish.hpp"
 
+#include "base/text.hpp"
 #include "switchover/steps/steps.hpp"
 
 namespace umbra::switchover::steps {
@@ -33,9 +34,10 @@ Json act(Walk& walk) {
   for (model::Disk disk : domain->disks) {
     const auto frozen = walk.facts().frozen.find(disk.name);
     if (frozen == walk.facts().frozen.end()) {
-      throw base::Error(base::Kind::refused,
-                        fmt::format("disk {} was attached to {} while it was frozen", disk.name.get(), row.vm.get()),
-                        fmt::format("umbra shadow {0} && umbra replicate {0}, then switch over again", row.vm.get()));
+      throw base::Error(
+          base::Kind::refused,
+          fmt::format("disk {} was attached to {} while it was frozen", disk.name.get(), row.vm.get()),
+          fmt::format("umbra shadow {0} && umbra replicate {0}, then switch over again", base::shell_word(row.vm)));
     }
     disk.path = frozen->second;
     disk.chain.clear();  // asked for below the frozen file

@@ -8,6 +8,8 @@
 #include "switchover/request_json.hpp"
 #include "switchover/steps/steps.hpp"
 
+#include "base/text.hpp"
+
 namespace umbra::switchover::steps {
 namespace {
 
@@ -64,7 +66,7 @@ void require_down_on_target(Walk& walk) {
                     fmt::format("{} is off on {}, where the walk began, and {} on {}, though the walk did not move it: "
                                 "it is not started on {}",
                                 vm, from, model::to_string(there->state), to, from),
-                    fmt::format("shut it down on {}, then: umbra switchover --recover {}", to, vm));
+                    fmt::format("shut it down on {}, then: umbra switchover --recover {}", to, base::shell_word(vm)));
 }
 
 void undo(Walk& walk) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/log.hpp"
+#include "base/text.hpp"
 #include "ports/delta.hpp"
 #include "switchover/request_json.hpp"
 #include "switchover/steps/steps.hpp"
@@ -51,10 +52,11 @@ Json act(Walk& walk) {
   const auto old = source.find(row.vm);
   if (is_retired(walk, old)) return Json::object();
   if (old && old->state != model::DomainState::off) {
-    throw base::Error(base::Kind::refused,
-                      fmt::format("{} is {} on {} although it moved to {}", row.vm.get(), to_string(old->state),
-                                  row.from.get(), row.to.get()),
-                      fmt::format("stop it there yourself, then: umbra switchover --recover {}", row.vm.get()));
+    throw base::Error(
+        base::Kind::refused,
+        fmt::format("{} is {} on {} although it moved to {}", row.vm.get(), to_string(old->state), row.from.get(),
+                    row.to.get()),
+        fmt::format("stop it there yourself, then: umbra switchover --recover {}", base::shell_word(row.vm)));
   }
   const auto moved = walk.target().find(row.vm);
   if (!moved) {
