@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <random>
 
 #include "base/log.hpp"
@@ -39,21 +40,24 @@ std::string what_changed(const model::PointInfo& newest, const std::vector<model
   return {};
 }
 
-/// Whether the file's bitmap is known to tell all. A layer that was put on top after the checkpoint got a bitmap of the
-/// same name, which only knows the writes since then: the file below has the rest.
-bool bitmap_is_whole(Transport& transport, const FrozenPoint& frozen, const model::Disk& disk,
-                     const model::CheckpointName& checkpoint) {
-  if (disk.chain.empty()) return true;
+/// Kind::corrupt where the file's bitmap is not known to tell all. A layer that was put on top after the checkpoint got
+/// a bitmap of the same name, which only knows the writes since then: the file below has the rest.
+void require_whole_bitmap(Transport& transport, const FrozenPoint& frozen, const model::Disk& disk,
+                          const model::CheckpointName& checkpoint) {
+  if (disk.chain.empty()) return;
   FileExport below;
   below.path = disk.chain.front();
   below.bitmap = checkpoint.get();
   try {
     transport.open(frozen.host, below);
-    return false;
   } catch (const Error& e) {
+    if (e.kind() == Kind::not_found) return;
     if (e.kind() == Kind::cancelled) throw;
-    return e.kind() == Kind::not_found;
+    throw Error(Kind::corrupt, fmt::format("whether {} holds a part of the bitmap {} can't be told: {}", below.path,
+                                           checkpoint.get(), e.message()));
   }
+  throw Error(Kind::corrupt,
+              fmt::format("the bitmap {} of disk {} is spread over its chain", checkpoint.get(), disk.name.get()));
 }
 
 std::vector<PartSource> open_disks(Transport& transport, const FrozenPoint& frozen, const Choice& choice) {
@@ -61,9 +65,7 @@ std::vector<PartSource> open_disks(Transport& transport, const FrozenPoint& froz
   for (const model::Disk& disk : frozen.disks) {
     FileExport file{.path = disk.path, .format = disk.format, .bitmap = std::nullopt, .above = std::nullopt};
     if (choice.method == Method::bitmap) {
-      if (!bitmap_is_whole(transport, frozen, disk, *choice.since))
-        throw Error(Kind::corrupt, fmt::format("the bitmap {} of disk {} is spread over its chain", choice.since->get(),
-                                               disk.name.get()));
+      require_whole_bitmap(transport, frozen, disk, *choice.since);
       file.bitmap = choice.since->get();
     }
     if (choice.method == Method::above) file.above = frozen.stands_on.at(disk.name);
@@ -190,7 +192,7 @@ SentPoint send_point(const Context& context, PointStore& far, const std::vector<
   if (ask_digests) manifest = checked_manifest(far, header.shadow, *parent);
 
   SentPoint result;
-  const std::unique_ptr<BlockSink> sink = far.begin(header);
+  std::unique_ptr<BlockSink> sink = far.begin(header);
   ChangeDigest changes;
   Pace pace(context.clock, context.cancel, options.bandwidth);
   for (std::size_t i = 0; i < parts.size(); ++i) {
@@ -205,7 +207,39 @@ SentPoint send_point(const Context& context, PointStore& far, const std::vector<
   if (before_commit) before_commit();
   result.info = sink->commit(changes.finish());
   result.sent = sink->sent();
+  sink.reset();  // lets go of the shadow's folder
+  require_equal(far, header.shadow, header.vm, result.info.number);
   return result;
+}
+
+void require_equal(PointStore& far, const model::ShadowId& shadow, const model::VmName& vm, model::PointNumber point) {
+  const model::VerifyReport report = far.verify(shadow, point, Verify::unread);
+  if (report.sound()) return;
+  const model::Mismatch& first = report.mismatches.front();
+  throw Error(
+      Kind::corrupt,
+      fmt::format("what was read back of point {} differs from what was written in {} places; the first: {} at "
+                  "byte {}: {}",
+                  point.value, report.mismatches.size(), first.disk.get(), first.offset, first.what),
+      fmt::format("check that host's storage, then make the shadow anew: umbra shadow {0} --drop && umbra shadow "
+                  "{0} && umbra replicate {0}",
+                  base::shell_word(vm)));
+}
+
+model::Replica replica_of(const Context& context, const SentPoint& sent, base::Millis began) {
+  model::Replica replica;
+  replica.point = sent.info.number;
+  replica.root = sent.info.root;
+  replica.taken_at = sent.info.taken_at;
+  replica.lag_s = base::Seconds(context.clock.now() - sent.info.taken_at).count();
+  replica.dirty = sent.counts.looked;
+  replica.sent = sent.sent;
+  replica.zero = sent.counts.zero;
+  replica.verified = true;  // else there is no SentPoint
+  replica.method = to_string(sent.choice.method);
+  replica.why = sent.choice.why;
+  replica.duration_s = base::Seconds(context.clock.steady() - began).count();
+  return replica;
 }
 
 SentPoint send_frozen(const Context& context, PointStore& far, const std::vector<model::PointInfo>& points,

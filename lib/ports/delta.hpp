@@ -84,12 +84,19 @@ struct SentPoint {
 
 /// Sends `parts` as the point after `points.back()` and commits it; nothing stays where anything throws. `header` needs
 /// shadow, vm, taken_at and activity, and the checkpoint where one was made with it (else the parent's covers it too);
-/// the rest is filled in. A part whose changes are not told is compared with the
-/// parent's digests. `before_commit` runs when all is read, before the point becomes visible; where it throws there is
-/// no point. The result's `choice` is the caller's to set.
+/// the rest is filled in. A part whose changes are not told is compared with the parent's digests. `before_commit` runs
+/// when all is read, before the point becomes visible; where it throws there is no point. The result's `choice` is the
+/// caller's to set. The committed point is read back; Kind::corrupt as of require_equal().
 SentPoint send_point(const Context& context, PointStore& far, const std::vector<model::PointInfo>& points,
                      model::PointHeader header, std::vector<PartSource> parts, const SendOptions& options,
                      const std::function<void()>& before_commit = {});
+
+/// The far end reads back what it wrote and has not read since. Kind::corrupt where that is something else: the point
+/// stays, and is read again before anything is built on it.
+void require_equal(PointStore& far, const model::ShadowId& shadow, const model::VmName& vm, model::PointNumber point);
+
+/// The record's section of a point just committed. `began`: the steady time at which the work began.
+model::Replica replica_of(const Context& context, const SentPoint& sent, base::Millis began);
 
 /// Chooses, opens the frozen files and sends them. A bitmap that turns out to be unusable makes it a digest pass.
 SentPoint send_frozen(const Context& context, PointStore& far, const std::vector<model::PointInfo>& points,

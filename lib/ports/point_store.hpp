@@ -57,6 +57,11 @@ struct AdoptRequest {
 /// What the committed points make of their shadow: warm as long as one of them has memory to resume from.
 model::ShadowLevel level_of(const std::vector<model::PointInfo>& points);
 
+enum class Verify : char {
+  unread,  ///< what was not read back since it was written: of this point's layers and of those of the points below it
+  whole    ///< all that the point's files show, layers of older points included
+};
+
 class PointStore {
  public:
   virtual ~PointStore() = default;
@@ -82,8 +87,8 @@ class PointStore {
   virtual std::string activity(const model::ShadowId& shadow, model::PointNumber point) = 0;
   /// Opens the next point. What an earlier, unfinished one left is removed first.
   virtual std::unique_ptr<BlockSink> begin(const model::PointHeader& header) = 0;
-  /// Reads back and compares with the manifest: the whole chain, or the point's own layers alone.
-  virtual model::VerifyReport verify(const model::ShadowId& shadow, model::PointNumber point, bool own_layers_only) = 0;
+  /// Reads back and compares with the manifests. Layers that are equal are noted as read.
+  virtual model::VerifyReport verify(const model::ShadowId& shadow, model::PointNumber point, Verify what) = 0;
   /// Merges the oldest points until at most `keep` are left (at least 1). Restartable. The number merged.
   virtual unsigned retain(const model::ShadowId& shadow, unsigned keep) = 0;
 
@@ -97,7 +102,7 @@ class PointStore {
   virtual void adopt(const AdoptRequest& request) = 0;
   /// Removes a file that Umbra made beside a disk: its name must contain ".umbra-". Nothing where it is absent.
   virtual void remove_made(const std::string& path) = 0;
-  /// The files of `path`'s chain, nearest first, `path` itself included.
+  /// The files of `path`'s chain, nearest first, `path` itself included. Kind::not_found where there is no such file.
   virtual std::vector<std::string> chain(const std::string& path) = 0;
   virtual model::ByteCount free_space() = 0;
 };

@@ -5,14 +5,8 @@
 
 #include <algorithm>
 
-#include "base/text.hpp"
-#include "replicate/result.hpp"
-
 namespace umbra::replicate {
 namespace {
-
-using base::Error;
-using base::Kind;
 
 ports::FrozenPoint frozen_point(const Context& context, const FinishRequest& request,
                                 const std::vector<model::PointInfo>& points) {
@@ -41,19 +35,6 @@ bool is_there(const FinishRequest& request, const std::vector<model::PointInfo>&
          points.back().taken_at == request.taken_at;
 }
 
-/// The far end reads back what it wrote.
-void verify(ports::PointStore& far, const FinishRequest& request, model::PointNumber point) {
-  const model::VerifyReport report = far.verify(request.shadow, point, true);
-  if (report.sound()) return;
-  const model::Mismatch& first = report.mismatches.front();
-  throw Error(
-      Kind::corrupt,
-      fmt::format("point {} on {} differs from what was sent in {} places; the first: {} at byte {}: {}", point.value,
-                  request.shadow_host.get(), report.mismatches.size(), first.disk.get(), first.offset, first.what),
-      fmt::format("check that host's storage, then make the shadow anew: umbra shadow --drop {}",
-                  base::shell_word(request.vm)));
-}
-
 }  // namespace
 
 PassResult finish(const Context& context, const FinishRequest& request) {
@@ -68,12 +49,12 @@ PassResult finish(const Context& context, const FinishRequest& request) {
         if (is_there(request, points)) {
           sent.info = points.back();
           sent.choice = {ports::Method::above, std::nullopt, "the point of this freeze is there already"};
+          ports::require_equal(*far, request.shadow, request.vm, sent.info.number);
         } else {
           sent = ports::send_frozen(context, *far, points, frozen_point(context, request, points), request.bandwidth);
         }
-        verify(*far, request, sent.info.number);
         PassResult result;
-        result.replica = replica_of(context, sent, began, true);
+        result.replica = ports::replica_of(context, sent, began);
         return result;
       });
 }

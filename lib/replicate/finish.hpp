@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // The last delta before a switchover: what the frozen files hold beyond the shadow's newest point becomes its next
-// point, while the guest runs on above them; then the far end reads it back and compares.
+// point, while the guest runs on above them; then the far end reads back what it has
+// not read since it was written, and compares.
 
 #include "replicate/replicate.hpp"
 

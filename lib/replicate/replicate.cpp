@@ -4,10 +4,11 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "base/log.hpp"
 #include "base/text.hpp"
-#include "replicate/result.hpp"
+#include "replicate/schedule.hpp"
 
 namespace umbra::replicate {
 namespace {
@@ -190,6 +191,23 @@ void delete_older_checkpoints(const Start& start) {
   }
 }
 
+/// When the next pass is due. `points` are those before the new one.
+void schedule(const Context& context, const PassRequest& request, const std::vector<model::PointInfo>& points,
+              const ports::SentPoint& sent, model::Replica& replica) {
+  PassFacts facts;
+  facts.taken_at = replica.taken_at;
+  facts.finished = context.clock.now();
+  facts.duration = base::Seconds(replica.duration_s);
+  if (!points.empty()) facts.since_last = base::Seconds(replica.taken_at - points.back().taken_at);
+  facts.changed = sent.counts.data + sent.counts.zero;
+  facts.sent = sent.sent;
+  facts.bandwidth = request.bandwidth;
+  facts.rpo = request.rpo;
+  const Due due = next_due(facts);
+  replica.next_due = due.at;
+  replica.due_reason = due.reason;
+}
+
 std::string context_of(const PassRequest& request) {
   return fmt::format("replicating {} from {} to {}", request.vm.get(), request.primary.get(),
                      request.shadow_host.get());
@@ -254,8 +272,7 @@ PassResult run_pass(const Context& context, const PassRequest& request) {
   tidy(result.notes, "merging the oldest points", [&] { ports::thin_out(*start.far, request.shadow, request.retain); });
   tidy(result.notes, "looking at the points",
        [&] { result.level = ports::level_of(start.far->points(request.shadow)); });
-  // Every digest was checked at the far end, and the digest over all changes before it committed.
-  result.replica = replica_of(context, sent, began, true);
+  result.replica = ports::replica_of(context, sent, began);
   schedule(context, request, start.points, sent, result.replica);
   return result;
 }

@@ -162,17 +162,7 @@ WarmResult result_of(const Context& context, const ports::SentPoint& sent, const
   }
   result.state.paused_ms = frozen.result().paused_ms;
 
-  result.replica.point = sent.info.number;
-  result.replica.root = sent.info.root;
-  result.replica.taken_at = sent.info.taken_at;
-  result.replica.lag_s = base::Seconds(context.clock.now() - sent.info.taken_at).count();
-  result.replica.dirty = sent.counts.looked;
-  result.replica.sent = sent.sent;
-  result.replica.zero = sent.counts.zero;
-  result.replica.verified = true;  // the far end checked every digest before it committed
-  result.replica.method = ports::to_string(sent.choice.method);
-  result.replica.why = sent.choice.why;
-  result.replica.duration_s = base::Seconds(context.clock.steady() - began).count();
+  result.replica = ports::replica_of(context, sent, began);
   return result;
 }
 

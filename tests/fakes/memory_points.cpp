@@ -192,7 +192,7 @@ std::unique_ptr<ports::BlockSink> MemoryPoints::begin(const model::PointHeader& 
   return std::make_unique<MemorySink>(m_host, m_hook, std::move(point), header);
 }
 
-model::VerifyReport MemoryPoints::verify(const model::ShadowId& id, model::PointNumber number, bool) {
+model::VerifyReport MemoryPoints::verify(const model::ShadowId& id, model::PointNumber number, ports::Verify) {
   call("points.verify");
   const MemoryPoint& point = point_of(id, number);
   model::VerifyReport report;

@@ -59,7 +59,7 @@ class MemoryPoints : public ports::PointStore {
   model::Manifest manifest(const model::ShadowId&, model::PointNumber) override;
   std::string activity(const model::ShadowId&, model::PointNumber) override;
   std::unique_ptr<ports::BlockSink> begin(const model::PointHeader&) override;
-  model::VerifyReport verify(const model::ShadowId&, model::PointNumber, bool own_layers_only) override;
+  model::VerifyReport verify(const model::ShadowId&, model::PointNumber, ports::Verify what) override;
   unsigned retain(const model::ShadowId&, unsigned keep) override;
   std::map<model::DiskName, std::string> raise_top(const model::ShadowId&, model::PointNumber,
                                                    const std::string& purpose) override;

@@ -160,7 +160,7 @@ class SimPoints : public ports::PointStore {
   std::unique_ptr<ports::BlockSink> begin(const model::PointHeader& header) override {
     return call("begin point", [&] { return std::make_unique<SimSink>(m_world, m_name, header); });
   }
-  model::VerifyReport verify(const model::ShadowId& id, model::PointNumber number, bool) override {
+  model::VerifyReport verify(const model::ShadowId& id, model::PointNumber number, ports::Verify) override {
     return call("verify", [&] {
       model::VerifyReport report;
       const SimPoint& point = host().shadows.at(id).points.at(number);

@@ -41,7 +41,7 @@ class Store : public ports::PointStore {
   model::Manifest manifest(const model::ShadowId&, model::PointNumber) override { return {}; }
   std::string activity(const model::ShadowId&, model::PointNumber) override { return {}; }
   std::unique_ptr<ports::BlockSink> begin(const model::PointHeader&) override { return std::make_unique<Sink>(); }
-  model::VerifyReport verify(const model::ShadowId&, model::PointNumber, bool) override { return {}; }
+  model::VerifyReport verify(const model::ShadowId&, model::PointNumber, ports::Verify) override { return {}; }
   unsigned retain(const model::ShadowId&, unsigned) override { return 0; }
   Paths raise_top(const model::ShadowId&, model::PointNumber, const std::string&) override { return {}; }
   void drop_top(const model::ShadowId&, const std::string&) override {}

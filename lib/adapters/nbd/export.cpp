@@ -135,6 +135,7 @@ int serve_file(const ports::FileExport& file, int in_fd, int out_fd) {
   } catch (const Error& e) {
     // The reader learns why, and what kind of failure it is, where a mere end of the connection would tell nothing.
     options.description = failure_description(e);
+    options.format = "raw";  // nothing is read; any file opens so
   }
   QemuNbd server(options);
   {

@@ -66,15 +66,18 @@ void remove_misfits(const ShadowFolder& folder, const std::vector<model::Part>& 
   }
 }
 
-/// shadow.json goes last: a removal that was cut short can be repeated.
+/// Where a shadow's folder goes to be removed: at no instant is there a shadow that lacks a part.
+fs::path doomed_dir(const ShadowFolder& folder) {
+  return folder.path().parent_path() / (".dropping-" + folder.id().get());
+}
+
 void remove_folder(const ShadowFolder& folder) {
-  std::vector<fs::path> doomed;
-  for (const auto& entry : fs::directory_iterator(folder.path())) {
-    if (entry.is_directory()) doomed.push_back(entry.path());
-  }
-  for (const fs::path& path : doomed) fs::remove_all(path);
-  fs::remove_all(folder.path());
-  base::sync_dir(folder.path().parent_path());
+  const fs::path doomed = doomed_dir(folder);
+  fs::remove_all(doomed);  // of a removal that was cut short
+  if (::rename(folder.path().c_str(), doomed.c_str()) != 0)
+    throw base::from_errno(errno, fmt::format("remove {}", folder.path().string()));
+  base::sync_dir(doomed.parent_path());
+  fs::remove_all(doomed);
 }
 
 /// Layers of the points that lie elsewhere, and are still there.
@@ -123,6 +126,7 @@ Paths LocalPoints::claim(const model::ShadowId& from, const model::ShadowId& to,
 
 void LocalPoints::drop(const model::ShadowId& shadow) {
   const ShadowFolder folder(m_root, shadow);
+  fs::remove_all(doomed_dir(folder));
   if (!fs::exists(folder.path())) return;
   const FolderLock lock = folder.lock();
   require_unused(folder.path());
@@ -131,6 +135,7 @@ void LocalPoints::drop(const model::ShadowId& shadow) {
 
 void LocalPoints::drop_with_adopted(const model::ShadowId& shadow) {
   const ShadowFolder folder(m_root, shadow);
+  fs::remove_all(doomed_dir(folder));
   if (!fs::exists(folder.path())) return;
   const FolderLock lock = folder.lock();
   require_unused(folder.path());
@@ -170,8 +175,12 @@ std::unique_ptr<ports::BlockSink> LocalPoints::begin(const model::PointHeader& h
   return begin_point(ShadowFolder(m_root, header.shadow), header);
 }
 
-model::VerifyReport LocalPoints::verify(const model::ShadowId& shadow, model::PointNumber point, bool own_layers_only) {
-  return verify_point(ShadowFolder(m_root, shadow), point, own_layers_only);
+model::VerifyReport LocalPoints::verify(const model::ShadowId& shadow, model::PointNumber point, ports::Verify what) {
+  const ShadowFolder folder(m_root, shadow);
+  folder.require();
+  if (what == ports::Verify::whole) return verify_whole(folder, point);
+  const FolderLock lock = folder.lock();
+  return verify_unread(folder, point);
 }
 
 unsigned LocalPoints::retain(const model::ShadowId& shadow, unsigned keep) {
@@ -214,9 +223,15 @@ void LocalPoints::remove_made(const std::string& path) {
   if (fs::symlink_status(file).type() != fs::file_type::regular)
     throw Error(Kind::invalid, fmt::format("{} is no regular file", path));
   for (const model::ShadowId& shadow : shadows()) {
-    if (const auto owner = ShadowFolder(m_root, shadow).owner_of(file))
-      throw Error(Kind::refused,
-                  fmt::format("{} is a layer of point {} of shadow {}", path, owner->value, shadow.get()));
+    const ShadowFolder folder(m_root, shadow);
+    try {
+      if (const auto owner = folder.owner_of(file))
+        throw Error(Kind::refused,
+                    fmt::format("{} is a layer of point {} of shadow {}", path, owner->value, shadow.get()));
+    } catch (const Error& e) {
+      // One damaged shadow must not hold up every other VM of the host.
+      if (e.kind() != Kind::corrupt || folder.may_name(file)) throw;
+    }
   }
   require_file_unused(file);
   fs::remove(file);
@@ -224,6 +239,7 @@ void LocalPoints::remove_made(const std::string& path) {
 }
 
 std::vector<std::string> LocalPoints::chain(const std::string& path) {
+  if (!fs::exists(path)) throw Error(Kind::not_found, fmt::format("no file {}", path));
   std::vector<std::string> files;
   for (qemu_img::Info& info : qemu_img::chain(path)) files.push_back(std::move(info.file));
   return files;

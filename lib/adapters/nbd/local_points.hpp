@@ -33,7 +33,7 @@ class LocalPoints final : public ports::PointStore {
   model::Manifest manifest(const model::ShadowId& shadow, model::PointNumber point) override;
   std::string activity(const model::ShadowId& shadow, model::PointNumber point) override;
   std::unique_ptr<ports::BlockSink> begin(const model::PointHeader& header) override;
-  model::VerifyReport verify(const model::ShadowId& shadow, model::PointNumber point, bool own_layers_only) override;
+  model::VerifyReport verify(const model::ShadowId& shadow, model::PointNumber point, ports::Verify what) override;
   unsigned retain(const model::ShadowId& shadow, unsigned keep) override;
 
   std::map<model::DiskName, std::string> raise_top(const model::ShadowId& shadow, model::PointNumber point,

@@ -47,7 +47,7 @@ base::Digest digest_of(const Header& header, std::span<const base::Digest> block
 
 [[noreturn]] void corrupt(const std::filesystem::path& path, std::string_view what) {
   throw Error(Kind::corrupt, fmt::format("the manifest {} {}", path.string(), what),
-              "the point can't be used as a parent; the next pass makes a point of its own");
+              "no further point can be built on it: drop the shadow and make it anew: umbra shadow VM --drop");
 }
 
 }  // namespace

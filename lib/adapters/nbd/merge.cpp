@@ -2,7 +2,7 @@
 // Merging a into b, the next point, disk by disk; A and B are their files. At every instant b and all newer points read
 // the same, so it can be cut anywhere and begun again:
 //   1. a/point.json is renamed to merging.json. From here on a is no point, and the merge goes forward alone.
-//   2. B is committed into A. What B holds hides what changes in A; when it is done A equals b.
+//   2. B is committed into A. What B holds hides what changes in A; when it is done A equals b, which is read back.
 //   3. Layers over B are put over A, which is equal: their headers alone change.
 //   4. b/point.json names A, and the points over it note their layers' new times.
 //   5. Files that no point's chain needs are removed, B among them; then merging.json.
@@ -36,12 +36,31 @@ std::vector<fs::path> folders(const ShadowFolder& folder, std::string_view prefi
   return found;
 }
 
+/// Every file that a point's disks are read from.
+std::set<fs::path> files_of_points(const ShadowFolder& folder) {
+  std::set<fs::path> files;
+  for (const StoredPoint& point : folder.points()) {
+    for (std::size_t i = 0; i < point.info.parts.size(); ++i) {
+      if (point.info.parts[i].is_memory()) continue;
+      for (const qemu_img::Info& file : qemu_img::chain(point.info.layers.at(i)))
+        files.insert(fs::canonical(file.file));
+    }
+  }
+  return files;
+}
+
+/// A top that a point stands on, as where someone's own snapshot was put over it before it was adopted, is part of that
+/// point, and changes no more.
 void refuse_under_a_top(const ShadowFolder& folder) {
   const std::vector<fs::path> tops = folder.tops();
   if (tops.empty()) return;
+  const std::set<fs::path> settled = files_of_points(folder);
+  const auto live =
+      std::ranges::find_if(tops, [&](const fs::path& top) { return !settled.contains(fs::canonical(top)); });
+  if (live == tops.end()) return;
   throw Error(
       Kind::refused,
-      fmt::format("the points of shadow {} can't be merged: {} stands over them", folder.id().get(), tops[0].string()),
+      fmt::format("the points of shadow {} can't be merged: {} stands over them", folder.id().get(), live->string()),
       "run again once the shadow is no longer in use");
 }
 
@@ -50,11 +69,6 @@ std::optional<fs::path> layer_of(const StoredPoint& point, const model::DiskName
     if (point.info.parts[i].name == disk) return point.info.layers.at(i);
   }
   return std::nullopt;
-}
-
-bool same_file(const fs::path& a, const fs::path& b) {
-  std::error_code absent;
-  return a.lexically_normal() == b.lexically_normal() || fs::equivalent(a, b, absent);
 }
 
 /// Every file below the newer points that stands directly on `from` is put over `to`.
@@ -75,30 +89,29 @@ void rebase_all(const ShadowFolder& folder, const std::vector<StoredPoint>& newe
 
 /// Steps 2 and 3 for one disk: the file that holds the merged contents.
 fs::path merge_disk(const ShadowFolder& folder, const fs::path& lower, const fs::path& upper,
-                    const model::DiskName& disk, const std::vector<StoredPoint>& newer) {
+                    const model::PartManifest& expected, const std::vector<StoredPoint>& newer) {
   if (same_file(lower, upper)) return lower;
   const std::vector<qemu_img::Info> chain = qemu_img::chain(upper);
-  const bool stands_on =
-      std::any_of(chain.begin(), chain.end(), [&](const auto& f) { return same_file(f.file, lower); });
-  if (!stands_on) return upper;  // a point of its own, such as an adopted file: nothing of the older one is needed
+  const auto found = std::find_if(chain.begin(), chain.end(), [&](const auto& f) { return same_file(f.file, lower); });
+  if (found == chain.end())
+    return upper;  // a point of its own, such as an adopted file: nothing of the older one is needed
   qemu_img::commit(upper, lower);
   qemu_img::shrink(lower,
                    chain.front().size);  // what lay past the end of B must not show where a newer layer is longer
   base::sync_fd(base::open_file(lower, 0).get(), lower.string());
-  rebase_all(folder, newer, disk, upper, lower);
+  const auto above = static_cast<std::uint32_t>(found - chain.begin());
+  if (const model::VerifyReport report = verify_merged(expected, upper, above, lower); !report.sound())
+    throw Error(Kind::corrupt,
+                fmt::format("{} differs in {} places from what was merged into it; {} still holds it", lower.string(),
+                            report.mismatches.size(), upper.string()),
+                "check that host's storage");
+  rebase_all(folder, newer, expected.part.name, upper, lower);
   return lower;
 }
 
 /// Step 5.
 void remove_unneeded(const ShadowFolder& folder) {
-  std::set<fs::path> needed;
-  for (const StoredPoint& point : folder.points()) {
-    for (std::size_t i = 0; i < point.info.parts.size(); ++i) {
-      if (point.info.parts[i].is_memory()) continue;
-      for (const qemu_img::Info& file : qemu_img::chain(point.info.layers.at(i)))
-        needed.insert(fs::canonical(file.file));
-    }
-  }
+  const std::set<fs::path> needed = files_of_points(folder);
   for (const std::string_view prefix : {"point-", "top-"}) {
     for (const fs::path& dir : folders(folder, prefix)) {
       for (const auto& entry : fs::directory_iterator(dir)) {
@@ -118,12 +131,13 @@ void finish_merge(const ShadowFolder& folder, const fs::path& given_up) {
     throw Error(Kind::corrupt, fmt::format("{} has no newer point to be merged into", given_up.string()));
   StoredPoint next = newer.front();
   newer.erase(newer.begin());
+  const model::Manifest manifest = folder.manifest(next);
   for (std::size_t i = 0; i < next.info.parts.size(); ++i) {
-    const model::DiskName& disk = next.info.parts[i].name;
-    const auto lower = layer_of(older, disk);
+    const auto lower = layer_of(older, next.info.parts[i].name);
     if (!lower || next.info.parts[i].is_memory()) continue;
-    next.info.layers[i] = merge_disk(folder, *lower, next.info.layers[i], disk, newer);
+    next.info.layers[i] = merge_disk(folder, *lower, next.info.layers[i], manifest.parts.at(i), newer);
   }
+  next.read_back = next.read_back && older.read_back;
   next.parent = {};
   write_point_file(folder.point_dir(next.info.number), folder, next);
   // A layer that was put over another file is as its point has it, with a new time.

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // point.json, by example:
 //   {"number":17,"root":"sha256:…","parent":16,"taken_at":"2026-11-24T10:00:00Z","checkpoint":"umbra-17-5f0c2a91","activity":"",
+//    "read_back":true,
 //    "parts":[{"name":"vda","size":1073741824,"layer":"vda.qcow2","bytes":196624,"modified_ns":1795514400000000000},
 //             {"name":"memory","size":4096,"layer":"memory","bytes":4096,"modified_ns":1795514400000000000}]}
 // A layer is given relative to the point's folder while it lies in the shadow's, else absolute. "bytes" and
-// "modified_ns" are the file's when the point was committed.
+// "modified_ns" are the file's when the point was committed. "read_back": the point's own layers were read back since
+// they were written, and equal the manifest.
 
 #include <fmt/core.h>
 
@@ -40,6 +42,7 @@ StoredPoint parse(const json& value, const fs::path& dir) {
   point.info.number = {value.at("number").get<std::uint64_t>()};
   point.parent = {value.at("parent").get<std::uint64_t>()};
   point.activity = value.value("activity", "");
+  point.read_back = value.value("read_back", false);
   const auto root = base::Digest::parse(value.at("root").get<std::string>());
   const auto taken_at = base::parse_rfc3339(value.at("taken_at").get<std::string>());
   if (!root || !taken_at) throw Error(Kind::corrupt, "the root or the time has a wrong form");
@@ -81,13 +84,10 @@ void write_point_file(const fs::path& dir, const ShadowFolder& folder, const Sto
       parts.back()["modified_ns"] = stamp->modified_ns;
     }
   }
-  const json value{{"number", point.info.number.value},
-                   {"root", point.info.root.to_string()},
-                   {"parent", point.parent.value},
-                   {"taken_at", base::to_rfc3339(point.info.taken_at)},
-                   {"checkpoint", point.info.checkpoint},
-                   {"activity", point.activity},
-                   {"parts", parts}};
+  const json value{{"number", point.info.number.value},   {"root", point.info.root.to_string()},
+                   {"parent", point.parent.value},        {"taken_at", base::to_rfc3339(point.info.taken_at)},
+                   {"checkpoint", point.info.checkpoint}, {"activity", point.activity},
+                   {"read_back", point.read_back},        {"parts", parts}};
   base::write_file_atomic(dir / point_file, value.dump() + "\n");
 }
 

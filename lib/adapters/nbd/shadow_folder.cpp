@@ -187,7 +187,7 @@ void ShadowFolder::sweep() const {
 std::optional<model::PointNumber> ShadowFolder::owner_of(const fs::path& file) const {
   for (const StoredPoint& point : points()) {
     for (const std::string& layer : point.info.layers) {
-      if (fs::path(layer) == file.lexically_normal()) return point.info.number;
+      if (same_file(layer, file)) return point.info.number;
     }
   }
   return std::nullopt;
@@ -202,6 +202,22 @@ std::vector<fs::path> ShadowFolder::tops() const {
     }
   }
   return found;
+}
+
+bool ShadowFolder::may_name(const fs::path& file) const {
+  if (holds(file)) return true;
+  for (const fs::path& dir : entries(m_path)) {
+    for (const std::string_view description : {point_file, merging_file}) {
+      if (!fs::exists(dir / description)) continue;
+      if (base::read_text_file(dir / description).find(file.filename().string()) != std::string::npos) return true;
+    }
+  }
+  return false;
+}
+
+bool same_file(const fs::path& a, const fs::path& b) {
+  std::error_code absent;
+  return a.lexically_normal() == b.lexically_normal() || fs::equivalent(a, b, absent);
 }
 
 bool ShadowFolder::holds(const fs::path& file) const {

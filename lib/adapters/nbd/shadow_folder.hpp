@@ -30,6 +30,7 @@ struct StoredPoint {
   model::PointInfo info;
   model::PointNumber parent;
   std::string activity;
+  bool read_back = false;  ///< its own layers were read back since they were written, and equal its manifest
   std::vector<std::optional<FileStamp>> stamps;  ///< of the layers, in their order, as read; writing takes new ones
 };
 
@@ -80,6 +81,8 @@ class ShadowFolder {
   std::vector<std::filesystem::path> tops() const;
   /// The point whose layer `file` is.
   std::optional<model::PointNumber> owner_of(const std::filesystem::path& file) const;
+  /// Of a folder whose descriptions can't be read: whether `file` lies in it, or one of them may name it.
+  bool may_name(const std::filesystem::path& file) const;
   /// Whether the file lies in this folder.
   bool holds(const std::filesystem::path& file) const;
 
@@ -87,6 +90,9 @@ class ShadowFolder {
   std::filesystem::path m_path;
   model::ShadowId m_id;
 };
+
+/// Whether both paths lead to one file; by their text where it is not there.
+bool same_file(const std::filesystem::path& a, const std::filesystem::path& b);
 
 inline constexpr std::string_view point_file = "point.json";
 /// What point.json is called from the moment when the point is given up for the next one.

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "adapters/nbd/verify.hpp"
 
+#include <fcntl.h>
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "adapters/nbd/nbd_source.hpp"
 #include "adapters/nbd/qemu_nbd.hpp"
 #include "adapters/nbd/sector.hpp"
+#include "base/fd.hpp"
 #include "base/log.hpp"
 
 namespace umbra::nbd {
@@ -33,14 +36,24 @@ class PartCheck {
         m_looks(expected.blocks.size(), Look::none),
         m_report(report) {}
 
+  /// Compares all that `source` shows, or, of a source that tells changes, those.
   void run(NbdSource& source) {
+    look(source);
+    compare_with(source);
+  }
+
+  /// Notes which blocks are to be compared.
+  void look(NbdSource& source) {
+    source.each_extent([&](const Extent& e) { note(e); });
+  }
+
+  void compare_with(NbdSource& source) {
     // qemu-nbd shows a raw file in whole sectors.
     const std::uint64_t shown = source.size().value;
     if (shown < m_size || shown >= m_size + sector) {
       add(0, fmt::format("the size is {} bytes, not {}", shown, m_size));
       return;
     }
-    source.each_extent([&](const Extent& e) { note(e); });
     for (std::uint64_t block = 0; block < m_looks.size(); ++block) {
       if (m_looks[block] == Look::zero) compare(block, base::Digest{});
     }
@@ -103,21 +116,55 @@ class PartCheck {
   model::VerifyReport& m_report;
 };
 
-void verify_part(const model::PartManifest& expected, const std::string& layer, bool own_only,
-                 model::VerifyReport& report) {
-  ServeOptions options{.path = layer, .format = expected.part.is_memory() ? "raw" : "qcow2"};
-  const bool own = own_only && !expected.part.is_memory();
-  const std::string context = own ? "qemu:allocation-depth" : "";
-  if (own) {
-    options.allocation_depth = true;
-    options.description = depth_description(2);  // what lies above the second layer is the first's own
+/// What the kernel holds of a file that was written to the disk goes, so that a reader sees the disk.
+void drop_cache(const fs::path& file) {
+  const base::UniqueFd fd = base::open_file(file, O_RDONLY);
+  base::sync_fd(fd.get(), file.string());
+  ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED);  // where it can't, the cache is compared
+}
+
+/// How many files of a chain are looked at, the first included; 0 for all that the chain shows.
+using Depth = std::uint32_t;
+constexpr Depth all_of_it = 0;
+constexpr Depth own = 1;
+
+/// A layer as a guest would read it, which tells the blocks that its first `depth` files hold. A memory image is one
+/// file, and tells all.
+class Layer {
+ public:
+  Layer(const fs::path& file, const model::Part& part, Depth depth) : m_server(options(file, part, depth)) {
+    const std::string context = tells_depth(part, depth) ? "qemu:allocation-depth" : "";
+    Connection connection;
+    prepare(connection, context);
+    m_server.connect(connection);
+    m_source.emplace(std::move(connection), context, std::any{});
   }
-  QemuNbd server(options);
-  Connection connection;
-  prepare(connection, context);
-  server.connect(connection);
-  NbdSource source(std::move(connection), context, std::any{});
-  PartCheck(expected, report).run(source);
+  NbdSource& source() { return *m_source; }
+
+ private:
+  static bool tells_depth(const model::Part& part, Depth depth) { return depth != all_of_it && !part.is_memory(); }
+  static ServeOptions options(const fs::path& file, const model::Part& part, Depth depth) {
+    ServeOptions options{.path = file, .format = part.is_memory() ? "raw" : "qcow2"};
+    if (tells_depth(part, depth)) {
+      options.allocation_depth = true;
+      options.description = depth_description(depth + 1);  // what lies above the file of that depth
+    }
+    return options;
+  }
+
+  QemuNbd m_server;
+  std::optional<NbdSource> m_source;
+};
+
+void verify_point(const ShadowFolder& folder, const StoredPoint& point, Depth depth, model::VerifyReport& report) {
+  const model::Manifest manifest = folder.manifest(point);
+  for (std::size_t i = 0; i < manifest.parts.size(); ++i) {
+    const model::PartManifest& part = manifest.parts[i];
+    const fs::path file = point.info.layers.at(i);
+    if (depth == own) drop_cache(file);
+    Layer layer(file, part.part, depth);
+    PartCheck(part, report).run(layer.source());
+  }
 }
 
 std::optional<fs::path> changed_layer(const StoredPoint& point) {
@@ -129,12 +176,39 @@ std::optional<fs::path> changed_layer(const StoredPoint& point) {
 
 }  // namespace
 
-model::VerifyReport verify_point(const ShadowFolder& folder, model::PointNumber number, bool own_layers_only) {
-  const StoredPoint point = folder.point(number);
-  const model::Manifest manifest = folder.manifest(point);
+model::VerifyReport verify_whole(const ShadowFolder& folder, model::PointNumber number) {
   model::VerifyReport report;
-  for (std::size_t i = 0; i < manifest.parts.size(); ++i)
-    verify_part(manifest.parts[i], point.info.layers.at(i), own_layers_only, report);
+  verify_point(folder, folder.point(number), all_of_it, report);
+  return report;
+}
+
+model::VerifyReport verify_unread(const ShadowFolder& folder, model::PointNumber number) {
+  (void)folder.point(number);  // it must be there
+  model::VerifyReport all;
+  for (StoredPoint& point : folder.points()) {
+    if (point.read_back || point.info.number > number) continue;
+    model::VerifyReport report;
+    verify_point(folder, point, own, report);
+    all.blocks_read += report.blocks_read;
+    std::move(report.mismatches.begin(), report.mismatches.end(), std::back_inserter(all.mismatches));
+    if (!report.sound()) continue;
+    point.read_back = true;
+    write_point_file(folder.point_dir(point.info.number), folder, point);
+  }
+  return all;
+}
+
+model::VerifyReport verify_merged(const model::PartManifest& expected, const fs::path& top, std::uint32_t layers,
+                                  const fs::path& merged) {
+  model::VerifyReport report;
+  PartCheck check(expected, report);
+  {
+    Layer layer(top, expected.part, layers);
+    check.look(layer.source());
+  }
+  drop_cache(merged);
+  Layer layer(merged, expected.part, all_of_it);
+  check.compare_with(layer.source());
   return report;
 }
 
@@ -142,7 +216,8 @@ void require_untouched(const ShadowFolder& folder) {
   for (const StoredPoint& point : folder.points()) {
     const std::optional<fs::path> changed = changed_layer(point);
     if (!changed) continue;
-    const model::VerifyReport report = verify_point(folder, point.info.number, true);
+    model::VerifyReport report;
+    verify_point(folder, point, own, report);
     if (!report.sound())
       throw Error(
           Kind::corrupt,

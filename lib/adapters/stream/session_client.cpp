@@ -244,9 +244,9 @@ class RemoteStore final : public ports::PointStore {
     ask(request);
     return std::make_unique<RemoteSink>(m_link, m_open);
   }
-  model::VerifyReport verify(const model::ShadowId& shadow, model::PointNumber point, bool own_layers_only) override {
-    return report_from(ask(
-        {{"op", "verify"}, {"shadow", shadow.get()}, {"point", point.value}, {"own_layers_only", own_layers_only}}));
+  model::VerifyReport verify(const model::ShadowId& shadow, model::PointNumber point, ports::Verify what) override {
+    const bool whole = what == ports::Verify::whole;
+    return report_from(ask({{"op", "verify"}, {"shadow", shadow.get()}, {"point", point.value}, {"whole", whole}}));
   }
   unsigned retain(const model::ShadowId& shadow, unsigned keep) override {
     const json reply = ask({{"op", "retain"}, {"shadow", shadow.get()}, {"keep", keep}});

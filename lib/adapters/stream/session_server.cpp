@@ -75,7 +75,10 @@ class Session {
     if (op == "shadows") return shadows();
     if (op == "points") return points(shadow_of(r));
     if (op == "activity") return {{"activity", m_store.activity(shadow_of(r), point_of(r))}};
-    if (op == "verify") return to_json(m_store.verify(shadow_of(r), point_of(r), r.at("own_layers_only").get<bool>()));
+    if (op == "verify") {
+      const auto what = r.at("whole").get<bool>() ? ports::Verify::whole : ports::Verify::unread;
+      return to_json(m_store.verify(shadow_of(r), point_of(r), what));
+    }
     if (op == "retain") return {{"merged", m_store.retain(shadow_of(r), r.at("keep").get<unsigned>())}};
     if (op == "raise_top")
       return {{"paths", to_json(m_store.raise_top(shadow_of(r), point_of(r), text_of(r, "purpose")))}};

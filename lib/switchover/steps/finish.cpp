@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // finish: what the frozen layers hold beyond the shadow's newest point becomes its next point, while the guest runs on.
-// The new layers are read back and compared; those below were compared when they were committed.
+// The far end reads back every layer that it has not read since it was written: with those read before, whole disks.
 #include <fmt/core.h>
 
 #include "replicate/finish.hpp"
@@ -64,7 +64,8 @@ bool happened(Walk& walk) {
          points.back().taken_at == walk.facts().taken_at;
 }
 
-/// A committed point stays: it is true data. An unfinished one is removed by the next sender and never seen before.
+/// A committed point stays: it is true data, or, where it was read back as something else, is read again by whoever
+/// would build on it. An unfinished one is removed by the next sender and never seen before.
 void undo(Walk&) {}
 
 }  // namespace

@@ -38,7 +38,7 @@ struct ThreePoints {
     for (const auto& point : store.points(shadow)) {
       INFO("point " << point.number.value);
       CHECK(test::same_contents(expected(point.number.value), point.layers[0]));
-      CHECK(store.verify(shadow, point.number, false).sound());
+      CHECK(store.verify(shadow, point.number, ports::Verify::whole).sound());
     }
   }
   fs::path dir(int n) const { return images / "umbra/web1" / ("point-00000" + std::to_string(n)); }
@@ -179,7 +179,7 @@ TEST_CASE("an adopted file becomes a point where it lies, points go on over it, 
   CHECK(here.points(shadow)[0].root == there.points(shadow)[0].root);
   CHECK(here.points(shadow)[0].layers[0] == disk);
   CHECK(nbd::qemu_img::info(disk).bitmaps.empty());
-  CHECK(here.verify(shadow, {1}, false).sound());
+  CHECK(here.verify(shadow, {1}, ports::Verify::whole).sound());
 
   const std::string source = test::make_overlay(scratch / "source.qcow2", disk);
   for (int n = 2; n <= 3; ++n) {
@@ -194,7 +194,7 @@ TEST_CASE("an adopted file becomes a point where it lies, points go on over it, 
   CHECK(here.retain(shadow, 1) == 2);
   CHECK(here.points(shadow)[0].layers[0] == disk);
   CHECK(test::same_contents(source, disk));
-  CHECK(here.verify(shadow, {3}, false).sound());
+  CHECK(here.verify(shadow, {3}, ports::Verify::whole).sound());
   here.drop(shadow);
   CHECK(fs::exists(disk));
   CHECK(here.shadows().empty());
@@ -263,6 +263,26 @@ TEST_CASE("a top that came back frozen is adopted as the next point over the one
   CHECK(layers_below(three.images).size() == 1);
 }
 
+TEST_CASE("a top under somebody's own snapshot is part of the point that the snapshot becomes") {
+  ThreePoints three;
+  const std::string top = three.store.raise_top(shadow, {3}, "epoch-1").at(vda);
+  test::guest(top, "write -P 50 1M 64k");
+  const std::string own = test::make_overlay(three.scratch / "own.qcow2", top);
+  test::guest(own, "write -P 51 2M 64k");
+  test::guest(three.source, "write -P 50 1M 64k");
+  test::guest(three.source, "write -P 51 2M 64k");
+  nbd::LocalPoints there(three.scratch / "there");
+  test::make_shadow(there, size);
+  test::pass(there, {own, "qcow2", {}, {}});
+  CHECK(test::error_of([&] { three.store.retain(shadow, 1); }).kind() == base::Kind::refused);  // still in use
+  three.store.adopt({shadow, vm, {9}, base::Instant{}, {{vda, own}}, there.manifest(shadow, {1})});
+  fs::copy(three.source, three.expected(9));
+  CHECK(three.store.retain(shadow, 1) == 3);
+  CHECK(numbers(three.store) == std::vector<std::uint64_t>{9});
+  three.check_all();
+  CHECK(layers_below(three.images).size() == 1);
+}
+
 TEST_CASE("an adopted file that stands on no point takes their place, and they go without being merged") {
   ThreePoints three;
   const std::string disk = test::make_image(three.scratch / "alone.qcow2", "4M");
@@ -322,6 +342,29 @@ TEST_CASE("only files that Umbra made beside a disk are removed") {
   CHECK(chain[2] == (three.dir(1) / "vda.qcow2").string());
 }
 
+TEST_CASE("another shadow that is damaged keeps no file from being removed, unless it may own it") {
+  ThreePoints three;
+  const fs::path made = three.scratch / "web2.umbra-e4.qcow2";
+  std::ofstream(made) << "x";
+  const auto damage = [&](const std::string& text) {
+    std::ofstream(three.dir(2) / "point.json", std::ios::trunc) << text;
+  };
+  damage("{ \"layer\": \"" + made.string() + "\"");
+  CHECK(test::error_of([&] { three.store.remove_made(made); }).kind() == base::Kind::corrupt);
+  CHECK(fs::exists(made));
+  damage("{ torn");
+  three.store.remove_made(made);
+  CHECK_FALSE(fs::exists(made));
+}
+
+TEST_CASE("a layer is known by whatever path it is reached") {
+  ThreePoints three;
+  fs::create_directory_symlink(three.images, three.scratch / "link");
+  const fs::path layer = fs::path(test::newest_layer(three.store)).lexically_relative(three.images);
+  CHECK(nbd::ShadowFolder(three.images / "umbra", shadow).owner_of(three.scratch / "link" / layer) ==
+        model::PointNumber{3});
+}
+
 TEST_CASE("files in the hands of a running QEMU are neither dropped nor adopted") {
   ThreePoints three;
   const std::string top = three.store.raise_top(shadow, {3}, "epoch-1").at(vda);
@@ -337,5 +380,5 @@ TEST_CASE("files in the hands of a running QEMU are neither dropped nor adopted"
           three.store.adopt({shadow, vm, {9}, {}, {{vda, top}}, three.store.manifest(shadow, {3})});
         }) == base::Kind::busy);
   CHECK(three.store.chain(top).size() == 4);
-  CHECK(three.store.verify(shadow, {3}, false).sound());
+  CHECK(three.store.verify(shadow, {3}, ports::Verify::whole).sound());
 }

@@ -71,8 +71,10 @@ TEST_CASE("a full point and increments by bitmap equal the source, each at its t
   CHECK(test::same_contents(scratch / "at-1.qcow2", points[0].layers[0]));
   CHECK(points[1].root == model::root_of(store.manifest(shadow, {2})));
   CHECK(points[1].bytes.value < 1u << 20);  // three blocks and qcow2's own, zeroes take no room
-  CHECK(store.verify(shadow, {2}, false).sound());
-  CHECK(store.verify(shadow, {2}, true).blocks_read == 7);
+  CHECK(store.verify(shadow, {2}, ports::Verify::whole).sound());
+  CHECK(store.verify(shadow, {1}, ports::Verify::unread).blocks_read == (3u << 20) / block);
+  CHECK(store.verify(shadow, {2}, ports::Verify::unread).blocks_read == 7);
+  CHECK(store.verify(shadow, {2}, ports::Verify::unread).blocks_read == 0);
 }
 
 TEST_CASE("a sink that is let go, or a process that is killed, leaves the last point and nothing else") {
@@ -156,11 +158,43 @@ TEST_CASE("a header that does not follow the newest point is refused") {
 TEST_CASE("a damaged layer is found with its disk and offset") {
   OnePoint one;
   test::guest(test::newest_layer(one.store), "write -P 99 128k 512");
-  const auto report = one.store.verify(shadow, {1}, false);
+  const auto report = one.store.verify(shadow, {1}, ports::Verify::whole);
   REQUIRE(report.mismatches.size() == 1);
   CHECK(report.mismatches[0].disk == vda);
   CHECK(report.mismatches[0].offset == 2 * block);
-  CHECK_FALSE(one.store.verify(shadow, {1}, true).sound());
+  CHECK_FALSE(one.store.verify(shadow, {1}, ports::Verify::unread).sound());
+}
+
+TEST_CASE("a layer that is damaged and was not read back is found from each point above it, again and again") {
+  OnePoint one;
+  const std::string layer = test::newest_layer(one.store);
+  const auto time = fs::last_write_time(layer);
+  test::guest(layer, "write -P 99 128k 512");
+  fs::last_write_time(layer, time);  // as where the storage itself changes it: the stamp is the same
+  test::guest(one.source, "write -P 2 1M 64k");
+  test::pass(one.store, {one.source, "qcow2", {}, {}});
+  for (int again = 0; again < 2; ++again) {
+    const auto report = one.store.verify(shadow, {2}, ports::Verify::unread);
+    REQUIRE(report.mismatches.size() == 1);
+    CHECK(report.mismatches[0].offset == 2 * block);
+  }
+}
+
+TEST_CASE("what was read back counts as read also after a merge, what was not does not") {
+  OnePoint one;
+  test::guest(one.source, "write -P 2 1M 64k");
+  test::pass(one.store, {one.source, "qcow2", {}, {}});
+  SECTION("both") {
+    CHECK(one.store.verify(shadow, {2}, ports::Verify::unread).sound());
+    CHECK(one.store.retain(shadow, 1) == 1);
+    CHECK(one.store.verify(shadow, {2}, ports::Verify::unread).blocks_read == 0);
+  }
+  SECTION("the older alone") {
+    CHECK(one.store.verify(shadow, {1}, ports::Verify::unread).sound());
+    CHECK(one.store.retain(shadow, 1) == 1);
+    CHECK(one.store.verify(shadow, {2}, ports::Verify::unread).blocks_read == 5);
+  }
+  CHECK(one.store.verify(shadow, {2}, ports::Verify::whole).sound());
 }
 
 TEST_CASE("memory begins as the parent's, may change its size, and is a plain file") {
@@ -192,7 +226,7 @@ TEST_CASE("memory begins as the parent's, may change its size, and is a plain fi
     CHECK(info.memory_file() == std::optional(info.layers.at(0)));
     CHECK(base::read_text_file(info.layers[0]) == image);
     CHECK(store.activity(shadow, info.number) == header.activity);
-    CHECK(store.verify(shadow, info.number, false).sound());
+    CHECK(store.verify(shadow, info.number, ports::Verify::whole).sound());
   }
 }
 
@@ -216,7 +250,7 @@ TEST_CASE("a full file system is told as such, and leaves the last point") {
   test::guest(source, "write -P 2 8M 16M");
   CHECK(test::error_of([&] { test::pass(store, {source, "qcow2", {}, {}}); }).kind() == base::Kind::no_space);
   CHECK(names_in(small / "umbra/web1") == std::vector<std::string>{"empty", "point-000001", "shadow.json"});
-  CHECK(store.verify(shadow, {1}, false).sound());
+  CHECK(store.verify(shadow, {1}, ports::Verify::whole).sound());
   CHECK(store.free_space().value > 4u << 20);
 }
 
@@ -232,5 +266,5 @@ TEST_CASE("a disk that grew within a block keeps its contents") {
   test::guest(source, "write -P 5 0 64k");
   test::pass(store, {source, "qcow2", {}, {}});
   CHECK(test::same_contents(source, test::newest_layer(store)));
-  CHECK(store.verify(shadow, {2}, false).sound());
+  CHECK(store.verify(shadow, {2}, ports::Verify::whole).sound());
 }

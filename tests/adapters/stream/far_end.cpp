@@ -54,7 +54,7 @@ TEST_CASE("over a session points are written, read back, verified, merged and st
   CHECK(test::same_contents(source, second.layers.at(0)));
   CHECK(second.root == there.points(shadow).back().root);
   CHECK(far->manifest(shadow, {2}).parts.at(0).blocks == there.manifest(shadow, {2}).parts.at(0).blocks);
-  CHECK(far->verify(shadow, {2}, false).sound());
+  CHECK(far->verify(shadow, {2}, ports::Verify::whole).sound());
   CHECK(far->activity(shadow, {2}).empty());
   CHECK(far->free_space().value > 0);
   CHECK(far->retain(shadow, 1) == 1);
