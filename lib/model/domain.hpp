@@ -33,7 +33,6 @@ struct Disk {
   std::string format;   ///< "qcow2", "raw", …
   ByteCount size;       ///< virtual; 0 where not known
   ByteCount allocated;  ///< that its file occupies; 0 where not known
-  bool read_only = false;
   /// Files below `path`, nearest first, as libvirt or the image headers tell them. Empty where not asked for.
   std::vector<std::string> chain;
 };
@@ -51,7 +50,9 @@ struct Domain {
   bool autostart = false;  ///< started with its host
   ByteCount memory;        ///< maximum
   unsigned vcpus = 1;
-  std::vector<Disk> disks;  ///< writable disks; CD-ROMs and read-only disks are not among them
+  std::vector<Disk> disks;          ///< writable disks; CD-ROMs and read-only disks are not among them
+  std::vector<DiskName> live_only;  ///< those of a running domain that its definition lacks
+  std::vector<std::string> media;   ///< files of CD-ROMs, floppies and read-only disks that it can't be without
   std::vector<Nic> nics;
   std::vector<std::string> gpus;  ///< "10de:20b5"
   RoleTag tag;

@@ -7,6 +7,7 @@
 
 #include "base/text.hpp"
 #include "ports/delta.hpp"
+#include "ports/sync_files.hpp"
 
 namespace umbra::switchover {
 namespace {
@@ -35,6 +36,19 @@ model::Domain check_source(const Ports& ports, const Request& request) {
     throw Error(Kind::refused, fmt::format("libvirt knows snapshots of {}: it refuses to migrate it", vm),
                 fmt::format("{}; {} --metadata NAME", source.by_hand("snapshot-list", request.vm),
                             source.by_hand("snapshot-delete", request.vm)));
+  }
+  if (ports::on_sync_overlay(*domain)) {
+    throw Error(Kind::busy, fmt::format("{} runs on the overlay of a sync that was cut off", vm),
+                fmt::format("umbra sync {} folds it", base::shell_word(vm)));
+  }
+  if (!domain->live_only.empty()) {
+    const std::string disk = domain->live_only.front().get();
+    throw Error(Kind::refused,
+                fmt::format("disk {} was plugged into {} while it ran: its definition on {} lacks it, and so would the "
+                            "one on {}",
+                            disk, vm, host, request.to.host.get()),
+                fmt::format("add it to the definition (virsh attach-disk ... --config), or: {} {} --live",
+                            source.by_hand("detach-disk", request.vm), disk));
   }
   if (domain->job) {
     throw Error(Kind::busy, fmt::format("a backup, block or migration job of {} is under way on {}", vm, host),
@@ -114,6 +128,23 @@ void check_target_can_hold(const Ports& ports, const Request& request, const mod
   }
 }
 
+/// A guest comes up on the target with what lies in its drives.
+void check_media(const Ports& ports, const Request& request, const model::Domain& source) {
+  if (source.media.empty()) return;
+  const auto far = ports.transport.connect(request.to.host);
+  for (const std::string& file : source.media) {
+    try {
+      far->chain(file);
+    } catch (const Error& e) {
+      if (e.kind() != Kind::not_found) throw;
+      throw Error(Kind::refused,
+                  fmt::format("{} has {} in a drive, which {} lacks", request.vm.get(), file, request.to.host.get()),
+                  fmt::format("copy it there, or eject it: {} DRIVE --eject --live --config",
+                              ports.hypervisors.at(request.from.host).by_hand("change-media", request.vm)));
+    }
+  }
+}
+
 ports::ShadowRow check_shadow(const Ports& ports, const Request& request, const model::Domain& source) {
   const std::string vm = request.vm.get();
   const auto row = ports.registry.find(request.vm);
@@ -142,11 +173,11 @@ model::PointInfo check_points(const Ports& ports, const Request& request, const 
     const auto part = std::find_if(newest.parts.begin(), newest.parts.end(),
                                    [&](const model::Part& p) { return p.name == disk.name; });
     if (part == newest.parts.end() || (disk.size.value != 0 && part->size != disk.size)) {
-      throw Error(
-          Kind::refused,
-          fmt::format("point {} of {} does not fit disk {} of today: it was added or resized since",
-                      newest.number.value, vm, disk.name.get()),
-          fmt::format("umbra shadow --drop {0} && umbra shadow {0} && umbra replicate {0}", base::shell_word(vm)));
+      throw Error(Kind::refused,
+                  fmt::format("point {} of {} does not fit disk {} of today: it was added or resized since",
+                              newest.number.value, vm, disk.name.get()),
+                  fmt::format("umbra shadow --drop {0} && umbra shadow {0} --on {1} && umbra replicate {0}",
+                              base::shell_word(vm), request.to.host.get()));
     }
   }
   const model::ByteCount delta = row.replica ? row.replica->dirty : model::ByteCount{};
@@ -198,6 +229,7 @@ Survey survey(const Ports& ports, const Request& request, const std::string& kin
   seen.shadow = check_shadow(ports, request, seen.source);
   seen.newest = check_points(ports, request, seen.source, seen.shadow);
   check_target_can_hold(ports, request, seen.source);
+  check_media(ports, request, seen.source);
 
   model::Epoch highest = std::max(known, seen.source.tag.epoch);
   if (seen.target) highest = std::max(highest, seen.target->tag.epoch);

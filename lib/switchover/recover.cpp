@@ -41,6 +41,18 @@ std::string what_is_found(Walk& walk, const Steps& steps) {
   return found;
 }
 
+/// A guest that ended on the target after the move, as with its host, is started there again, unless it is up on the
+/// source: one runs after a recovery.
+void start_where_it_ended(Walk& walk) {
+  const model::VmName& vm = walk.row().vm;
+  const auto there = walk.target().find(vm);
+  if (!there || there->state != model::DomainState::off) return;
+  const auto here = walk.source().find(vm);
+  if (here && here->state != model::DomainState::off) return;  // retiring it says so, and stops
+  walk.target().start(vm);
+  walk.note_started_anew();
+}
+
 }  // namespace
 
 Recovered recover_walk(const Ports& ports, const ports::Walk& row, const Steps& steps) {
@@ -49,8 +61,10 @@ Recovered recover_walk(const Ports& ports, const ports::Walk& row, const Steps& 
   const Step& move = steps.before.back();
   const bool moved = walk.facts().moved || (walk.phase_of(move.name) == StepPhase::intent && move.happened(walk));
   if (moved) {
+    start_where_it_ended(walk);
     finish_forward(walk, steps);
-    recovered.did = fmt::format("{} runs on {}: the walk was finished", row.vm.get(), row.to.get());
+    recovered.did =
+        fmt::format("the walk of {} to {} was finished, {}", row.vm.get(), row.to.get(), walk.where_it_runs());
     recovered.outcome = answer_probe(walk, walk.outcome("recovered"), steps);
   } else {
     take_back(walk, steps);

@@ -6,8 +6,8 @@
 
 namespace umbra::switchover {
 
-/// Whether the guest of this walk runs on the target. Asks until both hosts give a clear answer; Kind::refused, with
-/// what was seen last, where they do not within the deadline. True also where it ran there and has ended since.
+/// Whether the guest of this walk runs on the target. Asks until both hosts give a clear answer; Kind::interrupted,
+/// with what was seen last, where they do not within the deadline. True also where it ran there and has ended since.
 bool has_moved(Walk& walk);
 
 }  // namespace umbra::switchover

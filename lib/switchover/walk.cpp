@@ -89,8 +89,19 @@ model::Outcome Walk::outcome(const std::string& result) const {
 }
 
 std::string Walk::where_it_runs() const {
-  if (m_started_anew) return fmt::format("it had ended on {0} meanwhile and was started there anew", m_row.from.get());
-  return fmt::format("it runs on {} as before", m_row.from.get());
+  const model::HostName& host = m_facts.moved ? m_row.to : m_row.from;
+  if (m_started_anew) return fmt::format("it had ended on {0} meanwhile and was started there anew", host.get());
+  try {
+    ports::Hypervisor& hypervisor = m_ports.hypervisors.at(host);
+    const auto domain = hypervisor.find(m_row.vm);
+    if (!domain) return fmt::format("it is no longer defined on {}", host.get());
+    if (domain->state == model::DomainState::running)
+      return fmt::format("it runs on {}{}", host.get(), m_facts.moved ? "" : " as before");
+    return fmt::format("it is {} on {}; to let it go on: {}", to_string(domain->state), host.get(),
+                       hypervisor.by_hand(domain->state == model::DomainState::paused ? "resume" : "start", m_row.vm));
+  } catch (const Error& e) {
+    return fmt::format("it was left on {}, which gives no answer now: {}", host.get(), e.message());
+  }
 }
 
 namespace {
@@ -104,7 +115,7 @@ void take(Walk& walk, const Step& step) {
 }
 
 std::string recover_hint(const Walk& walk) {
-  return "umbra switchover --recover " + walk.row().vm.get();
+  return "umbra switchover --recover " + base::shell_word(walk.row().vm);
 }
 
 Walk open_walk(const Ports& ports, const Request& request, const std::string& kind, const Survey& seen) {
@@ -198,7 +209,7 @@ void finish_forward(Walk& walk, const Steps& steps) {
   } catch (const Error& e) {
     throw Error(
         Kind::interrupted,
-        fmt::format("{} runs on {}, but the walk did not end: {}", walk.row().vm.get(), walk.row().to.get(), e.what()),
+        fmt::format("{} moved to {}, but the walk did not end: {}", walk.row().vm.get(), walk.row().to.get(), e.what()),
         recover_hint(walk));
   }
 }

@@ -74,7 +74,7 @@ class Walk {
 
   /// The guest had ended on the source, and taking the walk back started it there again.
   void note_started_anew() { m_started_anew = true; }
-  /// Of a walk that was taken back: "it runs on alpha as before".
+  /// Asked anew: "it runs on alpha as before", or what keeps it from running and what to type then.
   std::string where_it_runs() const;
 
  private:

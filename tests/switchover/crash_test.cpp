@@ -213,6 +213,58 @@ TEST_CASE("a guest that ended on the source in the middle of a walk runs there a
   });
 }
 
+namespace {
+
+/// A walk of which Umbra died right after `name`.
+void die_after(fakes::SimWorld& world, const std::string& name) {
+  fakes::SimWorld rehearsal = world;
+  Run dry(rehearsal);
+  walk(dry, Way::there);
+  const auto call = std::find(rehearsal.trace.begin(), rehearsal.trace.end(), name);
+  world.fault =
+      Fault{Fault::Kind::crash, Fault::When::after, static_cast<std::size_t>(call - rehearsal.trace.begin()) + 1};
+  Run run(world);
+  CHECK_THROWS_AS(walk(run, Way::there), fakes::SimCrash);
+}
+
+}  // namespace
+
+TEST_CASE("a guest that ended on the target after the move runs there again, with all that it wrote") {
+  fakes::SimWorld world = make_world();
+  guarded([&] {
+    die_after(world, "journal redirect intent");
+    REQUIRE(world.running_on(web1) == std::vector{beta});
+    world.hosts.at(beta).domains.at(web1).live.reset();  // as with its host
+    world.new_run();
+    {
+      Run run(world);
+      const auto recovered = recover(run.ports, web1);
+      REQUIRE(recovered.size() == 1);
+      CHECK(recovered[0].did ==
+            "the walk of web1 to beta was finished, it had ended on beta meanwhile and was started there anew");
+    }
+    CHECK(world.running_on(web1) == std::vector{beta});
+    REQUIRE(untidy(world) == "");
+    walk_again(world);
+  });
+}
+
+TEST_CASE("a guest that stands still on the source, as by an error of its storage, was not moved") {
+  fakes::SimWorld world = make_world();
+  guarded([&] {
+    die_after(world, "journal move intent");
+    world.hosts.at(alpha).domains.at(web1).live->state = model::DomainState::paused;
+    world.new_run();
+    Run run(world);
+    const auto recovered = recover(run.ports, web1);
+    REQUIRE(recovered.size() == 1);
+    CHECK_THAT(recovered[0].did, Catch::Contains("was taken back, it is paused on alpha; to let it go on: ") &&
+                                     Catch::Contains("resume web1"));
+    CHECK(world.hosts.at(alpha).domains.at(web1).live->state == model::DomainState::paused);
+    CHECK_FALSE(world.hosts.at(beta).domains.at(web1).live);
+  });
+}
+
 TEST_CASE("recovery says what it found and what it did") {
   fakes::SimWorld world = make_world();
   std::size_t freeze_call = 0;

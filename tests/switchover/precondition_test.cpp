@@ -32,6 +32,16 @@ const std::vector<Case>& cases() {
       {"the VM is off", Kind::refused, [](World& w, Request&) { w.hosts.at(alpha).domains.at(web1).live.reset(); }},
       {"the VM is paused", Kind::refused, [](World& w, Request&) { live(w).state = model::DomainState::paused; }},
       {"libvirt knows snapshots", Kind::refused, [](World& w, Request&) { live(w).snapshots = true; }},
+      {"a disk was plugged in live alone", Kind::refused,
+       [](World& w, Request&) { live(w).live_only = {model::DiskName("vdb")}; }},
+      {"a CD-ROM's image is not on the target", Kind::refused,
+       [](World& w, Request&) { live(w).media = {"/iso/install.iso"}; }},
+      {"it runs on what a sync left", Kind::busy,
+       [](World& w, Request&) {
+         w.guests.at(web1).idle = true;
+         w.guests.at(web1).acknowledged.clear();
+         live(w).disks[0].path = "/images/web1.umbra-sync.qcow2";
+       }},
       {"a job is under way", Kind::busy, [](World& w, Request&) { live(w).job = true; }},
       {"a disk is raw", Kind::unsupported, [](World& w, Request&) { live(w).disks[1].format = "raw"; }},
       {"a disk is no file", Kind::unsupported,

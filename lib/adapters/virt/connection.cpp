@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <future>
 #include <thread>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -102,6 +103,16 @@ void HandleRelease::operator()(char* text) const noexcept {
 
 Connection::Connection(model::HostName host, std::string uri)
     : m_host(std::move(host)), m_uri(std::move(uri)), m_connect(open(m_host, m_uri)) {}
+
+_virConnect* Connection::get() const {
+  const std::lock_guard lock(m_mutex);
+  if (virConnectIsAlive(m_connect.get()) == 0) {
+    base::log(base::Level::warning, fmt::format("the connection to {} was closed; connecting anew", m_host.get()));
+    ConnectHandle fresh = open(m_host, m_uri);
+    m_closed.push_back(std::exchange(m_connect, std::move(fresh)));
+  }
+  return m_connect.get();
+}
 
 DomainHandle Connection::find_domain(const model::VmName& vm) const {
   DomainHandle domain(virDomainLookupByName(get(), vm.get().c_str()));

@@ -2,8 +2,9 @@
 #pragma once
 // One connection to one host's libvirt, and the event loop that keeps all connections of this process alive.
 
-#include <optional>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include "adapters/virt/handles.hpp"
 #include "model/ids.hpp"
@@ -15,7 +16,9 @@ class Connection {
   /// Opens `uri`. Kind::unreachable where nothing answers within some seconds.
   Connection(model::HostName host, std::string uri);
 
-  _virConnect* get() const { return m_connect.get(); }
+  /// Where the connection was closed (a daemon that was restarted, a host that was away) it is opened anew.
+  /// Kind::unreachable where nothing answers.
+  _virConnect* get() const;
   const model::HostName& host() const { return m_host; }
   const std::string& uri() const { return m_uri; }
 
@@ -31,12 +34,14 @@ class Connection {
  private:
   model::HostName m_host;
   std::string m_uri;
-  ConnectHandle m_connect;
+  mutable std::mutex m_mutex;
+  mutable ConnectHandle m_connect;
+  mutable std::vector<ConnectHandle> m_closed;  ///< kept: another thread may be in a call of it
 };
 
 /// Ask it before the call that may fail: each call of libvirt empties the last error.
 std::string name_of(_virDomain* domain);
-/// As Connection::virsh.
+/// As Connection::virsh().
 std::string virsh(_virDomain* domain, std::string_view command);
 /// A domain's XML: the live one, or with `inactive` its definition. `flags` are further virDomainXMLFlags.
 std::string domain_xml_of(_virDomain* domain, bool inactive, unsigned flags = 0);

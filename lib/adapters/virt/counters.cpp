@@ -103,17 +103,7 @@ class LibvirtMetrics final : public ports::MetricSource {
   explicit LibvirtMetrics(model::HostConfig config) : m_config(std::move(config)) {}
 
   std::vector<model::Counters> counters() override {
-    try {
-      if (!m_connection) m_connection.emplace(m_config.name, m_config.uri);
-      return read();
-    } catch (const base::Error& error) {
-      if (error.kind() == base::Kind::unreachable) m_connection.reset();  // the next call connects anew
-      throw;
-    }
-  }
-
- private:
-  std::vector<model::Counters> read() {
+    if (!m_connection) m_connection.emplace(m_config.name, m_config.uri);
     const unsigned groups = VIR_DOMAIN_STATS_STATE | VIR_DOMAIN_STATS_CPU_TOTAL | VIR_DOMAIN_STATS_BALLOON |
                             VIR_DOMAIN_STATS_VCPU | VIR_DOMAIN_STATS_INTERFACE | VIR_DOMAIN_STATS_BLOCK;
     // A domain that a job holds is told with what is known without it, rather than holding up all others.
@@ -131,6 +121,7 @@ class LibvirtMetrics final : public ports::MetricSource {
     return all;
   }
 
+ private:
   model::HostConfig m_config;
   std::optional<Connection> m_connection;
 };

@@ -41,10 +41,18 @@ std::vector<std::string> chain_below(const pugi::xml_node& disk) {
 model::Disk disk_of(const pugi::xml_node& node) {
   model::Disk disk;
   disk.name = model::DiskName(node.child("target").attribute("dev").value());
-  disk.path = normal(source_path(node.child("source")));
+  if (node.attribute("type").as_string() == std::string_view("file"))
+    disk.path = normal(source_path(node.child("source")));
   disk.format = node.child("driver").attribute("type").as_string("raw");
   disk.chain = chain_below(node);
   return disk;
+}
+
+/// Where a missing file only empties the drive, libvirt itself leaves it out.
+bool is_needed_medium(const pugi::xml_node& disk) {
+  const std::string_view policy = disk.child("source").attribute("startupPolicy").as_string("mandatory");
+  return !is_writable_disk(disk) && disk.attribute("type").as_string() == std::string_view("file") &&
+         disk.child("source").attribute("file") && policy == "mandatory";
 }
 
 model::RoleTag tag_of(const pugi::xml_node& domain) {
@@ -146,6 +154,7 @@ ParsedDomain parse_domain(const std::string& xml) {
     const std::string kind = node.name();
     if (kind == "disk") {
       if (is_writable_disk(node)) domain.disks.push_back(disk_of(node));
+      if (is_needed_medium(node)) domain.media.push_back(normal(source_path(node.child("source"))));
       parsed.block_job = parsed.block_job || node.child("mirror");
     } else if (kind == "interface") {
       domain.nics.push_back({node.child("mac").attribute("address").value(), network_of(node).value()});

@@ -30,11 +30,21 @@ model::DomainState state_of(_virDomain* domain) {
     case VIR_DOMAIN_PAUSED:
       return model::DomainState::paused;
     case VIR_DOMAIN_SHUTOFF:
-    case VIR_DOMAIN_CRASHED:
       return model::DomainState::off;
+    case VIR_DOMAIN_CRASHED:  // with on_crash=preserve QEMU is still there, and holds the disks
+      return is_active(domain) ? model::DomainState::other : model::DomainState::off;
     default:
       return model::DomainState::other;
   }
+}
+
+std::vector<model::DiskName> missing_disks(const std::vector<model::Disk>& live,
+                                           const std::vector<model::Disk>& defined) {
+  std::vector<model::DiskName> missing;
+  for (const model::Disk& disk : live) {
+    if (std::ranges::find(defined, disk.name, &model::Disk::name) == defined.end()) missing.push_back(disk.name);
+  }
+  return missing;
 }
 
 /// Sizes stay 0 where the file is not there (yet) or is not readable to libvirt.
@@ -94,6 +104,8 @@ class Look {
     domain.autostart = autostart == 1;
     domain.snapshots = check(virDomainSnapshotNum(handle, 0), "count the snapshots of " + whose) > 0;
     domain.job = active && (parsed.block_job || has_job(handle));
+    if (active && domain.persistent)
+      domain.live_only = missing_disks(domain.disks, parse_domain(inactive_xml).domain.disks);
     domain.xml = inactive_xml;
     domain.cpu_xml = cpu_seen(shown_xml);
     if (!active) {

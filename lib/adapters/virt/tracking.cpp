@@ -181,10 +181,19 @@ void LibvirtHypervisor::delete_checkpoint(const model::VmName& vm, const model::
     if (is_active(domain.get())) drop_orphan_bitmaps(domain.get(), name);
     return;
   }
+  const bool active = is_active(domain.get());
+  if (active && virDomainCheckpointDelete(checkpoint.get(), 0) == 0) return;
+  if (active) {
+    const Failure failure = last_failure();
+    if (kind_of(failure) == base::Kind::unreachable || has_job(domain.get())) throw to_error(failure, what);
+    // A guest whose QEMU died has lost the bitmaps that were in its memory, and libvirt deletes no checkpoint without
+    // its bitmaps.
+    base::log(base::Level::info, fmt::format("{}: {}; libvirt forgets it", what, failure.message));
+  }
   // Of a domain that is off libvirt deletes no bitmap; one that is found without its checkpoint goes before the next
   // job.
-  const unsigned flags = is_active(domain.get()) ? 0 : VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY;
-  check(virDomainCheckpointDelete(checkpoint.get(), flags), what);
+  check(virDomainCheckpointDelete(checkpoint.get(), VIR_DOMAIN_CHECKPOINT_DELETE_METADATA_ONLY), what);
+  if (active) drop_orphan_bitmaps(domain.get(), name);  // of disks where it was not lost
 }
 
 std::unique_ptr<ports::BackupJob> LibvirtHypervisor::begin_backup(const model::VmName& vm,

@@ -33,8 +33,9 @@ TEST_CASE("a domain's XML is read with its writable disks, NICs, agent and devic
   CHECK(domain.disks[0].path == "/images/umbra/s/top/vda.qcow2");
   CHECK(domain.disks[0].chain ==
         std::vector<std::string>{"/images/umbra/s/point-000002/vda.qcow2", "/images/web1-vda.qcow2"});
-  CHECK(domain.disks[1].path == "/dev/vg/web1");
+  CHECK(domain.disks[1].path.empty());  // a block device is no file
   CHECK(domain.disks[1].format == "raw");
+  CHECK(domain.media == std::vector<std::string>{"/iso/install.iso"});
   REQUIRE(domain.nics.size() == 2);
   CHECK(domain.nics[0].network == "br0");
   CHECK(domain.nics[1].network == "default");
@@ -51,6 +52,12 @@ TEST_CASE("Umbra's tag is found by its namespace, whatever the prefix") {
 TEST_CASE("an unknown role is an error, not a VM without a role") {
   const std::string odd = replaced(samples::live, "domain/1\" role=\"primary\"", "domain/1\" role=\"boss\"");
   CHECK_THROWS_AS(parse_domain(odd), base::Error);
+}
+
+TEST_CASE("a drive that may be empty needs no file") {
+  const std::string optional = replaced(samples::live, "<source file='/iso/install.iso' index='1'/>",
+                                        "<source file='/iso/install.iso' startupPolicy='optional' index='1'/>");
+  CHECK(parse_domain(optional).domain.media.empty());
 }
 
 TEST_CASE("an agent counts only while it is connected") {
