@@ -140,7 +140,7 @@ int release(Session& session, const model::VmName& vm) {
     return exit_done;
   }
   const auto lease = take_lease(session, vm);
-  say_notes("pool", vm, shadow::drop(context_of(session), {session.shadows(), session.pool()}, vm).notes);
+  say_notes("pool", vm, shadow::drop(context_of(session), {session.shadows(), session.pool()}, {vm}).notes);
   return fill(session);
 }
 

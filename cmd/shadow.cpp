@@ -18,6 +18,7 @@ namespace {
 struct ShadowOptions {
   std::string on;
   bool drop = false;
+  bool forget = false;
   bool rehearse = false;
   std::optional<base::Seconds> watch;
 };
@@ -80,7 +81,7 @@ void ensure_one(Session& session, const ShadowOptions& options, model::Record& r
   record.set(model::ShadowSection{made.row.id, made.row.host, made.row.level, made.row.from_pool});
 }
 
-void drop_one(Session& session, const model::VmName& vm) {
+void drop_one(Session& session, const model::VmName& vm, bool forget) {
   const auto lease = take_lease(session, vm);
   const auto row = session.shadows().find(vm);
   if (session.common().dry_run) {
@@ -91,7 +92,7 @@ void drop_one(Session& session, const model::VmName& vm) {
               fmt::format("shadow: {}: would drop the shadow on {} with its points", vm.get(), row->host.get()));
     return;
   }
-  say_notes("shadow", vm, shadow::drop(context_of(session), registries(session), vm).notes);
+  say_notes("shadow", vm, shadow::drop(context_of(session), registries(session), {vm, forget}).notes);
   base::log(base::Level::info, fmt::format("shadow: {}: dropped{}", vm.get(), row ? " from " + row->host.get() : ""));
 }
 
@@ -174,13 +175,13 @@ int list_points(Session& session, const model::VmName& vm) {
 }
 
 /// Shadows are dropped by name: their VM need not run, nor exist.
-int drop_named(Session& session) {
+int drop_named(Session& session, bool forget) {
   std::vector<base::Kind> failures;
   std::size_t done = 0;
   if (session.common().operands.empty()) throw base::Error(base::Kind::usage, "--drop needs the names of VMs");
   for (const std::string& name : session.common().operands) {
     try {
-      drop_one(session, model::VmName(name));
+      drop_one(session, model::VmName(name), forget);
       ++done;
     } catch (const base::Error& error) {
       print_error(error, "shadow", name);
@@ -190,14 +191,28 @@ int drop_named(Session& session) {
   return status_of(failures, done);
 }
 
+void check_options(const ShadowOptions& options) {
+  using base::Kind;
+  if (options.drop && options.rehearse)
+    throw base::Error(Kind::usage, "--drop and --rehearse exclude each other", "give one");
+  if ((options.drop || options.rehearse) && !options.on.empty())
+    throw base::Error(Kind::usage, "--on says where a shadow is made: it goes with neither --drop nor --rehearse",
+                      "leave it out: a VM has one shadow");
+  if (options.watch && !options.rehearse)
+    throw base::Error(Kind::usage, "--watch goes with --rehearse alone", "umbra shadow VM --rehearse --watch 10s");
+  if (options.forget && !options.drop)
+    throw base::Error(Kind::usage, "--forget goes with --drop alone", "umbra shadow VM --drop --forget");
+}
+
 int run_shadow(Session& session, const ShadowOptions& options) {
+  check_options(options);
   const auto& operands = session.common().operands;
   if (operands.size() == 1 && operands[0] == "list") return list_shadows(session);
   if (operands.size() == 2 && operands[0] == "points") return list_points(session, model::VmName(operands[1]));
   if (!operands.empty() && (operands[0] == "list" || operands[0] == "points"))
     throw base::Error(base::Kind::usage, "it is `umbra shadow list` or `umbra shadow points VM`",
                       "a VM of such a name is given by a record: umbra place VM | umbra shadow -");
-  if (options.drop) return drop_named(session);
+  if (options.drop) return drop_named(session, options.forget);
   return for_each_vm(session, "shadow", shadow_table(), [&](model::Record& record) {
     options.rehearse ? rehearse_one(session, options, record) : ensure_one(session, options, record);
   });
@@ -224,6 +239,8 @@ Verb shadow_verb() {
        set_flag(options->rehearse)},
       {"--watch", "DURATION", "with --rehearse: how long to watch", "10s", set_duration("--watch", options->watch)},
       {"--drop", "", "take the shadow away, with its points", "", set_flag(options->drop)},
+      {"--forget", "", "with --drop: also where its host is gone for good; what lies there stays", "",
+       set_flag(options->forget)},
   };
   verb.examples = {"umbra place web1 | umbra shadow -", "umbra shadow web1 --on beta", "umbra shadow web1 --rehearse",
                    "umbra shadow points web1"};

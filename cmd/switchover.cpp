@@ -192,9 +192,14 @@ int recover_walks(Session& session) {
   std::size_t done = 0;
   for (const std::string& name : names) {
     if (open.contains(model::VmName(name))) continue;
-    locate(session, model::VmName(name));  // a name that nobody bears is an error; one without a walk is in order
-    base::log(base::Level::info, fmt::format("switchover: {}: no walk is open, nothing to recover", name));
-    ++done;
+    try {
+      locate(session, model::VmName(name));  // a name that nobody bears is an error; one without a walk is in order
+      base::log(base::Level::info, fmt::format("switchover: {}: no walk is open, nothing to recover", name));
+      ++done;
+    } catch (const base::Error& error) {
+      print_error(error, "switchover", name);
+      failures.push_back(error.kind());
+    }
   }
   for (const model::VmName& vm : open) {
     if (session.common().dry_run) {

@@ -15,7 +15,7 @@ _umbra() {
   case ${COMP_WORDS[1]} in
     predict) flags="-w --within --trace --at --all -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     place) flags="--on --all -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
-    shadow) flags="--on --rehearse --watch --drop --all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="list points" ;;
+    shadow) flags="--on --rehearse --watch --drop --forget --all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="list points" ;;
     replicate) flags="--due --wait --all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     sync) flags="--all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     decide) flags="--replay --exit-code --all -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;

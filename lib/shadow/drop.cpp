@@ -50,28 +50,50 @@ void release_primary(const Context& context, const ports::ShadowRow& row, std::v
   }
 }
 
+/// The shadow's host; null where it gives no answer, or is no longer configured, and is to be forgotten.
+ports::Hypervisor* host_of(const Context& context, const ports::ShadowRow& row, bool forget,
+                           std::vector<std::string>& notes) {
+  try {
+    return &context.hypervisors.at(row.host);
+  } catch (Error& e) {
+    if (e.kind() != Kind::unreachable && e.kind() != Kind::not_found) throw;
+    if (!forget) {
+      e.set_hint(fmt::format("where {} is gone for good: umbra shadow {} --drop --forget", row.host.get(),
+                             base::shell_word(row.vm)));
+      throw;
+    }
+    notes.push_back(fmt::format("{} is forgotten; its definition and folder {} stay on {}, should it come back",
+                                row.vm.get(), row.id.get(), row.host.get()));
+    return nullptr;
+  }
+}
+
 }  // namespace
 
-DropResult drop(const Context& context, const Registries& registries, const model::VmName& vm) {
+DropResult drop(const Context& context, const Registries& registries, const DropRequest& request) {
+  const model::VmName& vm = request.vm;
   const auto row = registries.shadows.find(vm);
   if (!row)
     throw Error(Kind::not_found, fmt::format("{} has no shadow", vm.get()),
-                fmt::format("umbra status shows those that are known; umbra shadow {} finds one that was forgotten",
+                fmt::format("umbra status shows those that are known; umbra shadow {} --on HOST finds one that was "
+                            "forgotten there",
                             base::shell_word(vm)));
-  ports::Hypervisor& host = context.hypervisors.at(row->host);
   DropResult result;
-  end_left_rehearsal(host, vm);
-  auto stand_in = host.find(vm);
-  if (stand_in && stand_in->uuid != row->vm_uuid) {
-    result.notes.push_back(fmt::format("{} on {} is another VM than the one whose shadow is dropped: it is left alone",
-                                       vm.get(), row->host.get()));
-    stand_in.reset();
+  if (ports::Hypervisor* host = host_of(context, *row, request.forget, result.notes)) {
+    end_left_rehearsal(*host, vm);
+    auto stand_in = host->find(vm);
+    if (stand_in && stand_in->uuid != row->vm_uuid) {
+      result.notes.push_back(fmt::format(
+          "{} on {} is another VM than the one whose shadow is dropped: it is left alone", vm.get(), row->host.get()));
+      stand_in.reset();
+    }
+    check_droppable(stand_in, *row);
+    release_primary(context, *row, result.notes);
+    if (stand_in) host->undefine(vm);
+    context.transport.connect(row->host)->drop(row->id);
+  } else {
+    release_primary(context, *row, result.notes);
   }
-  check_droppable(stand_in, *row);
-
-  release_primary(context, *row, result.notes);
-  if (stand_in) host.undefine(vm);
-  context.transport.connect(row->host)->drop(row->id);
   registries.shadows.remove(row->vm_uuid);  // last: a drop that failed before is begun again from the row
   return result;
 }

@@ -56,8 +56,13 @@ struct DropResult {
   std::vector<std::string> notes;
 };
 
+struct DropRequest {
+  model::VmName vm;
+  bool forget = false;  ///< also where the shadow's host gives no answer: what lies there stays
+};
+
 /// Takes the shadow away: definition, folder, Umbra's checkpoints on the primary, the row. Kind::refused where it is
 /// active; Kind::not_found where the VM has none. Again after a failure: what is left.
-DropResult drop(const Context& context, const Registries& registries, const model::VmName& vm);
+DropResult drop(const Context& context, const Registries& registries, const DropRequest& request);
 
 }  // namespace umbra::shadow

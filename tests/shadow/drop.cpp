@@ -23,14 +23,14 @@ TEST_CASE("a dropped shadow leaves no definition, no folder, no row and none of 
   Scene scene;
   scene.make();
   add_checkpoints(scene);
-  const DropResult dropped = drop(scene.lab.context(), scene.registries, scene.vm);
+  const DropResult dropped = drop(scene.lab.context(), scene.registries, {scene.vm});
   CHECK(dropped.notes.empty());
   CHECK_FALSE(scene.has_stand_in());
   CHECK(scene.folders().empty());
   CHECK(scene.rows.all().empty());
   CHECK(scene.lab.host("alpha").checkpoints[scene.vm] == std::vector{model::CheckpointName("nightly")});
   CHECK(scene.primary().tag == model::RoleTag{Role::none, {}, {3}});
-  CHECK(kind_of([&] { drop(scene.lab.context(), scene.registries, scene.vm); }) == Kind::not_found);
+  CHECK(kind_of([&] { drop(scene.lab.context(), scene.registries, {scene.vm}); }) == Kind::not_found);
 }
 
 TEST_CASE("a VM that was made anew under the old name is left alone when the old one's shadow is dropped") {
@@ -38,7 +38,7 @@ TEST_CASE("a VM that was made anew under the old name is left alone when the old
   scene.make();
   scene.stand_in().uuid = model::Uuid("ffffffff-0000-4000-8000-000000000000");
   scene.stand_in().state = model::DomainState::running;
-  const DropResult dropped = drop(scene.lab.context(), scene.registries, scene.vm);
+  const DropResult dropped = drop(scene.lab.context(), scene.registries, {scene.vm});
   CHECK(dropped.notes.size() == 1);
   CHECK(scene.has_stand_in());
   CHECK(scene.folders().empty());
@@ -60,7 +60,7 @@ TEST_CASE("what is in use or not a shadow is not dropped") {
   SECTION("tagged otherwise") {
     scene.stand_in().tag.role = Role::primary;
   }
-  CHECK(kind_of([&] { drop(scene.lab.context(), scene.registries, scene.vm); }) == Kind::refused);
+  CHECK(kind_of([&] { drop(scene.lab.context(), scene.registries, {scene.vm}); }) == Kind::refused);
   CHECK(scene.has_stand_in());
   CHECK(scene.folders().size() == 1);
   CHECK(scene.rows.all().size() == 1);
@@ -72,8 +72,24 @@ TEST_CASE("a primary that does not answer does not keep its shadow from being dr
   scene.make();
   add_checkpoints(scene);
   scene.lab.fail_named("hv.checkpoints", Kind::unreachable);
-  CHECK(drop(scene.lab.context(), scene.registries, scene.vm).notes.size() == 1);
+  CHECK(drop(scene.lab.context(), scene.registries, {scene.vm}).notes.size() == 1);
   CHECK(scene.folders().empty());
+}
+
+TEST_CASE("a shadow whose host is gone is forgotten where that is asked for, and the VM can have another") {
+  Scene scene;
+  scene.make();
+  add_checkpoints(scene);
+  ports::ShadowRow row = scene.rows.all().at(0);
+  row.host = model::HostName("gone");
+  scene.rows.put(row);
+  const base::Error kept = test::error_of([&] { drop(scene.lab.context(), scene.registries, {scene.vm}); });
+  CHECK(kept.hint() == "where gone is gone for good: umbra shadow web1 --drop --forget");
+  CHECK(scene.rows.all().size() == 1);
+  const DropResult dropped = drop(scene.lab.context(), scene.registries, {scene.vm, true});
+  CHECK(dropped.notes.size() == 1);
+  CHECK(scene.rows.all().empty());
+  CHECK(scene.lab.host("alpha").checkpoints[scene.vm] == std::vector{model::CheckpointName("nightly")});
 }
 
 TEST_CASE("a drop that fails at any call can be done again") {
@@ -84,14 +100,14 @@ TEST_CASE("a drop that fails at any call can be done again") {
     add_checkpoints(scene);
     scene.lab.fail_call(nth);
     try {
-      drop(scene.lab.context(), scene.registries, scene.vm);
+      drop(scene.lab.context(), scene.registries, {scene.vm});
     } catch (const base::Error&) {
       CHECK(scene.rows.all().size() == 1);
     }
     if (!scene.lab.failed()) break;
     scene.lab.forget_failures();
     INFO("call " << nth);
-    if (!scene.rows.all().empty()) drop(scene.lab.context(), scene.registries, scene.vm);
+    if (!scene.rows.all().empty()) drop(scene.lab.context(), scene.registries, {scene.vm});
     CHECK_FALSE(scene.has_stand_in());
     CHECK(scene.folders().empty());
     CHECK(scene.rows.all().empty());

@@ -58,7 +58,7 @@ TEST_CASE("a VM that was made anew under its old name does not go on in the old 
   scene.primary().uuid = model::Uuid("ffffffff-0000-4000-8000-000000000000");
   scene.lab.host("beta").domains.erase(scene.vm);
   CHECK(kind_of([&] { scene.make(); }) == Kind::refused);
-  drop(scene.lab.context(), scene.registries, scene.vm);
+  drop(scene.lab.context(), scene.registries, {scene.vm});
   CHECK(scene.make().row.vm_uuid == scene.primary().uuid);
   CHECK(scene.rows.all().size() == 1);
 }
