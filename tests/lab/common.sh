@@ -103,5 +103,21 @@ writes_kept() { # VM HOST: and none was refused, in a session as long as the one
     lab check "$1" --host "$2" --log "$work/numbers"
 }
 
+# What a walk has written so far tells when to strike: after the intent, or the result, of a step.
+# written STEP PHASE NTH PID: waits until the journal's NTH walk holds that entry; fails once process PID is gone.
+written() {
+    python3 - "$database" "$@" <<'PY'
+import os, sqlite3, sys, time
+path, step, phase, nth, pid = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
+base = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
+query = ("select count(*) from journal where step = ? and phase = ? "
+         "and walk = (select id from walks order by id limit 1 offset ?)")
+while base.execute(query, (step, phase, nth - 1)).fetchone()[0] == 0:
+    os.kill(pid, 0)
+    time.sleep(0.001)
+PY
+}
+
 lab up >"$work/up" 2>&1 || { status=$?; cat "$work/up"; exit "$status"; }
 eval "$(lab env)"
+database=$(lab config | sed -n 's/^dir = "\(.*\)"/\1/p')/umbra.db
