@@ -5,6 +5,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cmath>
+#include <tuple>
 
 #include "cmd/exit_status.hpp"
 #include "cmd/records.hpp"
@@ -58,7 +60,8 @@ decide::Situation situation_of(Session& session, const model::Record& record) {
   const model::VmPolicy policy = session.config().policy(vm.name);
   s.memory = s.state ? s.state->memory : domain.memory;
   s.dirty_rate = host.dirty_rate(vm.name).value_or(model::ByteRate{0});
-  s.bandwidth = policy.bandwidth.value_or(model::usual_link);
+  s.bandwidth =
+      session.config().rate_between(session.config().host(vm.host), session.config().host(s.placement.host), policy);
   s.downtime_limit = policy.downtime_limit;
   s.priority = vm.priority;
   s.past = past_of(session, vm.uuid);
@@ -75,6 +78,27 @@ bool assume_plans(const model::Record& record, decide::Situation& situation) {
   return true;
 }
 
+/// Kind::corrupt where a recorded answer or figure is not what the recorded inputs give.
+void require_same(const model::Decision& recorded, const model::Decision& again) {
+  const auto differs = [](double a, double b) { return std::abs(a - b) > 1e-9 * std::max(1.0, std::abs(b)); };
+  const std::tuple<const char*, double, double> figures[] = {
+      {"migrate", recorded.migrate ? 1 : 0, again.migrate ? 1 : 0},
+      {"gain", recorded.gain, again.gain},
+      {"cost", recorded.cost, again.cost},
+      {"net_benefit", recorded.net_benefit, again.net_benefit},
+      {"threshold", recorded.threshold, again.threshold},
+  };
+  for (const auto& [name, was, is] : figures) {
+    if (differs(was, is))
+      throw base::Error(
+          base::Kind::corrupt,
+          fmt::format("the recorded {} is {}, its recorded inputs give {}: the record was changed, or another "
+                      "version of Umbra made it",
+                      name, was, is),
+          "decide anew: umbra decide VM");
+  }
+}
+
 void decide_one(Session& session, const DecideOptions& options, model::Record& record, bool& stay) {
   if (options.replay) {
     const auto recorded = find_decision(session, record);
@@ -82,8 +106,7 @@ void decide_one(Session& session, const DecideOptions& options, model::Record& r
       throw base::Error(base::Kind::not_found, fmt::format("no decision is recorded for {}", record.vm().name.get()),
                         "run `umbra decide` first");
     const model::Decision again = decide::replay(*recorded);
-    if (again.migrate != recorded->migrate)
-      throw base::Error(base::Kind::corrupt, "the recorded numbers give another answer than the recorded one");
+    require_same(*recorded, again);
     record.set(again);
   } else {
     decide::Situation situation = situation_of(session, record);

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <map>
+#include <set>
 
 #include "adapters/xgb/booster.hpp"
 #include "cmd/exit_status.hpp"
@@ -155,12 +156,32 @@ void check_agents(Session& session, const model::HostConfig& host, Finding& f) {
   f.fix = "in the guest: apt-get install qemu-guest-agent";
 }
 
+/// Whether the hooks that the running VMs' policies name can be run here.
+void check_hooks(Session& session, Finding& f) {
+  std::set<std::string> programs;
+  for (const model::VmPattern& pattern : session.config().vms) {
+    const model::VmOverrides& set = pattern.overrides;
+    if (set.redirect) programs.insert(set.redirect->begin(), set.redirect->end());
+    if (set.probe && !set.probe->empty()) programs.insert(set.probe->front());
+  }
+  for (const std::string& program : programs) {
+    const bool there = program.find('/') == std::string::npos ? on_path(program) : ::access(program.c_str(), X_OK) == 0;
+    if (there) continue;
+    f.health = Health::bad;
+    f.found += fmt::format("{}{} can't be run", f.found.empty() ? "" : "; ", program);
+    f.fix = "install it, make it executable, or take it out of [vms]";
+  }
+  if (f.found.empty())
+    f.found = programs.empty() ? "none are configured" : fmt::format("{} can be run", programs.size());
+}
+
 std::vector<Finding> examine_all(Session& session) {
   std::vector<Finding> findings;
   findings.push_back(examine("here", "configuration", [&](Finding& f) { check_configuration(session, f); }));
   if (findings.back().health == Health::bad) return findings;
   findings.push_back(examine("here", "state", [&](Finding& f) { check_state(session, f); }));
   findings.push_back(examine("here", "model library", check_xgboost));
+  findings.push_back(examine("here", "hooks", [&](Finding& f) { check_hooks(session, f); }));
   bool local = false;
   for (const model::HostConfig& host : session.config().hosts) local = local || host.receive.empty();
   if (local) findings.push_back(examine("here", "disk tools", check_tools));

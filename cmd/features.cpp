@@ -23,8 +23,7 @@ ports::Context context_of(Session& session) {
 }
 
 std::optional<ports::PoolRow> pooled_for(Session& session, const model::Domain& domain, const model::HostName& target) {
-  pool::Claim claim{domain.name,  target, domain.memory,
-                    domain.vcpus, {},     session.config().policy(domain.name).priority};
+  pool::Claim claim{domain.name, target, domain.memory, domain.vcpus, {}};
   for (const model::Disk& disk : domain.disks) claim.disks.push_back(disk.size);
   return pool::choose(session.config().pool, session.pool().all(), claim);
 }

@@ -44,9 +44,12 @@ const RecordTable& place_table() {
 }
 
 /// Everything that `place` must know of one host; a host that can't be asked says why.
-place::Candidate candidate_of(Session& session, const model::HostConfig& host, const model::Domain& domain, bool own) {
+place::Candidate candidate_of(Session& session, const model::HostConfig& host, const model::HostConfig& from,
+                              const model::Domain& domain) {
+  const bool own = host.name == from.name;
   place::Candidate candidate;
   candidate.host = host.name;
+  candidate.link = session.config().rate_between(from, host, session.config().policy(domain.name));
   candidate.networks = host.networks;
   try {
     check_answers(session, host.name);
@@ -90,7 +93,7 @@ void place_one(Session& session, const PlaceOptions& options, Placed& placed, mo
   std::vector<place::Candidate> candidates;
   for (const model::HostConfig& host : session.config().hosts) {
     if (host.name != vm.host && !wanted(policy, options, host.name)) continue;
-    candidates.push_back(candidate_of(session, host, domain, host.name == vm.host));
+    candidates.push_back(candidate_of(session, host, session.config().host(vm.host), domain));
     for (const place::Need& other : placed[host.name]) place::reserve(candidates.back(), other);
   }
   const bool seeded = row && row->level >= model::ShadowLevel::seeded;

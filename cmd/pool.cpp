@@ -50,33 +50,53 @@ std::vector<model::Part> parts_of(const model::Flavour& flavour) {
   return parts;
 }
 
+void make_one(Session& session, const model::Flavour& flavour, const ports::PoolRow& row) {
+  if (session.common().dry_run) {
+    base::log(base::Level::info, fmt::format("pool: would make {} on {}", row.id.get(), row.host.get()));
+    return;
+  }
+  const auto far = session.transport().connect(row.host);
+  far->drop(row.id);  // what a run that was cut off left under that name: no row tells of it
+  far->create(row.id, pooled_vm, parts_of(flavour));
+  session.pool().put(row);
+  base::log(base::Level::info, fmt::format("pool: made {} on {}", row.id.get(), row.host.get()));
+}
+
+void drop_one(Session& session, const ports::PoolRow& row) {
+  if (session.common().dry_run) {
+    base::log(base::Level::info, fmt::format("pool: would drop {} on {}", row.id.get(), row.host.get()));
+    return;
+  }
+  const auto far = session.transport().connect(row.host);
+  // Taken first: a shadow that another run claims meanwhile must not be dropped under it.
+  if (session.pool().take(row.id)) far->drop(row.id);
+  base::log(base::Level::info, fmt::format("pool: dropped {} on {}", row.id.get(), row.host.get()));
+}
+
 int fill(Session& session) {
   std::vector<ports::PoolRow> rows = session.pool().all();
   const pool::Plan plan = pool::fill_plan(flavours(session), rows);
+  std::vector<base::Kind> failures;
+  std::size_t done = 0;
+  const auto each = [&](const ports::PoolRow& row, const auto& act) {
+    session.cancel().check();
+    try {
+      act();
+      ++done;
+    } catch (const base::Error& error) {
+      print_error(error, "pool", fmt::format("{} on {}", row.id.get(), row.host.get()));
+      failures.push_back(error.kind());
+    }
+  };
   for (const model::Flavour& flavour : plan.create) {
     for (unsigned n = 0; n < flavour.count; ++n) {
-      session.cancel().check();
       const ports::PoolRow row{fresh_id(flavour.name, rows), flavour.name, flavour.host};
       rows.push_back(row);
-      if (session.common().dry_run) {
-        base::log(base::Level::info, fmt::format("pool: would make {} on {}", row.id.get(), row.host.get()));
-        continue;
-      }
-      session.transport().connect(row.host)->create(row.id, pooled_vm, parts_of(flavour));
-      session.pool().put(row);
-      base::log(base::Level::info, fmt::format("pool: made {} on {}", row.id.get(), row.host.get()));
+      each(row, [&] { make_one(session, flavour, row); });
     }
   }
-  for (const ports::PoolRow& row : plan.drop) {
-    if (session.common().dry_run) {
-      base::log(base::Level::info, fmt::format("pool: would drop {} on {}", row.id.get(), row.host.get()));
-      continue;
-    }
-    // Taken first: a shadow that another run claims meanwhile must not be dropped under it.
-    if (session.pool().take(row.id)) session.transport().connect(row.host)->drop(row.id);
-    base::log(base::Level::info, fmt::format("pool: dropped {} on {}", row.id.get(), row.host.get()));
-  }
-  return exit_done;
+  for (const ports::PoolRow& row : plan.drop) each(row, [&] { drop_one(session, row); });
+  return status_of(failures, done);
 }
 
 int list(Session& session) {

@@ -68,7 +68,10 @@ void ensure_one(Session& session, const ShadowOptions& options, model::Record& r
   const ports::Context context = context_of(session);
   if (session.common().dry_run) {
     const shadow::EnsurePlan plan = shadow::plan(context, registries(session), request);
-    record.set(model::ShadowSection{plan.id, plan.host, model::ShadowLevel::defined, plan.from_pool.has_value()});
+    const auto row = shadow_row_of(session, vm);
+    const bool kept = plan.exists && row && row->id == plan.id;
+    record.set(model::ShadowSection{plan.id, plan.host, kept ? row->level : model::ShadowLevel::defined,
+                                    kept ? row->from_pool : plan.from_pool.has_value()});
     base::log(base::Level::info, fmt::format("shadow: {}: would {} on {}", vm.name.get(),
                                              plan.exists      ? "keep the shadow"
                                              : plan.from_pool ? "claim a pooled shadow"

@@ -69,7 +69,12 @@ void sync_one(Session& session, model::Record& record) {
         {{"point", plan.point.value}, {"method", plan.method}, {"why", plan.why}, {"memory_bytes", plan.memory.value}});
     return;
   }
-  const sync::WarmResult result = sync::warm(context, request);
+  sync::WarmResult result = sync::warm(context, request);
+  // The point is as good as a pass's: the next pass is due as long after it as it was after the last one.
+  if (const auto last = find_replica(session, record); last && last->next_due) {
+    result.replica.next_due = result.replica.taken_at + (*last->next_due - last->taken_at);
+    result.replica.due_reason = last->due_reason;
+  }
   say_notes("sync", vm.name, result.notes);
   record.set(result.state);
   record.set(result.replica);

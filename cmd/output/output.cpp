@@ -43,7 +43,9 @@ void Output::write(std::FILE* to, const std::string& text) {
   errno = 0;
   if (std::fwrite(text.data(), 1, text.size(), to) == text.size() && std::fflush(to) == 0) return;
   if (errno == EPIPE) throw ReaderGone();
-  throw base::from_errno(errno, "write to standard output");
+  base::Error error = base::from_errno(errno, "write to standard output");
+  error.set_hint("see where standard output goes; what was done is done: umbra status");
+  throw error;
 }
 
 void Output::record(const model::Record& record) {

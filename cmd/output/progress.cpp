@@ -49,16 +49,23 @@ void Progress::draw(const std::string& what, std::uint64_t done, std::uint64_t t
   const int filled = static_cast<int>(part * 20);
   const std::string left =
       rate > 0 && total > done ? base::to_human(base::Seconds(static_cast<double>(total - done) / rate)) : "";
-  base::write_all(
-      STDERR_FILENO,
-      fmt::format("\r\033[K{} [{:=<{}}{: <{}}] {} of {}, {}/s {}", what, "", filled, "", 20 - filled, human_bytes(done),
-                  human_bytes(total), human_bytes(static_cast<unsigned long long>(rate)), left),
-      "standard error");
+  to_terminal(fmt::format("\r\033[K{} [{:=<{}}{: <{}}] {} of {}, {}/s {}", what, "", filled, "", 20 - filled,
+                          human_bytes(done), human_bytes(total), human_bytes(static_cast<unsigned long long>(rate)),
+                          left));
+}
+
+/// A terminal that is gone ends no work.
+void Progress::to_terminal(const std::string& text) {
+  try {
+    base::write_all(STDERR_FILENO, text, "standard error");
+  } catch (const base::Error&) {
+    m_terminal = false;
+  }
 }
 
 void Progress::finish(const std::string& what) {
   const std::scoped_lock lock(m_mutex);
-  if (m_terminal && m_current == what) base::write_all(STDERR_FILENO, "\r\033[K", "standard error");
+  if (m_terminal && m_current == what) to_terminal("\r\033[K");
   m_current.clear();
 }
 

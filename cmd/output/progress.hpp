@@ -22,6 +22,7 @@ class Progress {
 
  private:
   void draw(const std::string& what, std::uint64_t done, std::uint64_t total);
+  void to_terminal(const std::string& text);
   base::Clock& m_clock;
   int m_fd;
   bool m_terminal;

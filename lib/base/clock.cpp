@@ -126,6 +126,9 @@ std::optional<Instant> parse_rfc3339(std::string_view text) {
          std::chrono::seconds{*second} + *fraction - *offset;
 }
 
+/// Ten years. Instants are milliseconds since 1970: what is added to them stays far from their end.
+constexpr double longest_duration_s = 10 * 365.25 * 86400;
+
 std::optional<Seconds> parse_duration(std::string_view text) {
   if (text.empty()) return std::nullopt;
   double total = 0;
@@ -141,6 +144,7 @@ std::optional<Seconds> parse_duration(std::string_view text) {
     text.remove_prefix(letters);
     total += value * *unit;
   }
+  if (total > longest_duration_s) return std::nullopt;
   return Seconds{total};
 }
 

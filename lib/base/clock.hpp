@@ -36,7 +36,8 @@ bool wait_until(Clock& clock, Millis deadline, Millis step, const std::function<
 std::string to_rfc3339(Instant instant);
 /// Reads RFC 3339 with Z or an offset; nothing where `text` is none.
 std::optional<Instant> parse_rfc3339(std::string_view text);
-/// "90s", "30m", "2h", "1d", "500ms", a sum such as "1h30m"; nothing where the form or the unit is wrong.
+/// "90s", "30m", "2h", "1d", "500ms", a sum such as "1h30m"; nothing where the form or the unit is wrong, or
+/// where it is longer than ten years.
 std::optional<Seconds> parse_duration(std::string_view text);
 /// "1h30m", "45s", "0.18s": the shortest exact enough form for a person.
 std::string to_human(Seconds duration);

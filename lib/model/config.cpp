@@ -5,7 +5,10 @@
 #include <fmt/ranges.h>
 #include <fnmatch.h>
 
+#include <algorithm>
+
 #include "base/error.hpp"
+#include "model/units.hpp"
 
 namespace umbra::model {
 
@@ -50,6 +53,11 @@ VmPolicy Config::policy(const VmName& vm) const {
     if (fnmatch(pattern.pattern.c_str(), vm.get().c_str(), 0) == 0) pattern.overrides.apply_to(policy);
   }
   return policy;
+}
+
+ByteRate Config::rate_between(const HostConfig& a, const HostConfig& b, const VmPolicy& policy) const {
+  const ByteRate link = std::min(a.link.value_or(usual_link), b.link.value_or(usual_link));
+  return policy.bandwidth ? std::min(link, *policy.bandwidth) : link;
 }
 
 }  // namespace umbra::model

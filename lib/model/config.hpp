@@ -23,6 +23,7 @@ struct HostConfig {
   base::Argv receive;                           ///< starts the far end on that host; empty: this machine runs it itself
   std::string nbd_listen;                       ///< address of a primary's pull-mode export; empty: a local socket
   std::map<std::string, std::string> networks;  ///< the others' network -> this host's
+  std::optional<ByteRate> link;                 ///< how fast it reaches the other hosts; usual_link where not set
 };
 
 enum class After { hibernate, decommission };
@@ -117,6 +118,9 @@ struct Config {
   const HostConfig& host(const HostName& name) const;
   /// The defaults, then what each matching pattern sets, in their order.
   VmPolicy policy(const VmName& vm) const;
+  /// What a VM's copies and migrations get from one host to the other: the slower of their links, or the VM's own
+  /// limit.
+  ByteRate rate_between(const HostConfig& a, const HostConfig& b, const VmPolicy& policy) const;
 };
 
 }  // namespace umbra::model

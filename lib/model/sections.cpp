@@ -178,6 +178,7 @@ Json to_json(const Replica& r) {
                {"method", r.method},
                {"why", r.why},
                {"duration_s", r.duration_s}};
+  if (r.quiesced) json["quiesced"] = *r.quiesced;
   json["next_due"] = r.next_due ? Json(base::to_rfc3339(*r.next_due)) : Json(nullptr);
   json["due_reason"] = r.due_reason;
   return json;
@@ -193,6 +194,7 @@ Replica replica_from(const Json& json) {
   r.sent = {bytes(json, "sent_bytes")};
   r.zero = {bytes(json, "zero_bytes")};
   r.verified = optional_or(json, "verified", false);
+  r.quiesced = maybe<bool>(json, "quiesced");
   r.method = optional_or<std::string>(json, "method", "");
   r.why = optional_or<std::string>(json, "why", "");
   r.duration_s = optional_or(json, "duration_s", 0.0);

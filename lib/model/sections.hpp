@@ -83,6 +83,8 @@ struct Replica {
   ByteCount sent;   ///< bytes on the wire
   ByteCount zero;   ///< bytes that became zero
   bool verified = false;
+  std::optional<bool>
+      quiesced;        ///< whether the guest's file systems were frozen for its instant; not for a VM that is off
   std::string method;  ///< "full", "bitmap", "digest", "frozen"
   std::string why;     ///< why this method, where it is not the cheapest
   double duration_s = 0;

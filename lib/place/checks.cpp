@@ -22,7 +22,7 @@ std::string human(model::ByteCount bytes) {
 }
 
 double expected_use(const Candidate& candidate) {
-  return candidate.cpu_expected.value_or(candidate.facts.cpu_used).value;
+  return candidate.facts.cpu_used.value;
 }
 
 Answer reachable(const Need&, const Candidate& candidate, const model::PlaceConfig&) {

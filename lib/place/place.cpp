@@ -13,8 +13,6 @@
 namespace umbra::place {
 namespace {
 
-constexpr double most_passes = 30;
-
 struct Scored {
   const Candidate* candidate;
   std::map<std::string, double> terms;
@@ -77,9 +75,7 @@ void reserve(Candidate& candidate, const Need& placed) {
     facts.images_free.value =
         std::max<std::uint64_t>(1, facts.images_free.value - std::min(facts.images_free.value, placed.disk.value));
   if (facts.cpus == 0) return;
-  const double more = needed_cpus(placed) / facts.cpus;
-  facts.cpu_used.value += more;
-  if (candidate.cpu_expected) candidate.cpu_expected->value += more;
+  facts.cpu_used.value += needed_cpus(placed) / facts.cpus;
 }
 
 std::optional<std::string> objection(const Need& need, const Candidate& candidate, const model::PlaceConfig& config) {
@@ -90,11 +86,7 @@ std::optional<std::string> objection(const Need& need, const Candidate& candidat
 }
 
 base::Seconds migration_time(const Need& need, const Candidate& candidate) {
-  const double link = candidate.link && candidate.link->value > 0 ? candidate.link->value : model::usual_link.value;
-  const double dirty = need.dirty_rate ? need.dirty_rate->value : 0;
-  const double one_pass = static_cast<double>(need.memory.value) / link;
-  const double passes = dirty < link ? 1 / (1 - dirty / link) : most_passes;
-  return base::Seconds(one_pass * std::min(passes, most_passes));
+  return base::Seconds(static_cast<double>(need.memory.value) / candidate.link.value);
 }
 
 model::Placement place(const Need& need, std::span<const Candidate> candidates, const model::PlaceConfig& config) {

@@ -12,6 +12,7 @@
 #include "model/config.hpp"
 #include "model/domain.hpp"
 #include "model/sections.hpp"
+#include "model/units.hpp"
 
 namespace umbra::place {
 
@@ -20,11 +21,10 @@ struct Need {
   model::HostName host;  ///< where it runs now
   model::ByteCount memory;
   unsigned vcpus = 1;
-  model::Fraction cpu_peak{1.0};              ///< expected peak (p90) as a part of its vCPUs
-  std::vector<std::string> networks;          ///< as its own host names them
-  std::vector<std::string> gpus;              ///< models, one entry per device
-  model::ByteCount disk;                      ///< space that the shadow will still take; 0 where it is already there
-  std::optional<model::ByteRate> dirty_rate;  ///< of its memory
+  model::Fraction cpu_peak{1.0};      ///< expected peak (p90) as a part of its vCPUs
+  std::vector<std::string> networks;  ///< as its own host names them
+  std::vector<std::string> gpus;      ///< models, one entry per device
+  model::ByteCount disk;              ///< space that the shadow will still take; 0 where it is already there
 };
 
 /// The need of `domain` on `host`; the peak is the forecast's p90 where there is one. `shadow_disk` as in Need::disk.
@@ -37,8 +37,7 @@ struct Candidate {
   model::HostFacts facts;
   model::CpuVerdict cpu;
   std::map<std::string, std::string> networks;  ///< the others' network -> this host's; others keep their name
-  std::optional<model::Fraction> cpu_expected;  ///< forecast of the host's own use; where absent, facts.cpu_used
-  std::optional<model::ByteRate> link;          ///< between the two hosts; 1 Gb/s where not known
+  model::ByteRate link = model::usual_link;     ///< what the VM's migration gets between the two hosts
 };
 
 /// The best host; ties go to the first by name. Kind::not_found, with every host's reason, where none is left.
@@ -51,8 +50,8 @@ void reserve(Candidate& candidate, const Need& placed);
 /// Why `candidate` can't take the VM; nothing where it can.
 std::optional<std::string> objection(const Need& need, const Candidate& candidate, const model::PlaceConfig& config);
 
-/// How long a live migration would take: memory / (link - dirty rate), the sum of the geometric series of pre-copy
-/// rounds; at least one pass, at most 30.
+/// How long the first pass of a live migration takes: memory / link. What the guest dirties meanwhile is the decision's
+/// matter, which measures it.
 base::Seconds migration_time(const Need& need, const Candidate& candidate);
 
 }  // namespace umbra::place

@@ -38,8 +38,7 @@ double cpu_match(const Candidate& candidate, const Candidate* origin) {
 
 /// A half at 1 Gb/s, near 1 for much faster links.
 double network(const Candidate& candidate) {
-  const double link = candidate.link ? candidate.link->value : model::usual_link.value;
-  return link / (link + model::usual_link.value);
+  return candidate.link.value / (candidate.link.value + model::usual_link.value);
 }
 
 double gpu(const Need& need, const Candidate& candidate) {

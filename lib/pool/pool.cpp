@@ -62,21 +62,4 @@ std::optional<ports::PoolRow> choose(std::span<const model::Flavour> flavours, s
   return *best;
 }
 
-std::map<model::VmName, ports::PoolRow> assign(std::span<const model::Flavour> flavours,
-                                               std::span<const ports::PoolRow> rows, std::span<const Claim> claims) {
-  std::vector<Claim> order(claims.begin(), claims.end());
-  std::sort(order.begin(), order.end(),
-            [](const Claim& a, const Claim& b) { return std::tie(a.priority, a.vm) < std::tie(b.priority, b.vm); });
-  std::vector<ports::PoolRow> left(rows.begin(), rows.end());
-  std::map<model::VmName, ports::PoolRow> assigned;
-  for (const Claim& claim : order) {
-    if (assigned.contains(claim.vm)) continue;
-    const auto row = choose(flavours, left, claim);
-    if (!row) continue;
-    std::erase_if(left, [&](const ports::PoolRow& other) { return other.id == row->id; });
-    assigned.emplace(claim.vm, *row);
-  }
-  return assigned;
-}
-
 }  // namespace umbra::pool

@@ -31,16 +31,11 @@ struct Claim {
   model::ByteCount memory;
   unsigned vcpus = 1;
   std::vector<model::ByteCount> disks;
-  model::Priority priority = model::Priority::normal;
 };
 
 /// The pooled shadow that fits: on that host, memory and vCPUs not below, as many disks of exactly those sizes (an
 /// empty layer's size is fixed). Of several the one that wastes least memory, then vCPUs, then the first by id.
 std::optional<ports::PoolRow> choose(std::span<const model::Flavour> flavours, std::span<const ports::PoolRow> rows,
                                      const Claim& claim);
-
-/// One choice per claim, no shadow twice, critical VMs served first, equals by name.
-std::map<model::VmName, ports::PoolRow> assign(std::span<const model::Flavour> flavours,
-                                               std::span<const ports::PoolRow> rows, std::span<const Claim> claims);
 
 }  // namespace umbra::pool

@@ -235,6 +235,7 @@ model::Replica replica_of(const Context& context, const SentPoint& sent, base::M
   replica.dirty = sent.counts.looked;
   replica.sent = sent.sent;
   replica.zero = sent.counts.zero;
+  replica.quiesced = sent.quiesced;
   replica.verified = true;  // else there is no SentPoint
   replica.method = to_string(sent.choice.method);
   replica.why = sent.choice.why;

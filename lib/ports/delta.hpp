@@ -80,6 +80,7 @@ struct SentPoint {
   CopyCounts counts;
   model::ByteCount sent;
   Choice choice;
+  std::optional<bool> quiesced;  ///< the caller's to set, as `choice`
 };
 
 /// Sends `parts` as the point after `points.back()` and commits it; nothing stays where anything throws. `header` needs

@@ -85,7 +85,6 @@ class Move {
   virtual ~Move() = default;
   virtual MoveProgress progress() = 0;
   virtual void set_downtime_limit(base::Millis limit) = 0;
-  virtual void set_bandwidth(model::ByteRate rate) = 0;
   /// Asks for the end; progress() then tells `failed`, and the guest runs on at the source.
   virtual void abort() = 0;
 };

@@ -162,6 +162,7 @@ ports::SentPoint send_running(const Context& context, const PassRequest& request
   header.checkpoint = pass->fresh().get();
   ports::SentPoint sent = ports::send_point(context, *start.far, start.points, std::move(header), std::move(parts),
                                             {request.bandwidth}, [&] { pass->end_job(); });
+  sent.quiesced = pass->job().quiesced();
   pass->keep();  // from here on the point stands, and its checkpoint with it
   return sent;
 }

@@ -163,6 +163,7 @@ WarmResult result_of(const Context& context, const ports::SentPoint& sent, const
   result.state.paused_ms = frozen.result().paused_ms;
 
   result.replica = ports::replica_of(context, sent, began);
+  result.replica.quiesced = frozen.result().quiesced;
   return result;
 }
 

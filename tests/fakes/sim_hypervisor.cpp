@@ -201,9 +201,6 @@ class SimMove : public ports::Move {
   void set_downtime_limit(base::Millis limit) override {
     m_world.call("move limit", [&] { m_world.migration->request.downtime_limit = limit; });
   }
-  void set_bandwidth(model::ByteRate rate) override {
-    m_world.call("move bandwidth", [&] { m_world.migration->request.bandwidth = rate; });
-  }
   void abort() override {
     m_world.call("move abort", [&] { m_world.migration->abort = true; });
   }

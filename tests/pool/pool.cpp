@@ -24,8 +24,8 @@ PoolRow row(const std::string& id, const std::string& flavour_name, const std::s
   return {model::ShadowId(id), flavour_name, HostName(host)};
 }
 
-Claim claim(const std::string& vm, unsigned gibs, model::Priority priority = model::Priority::normal) {
-  return {model::VmName(vm), HostName("beta"), ByteCount{gibs * gib}, 2, {ByteCount{20 * gib}}, priority};
+Claim claim(const std::string& vm, unsigned gibs) {
+  return {model::VmName(vm), HostName("beta"), ByteCount{gibs * gib}, 2, {ByteCount{20 * gib}}};
 }
 
 std::vector<std::string> ids(const std::vector<PoolRow>& rows) {
@@ -96,15 +96,6 @@ TEST_CASE("a shadow of other disks, CPUs or of another host does not fit") {
   CHECK_FALSE(choose(flavours, rows, c));
 }
 
-TEST_CASE("critical VMs are served first") {
-  const std::vector rows{row("s1", "small", "beta")};
-  const std::vector claims{claim("a", 2, model::Priority::low), claim("b", 2, model::Priority::critical),
-                           claim("c", 2, model::Priority::high)};
-  const auto assigned = assign(flavours, rows, claims);
-  REQUIRE(assigned.size() == 1);
-  CHECK(assigned.begin()->first == model::VmName("b"));
-}
-
 TEST_CASE("laws of the pool") {
   CHECK(rc::check("after a plan is carried out nothing is left to do", [] {
     std::vector<PoolRow> rows;
@@ -122,19 +113,5 @@ TEST_CASE("laws of the pool") {
       for (unsigned i = 0; i < f.count; ++i) rows.push_back(row("new" + std::to_string(fresh++), f.name, f.host.get()));
     }
     RC_ASSERT(fill_plan(flavours, rows).empty());
-  }));
-  CHECK(rc::check("no shadow is given twice", [] {
-    std::vector<PoolRow> rows;
-    const int count = *rc::gen::inRange(0, 6);
-    for (int i = 0; i < count; ++i)
-      rows.push_back(row("id" + std::to_string(i), *rc::gen::element<std::string>("small", "large"), "beta"));
-    std::vector<Claim> claims;
-    const int wanted = *rc::gen::inRange(0, 8);
-    for (int i = 0; i < wanted; ++i) {
-      claims.push_back(claim("vm" + std::to_string(i), *rc::gen::inRange(1u, 9u),
-                             static_cast<model::Priority>(*rc::gen::inRange(0, 4))));
-    }
-    std::set<std::string> given;
-    for (const auto& [vm, r] : assign(flavours, rows, claims)) RC_ASSERT(given.insert(r.id.get()).second);
   }));
 }

@@ -56,6 +56,7 @@ Keys<HostConfig> host_keys() {
       value("receive", &HostConfig::receive),
       group<HostConfig>("nbd", {value("listen", &HostConfig::nbd_listen)}),
       value("networks", &HostConfig::networks),
+      value("link", &HostConfig::link),
   };
 }
 

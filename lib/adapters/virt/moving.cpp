@@ -92,10 +92,6 @@ class LibvirtMove final : public ports::Move {
     check(virDomainMigrateSetMaxDowntime(m_domain.get(), ms, 0), act("set the allowed blackout of"));
   }
 
-  void set_bandwidth(model::ByteRate rate) override {
-    check(virDomainMigrateSetMaxSpeed(m_domain.get(), mib_per_s(rate), 0), act("set the bandwidth of"));
-  }
-
   void abort() override {
     const std::string what = act("abort the move of");
     if (virDomainAbortJob(m_domain.get()) == 0) return;

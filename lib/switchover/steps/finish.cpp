@@ -44,7 +44,8 @@ Json act(Walk& walk) {
     request.frozen.push_back(disk);
   }
   const ports::Context context{ports.hypervisors, ports.transport, ports.clock, ports.cancel};
-  const model::Replica replica = replicate::finish(context, request).replica;
+  model::Replica replica = replicate::finish(context, request).replica;
+  replica.quiesced = walk.facts().quiesced;
   // The point stays also where the walk is taken back.
   if (auto shadow = ports.registry.find(row.vm); shadow && shadow->id == walk.request().shadow) {
     shadow->replica = replica;

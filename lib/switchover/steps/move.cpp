@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/log.hpp"
+#include "base/text.hpp"
 #include "switchover/steering.hpp"
 #include "switchover/steps/steps.hpp"
 #include "switchover/truth.hpp"
@@ -29,17 +30,23 @@ ports::MoveRequest request_of(const Walk& walk) {
   return move;
 }
 
+std::string reach_hint(const Walk& walk) {
+  return fmt::format("see whether {} reaches {}: on {}, virsh -c {} version", walk.row().from.get(),
+                     walk.row().to.get(), walk.row().from.get(), base::shell_word(walk.request().to.peer_uri));
+}
+
 /// Asks for the end and waits for it. True where the migration completed before it could be aborted.
-bool abort(ports::Move& move, base::Clock& clock) {
+bool abort(ports::Move& move, const Walk& walk) {
   bool completed = false;
-  const bool ended = base::wait_until(clock, abort_deadline, look_every, [&] {
+  const bool ended = base::wait_until(walk.ports().clock, abort_deadline, look_every, [&] {
     const auto state = move.progress().state;
     completed = state == ports::MoveProgress::State::done;
     if (state != ports::MoveProgress::State::running) return true;
     move.abort();  // each time: a job that has not begun yet does not hear it
     return false;
   });
-  if (!ended) throw base::Error(base::Kind::timeout, "the migration did not end after it was aborted");
+  if (!ended)
+    throw base::Error(base::Kind::timeout, "the migration did not end after it was aborted", reach_hint(walk));
   return completed;
 }
 
@@ -61,7 +68,7 @@ base::Error stood_still(const Walk& walk) {
       base::Kind::timeout,
       fmt::format("nothing of the migration of {} from {} to {} moved for {}", walk.row().vm.get(),
                   walk.row().from.get(), walk.row().to.get(), base::to_human(base::Seconds(Steering::standstill))),
-      "see whether the two hosts reach each other, and how busy their storage is");
+      reach_hint(walk));
 }
 
 base::Error not_converging(const Walk& walk, const ports::MoveProgress& now) {
@@ -85,7 +92,7 @@ void steer(ports::Move& move, const Walk& walk) {
       throw base::Error(base::Kind::io, fmt::format("the migration of {} failed: {}", walk.row().vm.get(), now.error));
     }
     if (ports.cancel.requested()) {
-      if (abort(move, ports.clock)) return;
+      if (abort(move, walk)) return;
       ports.cancel.check();
     }
     const base::Millis time = ports.clock.steady();
@@ -100,7 +107,7 @@ void steer(ports::Move& move, const Walk& walk) {
         move.set_downtime_limit(steering.limit());
         break;
       case Steering::Advice::give_up:
-        if (abort(move, ports.clock)) return;
+        if (abort(move, walk)) return;
         throw still ? stood_still(walk) : not_converging(walk, now);
     }
     ports.clock.pause(look_every);
