@@ -58,6 +58,12 @@ Error& Error::set_hint(std::string hint) {
   return *this;
 }
 
+Error& Error::add_consequence(const std::string& text) {
+  m_message += "; taking it back failed too: " + text;
+  render();
+  return *this;
+}
+
 void Error::render() {
   m_what.clear();
   for (auto it = m_context.rbegin(); it != m_context.rend(); ++it) m_what += *it + ": ";

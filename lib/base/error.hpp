@@ -40,6 +40,8 @@ class Error : public std::exception {
   /// Adds what the caller knows ("replicating web1 to beta"), outermost last added.
   Error& add_context(std::string context);
   Error& set_hint(std::string hint);
+  /// Adds what came of it: "; taking it back failed too: ...".
+  Error& add_consequence(const std::string& text);
 
   Kind kind() const noexcept { return m_kind; }
   const std::string& message() const noexcept { return m_message; }
@@ -86,6 +88,23 @@ decltype(auto) with_context(const std::string& context, Act&& act) {
     return as_error(std::forward<Act>(act));
   } catch (Error& e) {
     e.add_context(context);
+    throw;
+  }
+}
+
+/// Runs `act`; where it fails, `undo` before the failure goes on. Where that fails too, the Error tells both, and hints
+/// at what is left to do.
+template <class Act, class Undo>
+decltype(auto) or_undo(Act&& act, Undo&& undo) {
+  try {
+    return as_error(std::forward<Act>(act));
+  } catch (Error& failure) {
+    try {
+      as_error(std::forward<Undo>(undo));
+    } catch (const Error& second) {
+      failure.add_consequence(second.what());
+      if (!second.hint().empty()) failure.set_hint(second.hint());
+    }
     throw;
   }
 }

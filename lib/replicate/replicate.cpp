@@ -74,7 +74,7 @@ void delete_useless_checkpoints(Start& start) {
   });
 }
 
-/// The backup job and the checkpoint that it made. Where the pass is not kept, both are gone with this object.
+/// The backup job and the checkpoint that it made. The job ends with this object at the latest.
 class LivePass {
  public:
   LivePass(ports::Hypervisor& primary, model::VmName vm, ports::BackupRequest request)
@@ -82,28 +82,25 @@ class LivePass {
   LivePass(const LivePass&) = delete;
   LivePass& operator=(const LivePass&) = delete;
 
-  ~LivePass() {
+  const ports::BackupJob& job() const { return *m_job; }
+  const model::CheckpointName& fresh() const { return m_fresh; }
+  void end_job() { m_job->end(); }
+  /// Of a pass that failed.
+  void undo() {
     m_job.reset();  // first: libvirt deletes no checkpoint under a job
-    if (m_kept) return;
     try {
       m_primary.delete_checkpoint(m_vm, m_fresh);
-    } catch (const std::exception& e) {
+    } catch (const Error& e) {
       // Harmless: it is newer than the newest point, and the next pass deletes it.
       base::log(base::Level::warning, fmt::format("{}: {} stays for now: {}", m_vm.get(), m_fresh.get(), e.what()));
     }
   }
-
-  const ports::BackupJob& job() const { return *m_job; }
-  const model::CheckpointName& fresh() const { return m_fresh; }
-  void end_job() { m_job->end(); }
-  void keep() { m_kept = true; }
 
  private:
   ports::Hypervisor& m_primary;
   model::VmName m_vm;
   model::CheckpointName m_fresh;
   std::unique_ptr<ports::BackupJob> m_job;
-  bool m_kept = false;
 };
 
 ports::BackupRequest backup_request(const Start& start, const PassRequest& request, model::PointNumber next) {
@@ -154,17 +151,20 @@ ports::SentPoint send_running(const Context& context, const PassRequest& request
   delete_useless_checkpoints(start);
   const model::PointNumber next = start.points.empty() ? model::PointNumber{1} : start.points.back().number.next();
   const std::unique_ptr<LivePass> pass = begin_live(start, request, next);
-  const ports::Look look = start.choice.method == Method::bitmap ? ports::Look::changed : ports::Look::all;
-  std::vector<ports::PartSource> parts;
-  for (const ports::NbdExport& nbd : pass->job().exports())
-    parts.push_back({nbd.disk, context.transport.open(nbd), look});
-  model::PointHeader header = header_of(request, pass->job().taken_at());
-  header.checkpoint = pass->fresh().get();
-  ports::SentPoint sent = ports::send_point(context, *start.far, start.points, std::move(header), std::move(parts),
-                                            {request.bandwidth}, [&] { pass->end_job(); });
-  sent.quiesced = pass->job().quiesced();
-  pass->keep();  // from here on the point stands, and its checkpoint with it
-  return sent;
+  return base::or_undo(
+      [&] {
+        const ports::Look look = start.choice.method == Method::bitmap ? ports::Look::changed : ports::Look::all;
+        std::vector<ports::PartSource> parts;
+        for (const ports::NbdExport& nbd : pass->job().exports())
+          parts.push_back({nbd.disk, context.transport.open(nbd), look});
+        model::PointHeader header = header_of(request, pass->job().taken_at());
+        header.checkpoint = pass->fresh().get();
+        ports::SentPoint sent = ports::send_point(context, *start.far, start.points, std::move(header),
+                                                  std::move(parts), {request.bandwidth}, [&] { pass->end_job(); });
+        sent.quiesced = pass->job().quiesced();
+        return sent;
+      },
+      [&] { pass->undo(); });
 }
 
 ports::SentPoint send_off(const Context& context, const PassRequest& request, Start& start) {

@@ -51,12 +51,6 @@ class StandIn {
   StandIn(const StandIn&) = delete;
   StandIn& operator=(const StandIn&) = delete;
 
-  ~StandIn() {
-    if (m_ended) return;
-    tidy([&] { destroy(); });
-    tidy([&] { m_store.drop_top(m_request.shadow, purpose); });
-  }
-
   void resume(const model::PointInfo& point) {
     ports::ResumeRequest resume;
     resume.memory_file = point.memory_file().value();
@@ -71,7 +65,6 @@ class StandIn {
       destroy();
       m_store.drop_top(m_request.shadow, purpose);
     });
-    m_ended = true;
   }
 
  private:
@@ -80,19 +73,9 @@ class StandIn {
     const auto domain = m_host.find(m_request.vm);
     if (domain && model::is_rehearsal(*domain)) m_host.destroy(m_request.vm);
   }
-  template <class Act>
-  void tidy(Act&& act) noexcept {
-    try {
-      act();
-    } catch (const std::exception& e) {
-      base::log(base::Level::error,
-                fmt::format("the rehearsal of {} left something behind: {}", m_request.vm.get(), e.what()));
-    }
-  }
   ports::Hypervisor& m_host;
   ports::PointStore& m_store;
   const RehearseRequest& m_request;
-  bool m_ended = false;
 };
 
 /// One look at the stand-in.
@@ -145,21 +128,24 @@ Rehearsal rehearse(const ports::Context& context, const RehearseRequest& request
   seen.point = point.number;
   seen.taken_at = point.taken_at;
   std::optional<model::GuestActivity> last;
-  StandIn stand_in(host, *store, request);  // from here on, everything is thrown away at the end
-
-  const base::Millis began = context.clock.steady();
-  stand_in.resume(point);
-  const base::Millis resumed = context.clock.steady();
-  seen.resumed_in_s = base::Seconds(resumed - began).count();
-  const base::Millis span(static_cast<std::int64_t>(request.watch.count() * 1000));
-  base::wait_until(context.clock, span, between_looks, [&] {
-    context.cancel.check();
-    look(host, request.vm, seen, last);
-    return seen.looks_running < seen.looks;  // it stopped: there is nothing left to watch
-  });
-  seen.watched_s = base::Seconds(context.clock.steady() - resumed).count();
+  StandIn stand_in(host, *store, request);
+  base::or_undo(
+      [&] {
+        const base::Millis began = context.clock.steady();
+        stand_in.resume(point);
+        const base::Millis resumed = context.clock.steady();
+        seen.resumed_in_s = base::Seconds(resumed - began).count();
+        const base::Millis span(static_cast<std::int64_t>(request.watch.count() * 1000));
+        base::wait_until(context.clock, span, between_looks, [&] {
+          context.cancel.check();
+          look(host, request.vm, seen, last);
+          return seen.looks_running < seen.looks;  // it stopped: there is nothing left to watch
+        });
+        seen.watched_s = base::Seconds(context.clock.steady() - resumed).count();
+        stand_in.end();
+      },
+      [&] { stand_in.end(); });
   if (before && last) seen.processes = model::compare_activity(*before, *last);
-  stand_in.end();
   return seen;
 }
 

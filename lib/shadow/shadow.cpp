@@ -138,7 +138,7 @@ std::map<model::DiskName, std::string> make_folder(const Registries& registries,
     const ports::PoolRow row = *request.pooled;
     undo.add("taking from the pool", [&registries, row] { registries.pool.put(row); });
     auto paths = far.claim(row.id, start.id, start.primary.name, start.disks);
-    undo.keep();  // a claimed folder is no longer the pool's: it is dropped, and the pool fills up again
+    undo.clear();  // a claimed folder is no longer the pool's: it is dropped, and the pool fills up again
     undo.add("claiming the folder", [&far, id = start.id] { far.drop(id); });
     return paths;
   }
@@ -157,6 +157,37 @@ ports::ShadowRow row_of(const Registries& registries, const EnsureRequest& reque
   row.primary_host = request.primary;
   row.host = start.host;
   return row;
+}
+
+/// The shadow, act by act; each says in `undo` how it is taken back.
+void make(const Context& context, const Registries& registries, const EnsureRequest& request, ports::PointStore& far,
+          Start& start, Undo& undo, EnsureResult& result) {
+  ports::Hypervisor& primary = context.hypervisors.at(request.primary);
+  ports::Hypervisor& target = context.hypervisors.at(start.host);
+  // A hibernated primary keeps its definition and its disks, which are the shadow's newest point.
+  const bool hibernated = start.stand_in && start.stand_in->tag.role == Role::hibernated;
+  bool from_pool = false;
+  if (!hibernated && !start.elsewhere) {
+    note_space(far, start);
+    const auto paths = make_folder(registries, request, far, start, undo, from_pool);
+    if (!start.stand_in || !same_folder(*start.stand_in, paths)) {
+      const model::RoleTag tag{Role::shadow, request.primary, start.primary.tag.epoch};
+      if (!start.stand_in) undo.add("defining the shadow", [&target, &request] { target.undefine(request.vm); });
+      target.define_shadow(start.primary, {paths, request.networks, tag});
+      result.created = !start.stand_in;
+    }
+  }
+
+  const model::RoleTag tag{Role::primary, start.host, start.primary.tag.epoch};
+  if (start.primary.tag != tag) {
+    undo.add("tagging the primary", [&primary, &request, &start] { primary.set_tag(request.vm, start.primary.tag); });
+    primary.set_tag(request.vm, tag);
+  }
+
+  result.row = row_of(registries, request, start);
+  result.row.level = ports::level_of(far.points(start.id));
+  result.row.from_pool = result.row.from_pool || from_pool;
+  registries.shadows.put(result.row);
 }
 
 }  // namespace
@@ -179,37 +210,10 @@ EnsurePlan plan(const Context& context, const Registries& registries, const Ensu
 
 EnsureResult ensure(const Context& context, const Registries& registries, const EnsureRequest& request) {
   Start start = look(context, registries, request);
-  ports::Hypervisor& primary = context.hypervisors.at(request.primary);
-  ports::Hypervisor& target = context.hypervisors.at(start.host);
-  const auto far = context.transport.connect(start.host);
+  const auto far = context.transport.connect(start.host);  // outlives what undo may need of it
   EnsureResult result;
-  Undo undo;  // from here on, what is made is taken back where a later act fails
-
-  // A hibernated primary keeps its definition and its disks, which are the shadow's newest point.
-  const bool hibernated = start.stand_in && start.stand_in->tag.role == Role::hibernated;
-  bool from_pool = false;
-  if (!hibernated && !start.elsewhere) {
-    note_space(*far, start);
-    const auto paths = make_folder(registries, request, *far, start, undo, from_pool);
-    if (!start.stand_in || !same_folder(*start.stand_in, paths)) {
-      const model::RoleTag tag{Role::shadow, request.primary, start.primary.tag.epoch};
-      if (!start.stand_in) undo.add("defining the shadow", [&] { target.undefine(request.vm); });
-      target.define_shadow(start.primary, {paths, request.networks, tag});
-      result.created = !start.stand_in;
-    }
-  }
-
-  const model::RoleTag tag{Role::primary, start.host, start.primary.tag.epoch};
-  if (start.primary.tag != tag) {
-    undo.add("tagging the primary", [&] { primary.set_tag(request.vm, start.primary.tag); });
-    primary.set_tag(request.vm, tag);
-  }
-
-  result.row = row_of(registries, request, start);
-  result.row.level = ports::level_of(far->points(start.id));
-  result.row.from_pool = result.row.from_pool || from_pool;
-  registries.shadows.put(result.row);
-  undo.keep();
+  Undo undo;
+  base::or_undo([&] { make(context, registries, request, *far, start, undo, result); }, [&] { undo.run(); });
   result.notes = std::move(start.notes);
   return result;
 }

@@ -60,8 +60,7 @@ Start look(const Context& context, const WarmRequest& request) {
   return start;
 }
 
-/// The overlays under the running guest, and the memory file. Folded back and removed with undo(), or at the latest
-/// with this object.
+/// The overlays under the running guest, and the memory file, from freeze() to undo().
 class Frozen {
  public:
   Frozen(Start& start, const WarmRequest& request) : m_start(start), m_request(request) {
@@ -74,50 +73,52 @@ class Frozen {
   Frozen(const Frozen&) = delete;
   Frozen& operator=(const Frozen&) = delete;
 
-  ~Frozen() {
-    if (m_done) return;
-    try {
-      undo();
-    } catch (const std::exception& e) {
-      base::log(base::Level::error, fmt::format("{} runs on, but on overlays that could not be folded back: {}; {}",
-                                                m_request.vm.get(), e.what(), hint()));
-    }
-  }
-
-  void freeze() {
-    m_done = false;
-    m_result = m_start.primary.freeze(m_request.vm, m_freeze);
-  }
+  void freeze() { m_result = m_start.primary.freeze(m_request.vm, m_freeze); }
 
   /// Asks where the guest runs instead of remembering it: an answer that was lost must not cost an overlay in use. Can
   /// be repeated.
   void undo() {
-    if (on_overlays()) m_start.primary.fold(m_request.vm, m_disks);
-    if (on_overlays())
-      throw Error(Kind::internal, fmt::format("{} still runs on its overlays after the fold", m_request.vm.get()));
-    for (const auto& [disk, overlay] : m_freeze.overlays) m_start.own->remove_made(overlay);
-    m_start.own->remove_made(*m_freeze.memory_file);
-    m_done = true;
+    base::with_context("folding the overlays back", [&] {
+      try {
+        fold();
+      } catch (Error& e) {
+        if (e.hint().empty())
+          e.set_hint(fmt::format("the next umbra sync {} folds them", base::shell_word(m_request.vm)));
+        throw;
+      }
+      for (const auto& [disk, overlay] : m_freeze.overlays) m_start.own->remove_made(overlay);
+      m_start.own->remove_made(*m_freeze.memory_file);
+    });
   }
 
   const ports::FreezeResult& result() const { return m_result; }
   const std::string& memory_file() const { return *m_freeze.memory_file; }
 
  private:
-  bool on_overlays() const {
+  void fold() {
     const auto domain = m_start.primary.find(m_request.vm);
+    if (!on_overlays(domain)) return;
+    if (domain->state == DomainState::off)
+      throw Error(
+          Kind::refused,
+          fmt::format("{} ended meanwhile: its disks are its overlays and what lies below them", m_request.vm.get()),
+          fmt::format("start it again: {}; then umbra sync {} folds them",
+                      m_start.primary.by_hand("start", m_request.vm), base::shell_word(m_request.vm)));
+    m_start.primary.fold(m_request.vm, m_disks);
+    if (on_overlays(m_start.primary.find(m_request.vm)))
+      throw Error(Kind::internal, fmt::format("{} still runs on its overlays after the fold", m_request.vm.get()));
+  }
+  bool on_overlays(const std::optional<model::Domain>& domain) const {
     return domain && std::ranges::any_of(domain->disks, [&](const model::Disk& disk) {
              const auto it = m_freeze.overlays.find(disk.name);
              return it != m_freeze.overlays.end() && it->second == disk.path;
            });
   }
-  std::string hint() const { return fmt::format("the next umbra sync {} folds them", base::shell_word(m_request.vm)); }
   Start& m_start;
   const WarmRequest& m_request;
   ports::FreezeRequest m_freeze;
   Paths m_disks;
   ports::FreezeResult m_result;
-  bool m_done = true;
 };
 
 void check_space(Start& start, const WarmRequest& request) {
@@ -195,10 +196,15 @@ WarmResult warm(const Context& context, const WarmRequest& request) {
 
     const auto activity = start.primary.guest_activity(request.vm);
     Frozen frozen(start, request);
-    frozen.freeze();  // the guest runs on, on overlays; below them nothing changes
-    const ports::FrozenPoint point = frozen_point(request, start, frozen, activity);
-    const ports::SentPoint sent = ports::send_frozen(context, *start.far, start.points, point, request.bandwidth);
-    base::with_context("folding the overlays back", [&] { frozen.undo(); });
+    const ports::SentPoint sent = base::or_undo(
+        [&] {
+          frozen.freeze();  // the guest runs on, on overlays; below them nothing changes
+          const ports::FrozenPoint point = frozen_point(request, start, frozen, activity);
+          ports::SentPoint done = ports::send_frozen(context, *start.far, start.points, point, request.bandwidth);
+          frozen.undo();
+          return done;
+        },
+        [&] { frozen.undo(); });
 
     WarmResult result = result_of(context, sent, frozen, activity, began);
     try {
