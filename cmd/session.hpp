@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Joins adapters to ports for one run: configuration, store, connections, output. The only file of cmd/ besides doctor
-// and receive that knows adapters. Everything is made when first asked for, so that a verb pays for what it uses alone.
+// Joins adapters to ports for one run: configuration, store, connections, output. Of cmd/ only predict (traces), doctor and
+// receive know adapters too. Everything is made when first asked for, so that a verb pays for what it uses alone.
 
 #include <map>
 #include <memory>
