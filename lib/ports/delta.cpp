@@ -76,11 +76,12 @@ std::vector<PartSource> open_disks(Transport& transport, const FrozenPoint& froz
 }
 
 /// The parent's digests, checked against its root.
-model::Manifest checked_manifest(PointStore& far, const model::ShadowId& shadow, const model::PointInfo& parent) {
-  model::Manifest manifest = far.manifest(shadow, parent.number);
+model::Manifest checked_manifest(PointStore& far, const model::PointHeader& header, const model::PointInfo& parent) {
+  model::Manifest manifest = far.manifest(header.shadow, parent.number);
   if (model::root_of(manifest) != parent.root)
-    throw Error(Kind::corrupt, fmt::format("the digests of point {} don't match its root", parent.number.value),
-                "drop the shadow and make it anew: umbra shadow --drop VM");
+    throw Error(Kind::corrupt,
+                fmt::format("the digests of point {} of {} don't match its root", parent.number.value, header.vm.get()),
+                fmt::format("drop the shadow and make it anew: umbra shadow {} --drop", base::shell_word(header.vm)));
   return manifest;
 }
 
@@ -189,7 +190,7 @@ SentPoint send_point(const Context& context, PointStore& far, const std::vector<
     header.parts.push_back(now);
   }
   std::optional<model::Manifest> manifest;
-  if (ask_digests) manifest = checked_manifest(far, header.shadow, *parent);
+  if (ask_digests) manifest = checked_manifest(far, header, *parent);
 
   SentPoint result;
   std::unique_ptr<BlockSink> sink = far.begin(header);

@@ -76,7 +76,7 @@ class Commit {
   }
   ~Commit() {
     if (m_open && virDomainBlockJobAbort(m_domain, name(), 0) < 0)
-      base::log(base::Level::warning, last_failure().message);
+      base::log(base::Level::warning, m_what + ": its job could not be ended: " + last_failure().message);
   }
   Commit(Commit&& other) noexcept
       : m_domain(other.m_domain),

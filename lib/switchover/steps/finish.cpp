@@ -29,7 +29,8 @@ Json act(Walk& walk) {
   request.bandwidth = walk.request().policy.bandwidth;
   const auto domain = walk.source().find(row.vm);
   if (!domain)
-    throw base::Error(base::Kind::not_found, fmt::format("{} vanished from {}", row.vm.get(), row.from.get()));
+    throw base::Error(base::Kind::not_found, fmt::format("{} vanished from {}", row.vm.get(), row.from.get()),
+                      fmt::format("umbra status {}", base::shell_word(row.vm)));
   request.checkpoints = walk.source().checkpoints(row.vm);
   for (model::Disk disk : domain->disks) {
     const auto frozen = walk.facts().frozen.find(disk.name);

@@ -60,7 +60,9 @@ Json act(Walk& walk) {
   }
   const auto moved = walk.target().find(row.vm);
   if (!moved) {
-    throw base::Error(base::Kind::refused, fmt::format("{} is no longer defined on {}", row.vm.get(), row.to.get()));
+    throw base::Error(
+        base::Kind::refused, fmt::format("{} is no longer defined on {}", row.vm.get(), row.to.get()),
+        fmt::format("define it there again, then: umbra switchover --recover {}", base::shell_word(row.vm)));
   }
   delete_carried_bitmaps(walk);
   source.undefine(row.vm);
