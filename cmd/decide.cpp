@@ -8,6 +8,7 @@
 #include <cmath>
 #include <tuple>
 
+#include "base/text.hpp"
 #include "cmd/exit_status.hpp"
 #include "cmd/records.hpp"
 #include "cmd/session.hpp"
@@ -79,7 +80,7 @@ bool assume_plans(const model::Record& record, decide::Situation& situation) {
 }
 
 /// Kind::corrupt where a recorded answer or figure is not what the recorded inputs give.
-void require_same(const model::Decision& recorded, const model::Decision& again) {
+void require_same(const model::VmName& vm, const model::Decision& recorded, const model::Decision& again) {
   const auto differs = [](double a, double b) { return std::abs(a - b) > 1e-9 * std::max(1.0, std::abs(b)); };
   const std::tuple<const char*, double, double> figures[] = {
       {"migrate", recorded.migrate ? 1 : 0, again.migrate ? 1 : 0},
@@ -95,7 +96,7 @@ void require_same(const model::Decision& recorded, const model::Decision& again)
           fmt::format("the recorded {} is {}, its recorded inputs give {}: the record was changed, or another "
                       "version of Umbra made it",
                       name, was, is),
-          "decide anew: umbra decide VM");
+          "decide anew: umbra decide " + base::shell_word(vm));
   }
 }
 
@@ -106,7 +107,7 @@ void decide_one(Session& session, const DecideOptions& options, model::Record& r
       throw base::Error(base::Kind::not_found, fmt::format("no decision is recorded for {}", record.vm().name.get()),
                         "run `umbra decide` first");
     const model::Decision again = decide::replay(*recorded);
-    require_same(*recorded, again);
+    require_same(record.vm().name, *recorded, again);
     record.set(again);
   } else {
     decide::Situation situation = situation_of(session, record);

@@ -17,7 +17,7 @@ std::string usual_hint(Kind kind, const std::string& verb, const std::string& vm
     case Kind::usage:
       return verb.empty() ? "umbra --help" : fmt::format("umbra {} --help", verb);
     case Kind::invalid:
-      return "see where it comes from: a record is made by umbra predict, or any verb with -o jsonl";
+      return "look at what was given; a record is made by umbra predict, or any verb with -o jsonl";
     case Kind::not_found:
     case Kind::refused:
     case Kind::cancelled:

@@ -2,14 +2,11 @@
 #include "cmd/lookup.hpp"
 
 #include <fmt/core.h>
-#include <fmt/ranges.h>
+
 #include <algorithm>
-#include <array>
-#include <iostream>
-#include <set>
+
 #include "base/log.hpp"
 #include "base/text.hpp"
-#include "cmd/exit_status.hpp"
 #include "cmd/session.hpp"
 #include "ports/delta.hpp"
 
@@ -35,7 +32,7 @@ Section need(std::optional<Section> found, const Record& record, const char* wha
   if (found) return *found;
   const std::string vm = record.vm().name.get();
   throw Error(Kind::not_found, fmt::format("there is no {} for {}, neither in the record nor in the store", what, vm),
-              fmt::format("run `umbra {} {}` first, or pipe its output in", verb, vm));
+              fmt::format("run `umbra {} {}` first, or pipe its output in", verb, base::shell_word(record.vm().name)));
 }
 
 }  // namespace
@@ -209,7 +206,11 @@ model::ShadowSection need_shadow(Session& session, const Record& record) {
     if (const auto row = shadow_row_of(session, record.vm()))
       shadow = model::ShadowSection{row->id, row->host, row->level, row->from_pool};
   }
-  return need(std::move(shadow), record, "shadow", "shadow");
+  if (shadow) return *shadow;
+  const model::VmName& vm = record.vm().name;
+  throw Error(Kind::not_found,
+              fmt::format("there is no shadow of {}, neither in the record nor in the store", vm.get()),
+              ports::make_first(vm));
 }
 
 bool only_planned(Session& session, const Record& record) {

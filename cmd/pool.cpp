@@ -69,7 +69,8 @@ void drop_one(Session& session, const ports::PoolRow& row) {
   }
   const auto far = session.transport().connect(row.host);
   // Taken first: a shadow that another run claims meanwhile must not be dropped under it.
-  if (session.pool().take(row.id)) far->drop(row.id);
+  if (!session.pool().take(row.id)) return;
+  far->drop(row.id);
   base::log(base::Level::info, fmt::format("pool: dropped {} on {}", row.id.get(), row.host.get()));
 }
 

@@ -2,7 +2,6 @@
 #include "cmd/records.hpp"
 
 #include <fmt/core.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -10,10 +9,8 @@
 #include <set>
 
 #include "base/log.hpp"
-#include "base/text.hpp"
 #include "cmd/exit_status.hpp"
 #include "cmd/session.hpp"
-#include "ports/delta.hpp"
 
 namespace umbra::cmd {
 namespace {

@@ -159,19 +159,20 @@ int list_points(Session& session, const model::VmName& vm) {
   if (!row)
     throw base::Error(base::Kind::not_found, fmt::format("{} has no shadow", vm.get()),
                       "`umbra shadow list` lists those that are known");
-  Listing listing(session.out(), {"POINT", "TAKEN AT", "MEMORY", "BYTES", "ROOT"});
+  Listing listing(session.out(), {"POINT", "TAKEN AT", "MEMORY", "BYTES", "READ BACK", "ROOT"});
   for (const model::PointInfo& point : session.transport().connect(row->host)->points(row->id)) {
-    listing.add(
-        {{"vm", vm.get()},
-         {"host", row->host.get()},
-         {"point", point.number.value},
-         {"taken_at", base::to_rfc3339(point.taken_at)},
-         {"memory", point.has_memory()},
-         {"bytes", point.bytes.value},
-         {"root", point.root.to_string()},
-         {"layers", point.layers}},
-        {std::to_string(point.number.value), base::to_rfc3339(point.taken_at), point.has_memory() ? "yes" : "no",
-         human_bytes(point.bytes.value), point.root.to_string().substr(0, 19)});
+    listing.add({{"vm", vm.get()},
+                 {"host", row->host.get()},
+                 {"point", point.number.value},
+                 {"taken_at", base::to_rfc3339(point.taken_at)},
+                 {"memory", point.has_memory()},
+                 {"bytes", point.bytes.value},
+                 {"read_back", point.read_back},
+                 {"root", point.root.to_string()},
+                 {"layers", point.layers}},
+                {std::to_string(point.number.value), base::to_rfc3339(point.taken_at),
+                 point.has_memory() ? "yes" : "no", human_bytes(point.bytes.value),
+                 point.read_back ? Cell("yes") : Cell("no", Tone::warn), point.root.to_string().substr(0, 19)});
   }
   listing.finish();
   return exit_done;
@@ -181,7 +182,9 @@ int list_points(Session& session, const model::VmName& vm) {
 int drop_named(Session& session, bool forget) {
   std::vector<base::Kind> failures;
   std::size_t done = 0;
-  if (session.common().operands.empty()) throw base::Error(base::Kind::usage, "--drop needs the names of VMs");
+  const auto& named = session.common().operands;
+  if (named.empty() || std::ranges::count(named, "-") > 0)
+    throw base::Error(base::Kind::usage, "--drop needs the names of VMs", "see which have a shadow: umbra shadow list");
   for (const std::string& name : session.common().operands) {
     try {
       drop_one(session, model::VmName(name), forget);
@@ -210,9 +213,12 @@ void check_options(const ShadowOptions& options) {
 int run_shadow(Session& session, const ShadowOptions& options) {
   check_options(options);
   const auto& operands = session.common().operands;
+  const bool listing = !operands.empty() && (operands[0] == "list" || operands[0] == "points");
+  if (listing && (options.drop || options.rehearse || !options.on.empty()))
+    throw base::Error(base::Kind::usage, fmt::format("`umbra shadow {}` takes no option of its own", operands[0]));
   if (operands.size() == 1 && operands[0] == "list") return list_shadows(session);
   if (operands.size() == 2 && operands[0] == "points") return list_points(session, model::VmName(operands[1]));
-  if (!operands.empty() && (operands[0] == "list" || operands[0] == "points"))
+  if (listing)
     throw base::Error(base::Kind::usage, "it is `umbra shadow list` or `umbra shadow points VM`",
                       "a VM of such a name is given by a record: umbra place VM | umbra shadow -");
   if (options.drop) return drop_named(session, options.forget);

@@ -74,6 +74,9 @@ std::optional<double> unit_seconds(std::string_view unit) {
   return std::nullopt;
 }
 
+/// Ten years. Instants are milliseconds since 1970: what is added to them stays far from their end.
+constexpr double longest_duration_s = 10 * 365.25 * 86400;
+
 }  // namespace
 
 Clock& system_clock() {
@@ -125,9 +128,6 @@ std::optional<Instant> parse_rfc3339(std::string_view text) {
   return Instant{std::chrono::sys_days{date}} + std::chrono::hours{*hour} + std::chrono::minutes{*minute} +
          std::chrono::seconds{*second} + *fraction - *offset;
 }
-
-/// Ten years. Instants are milliseconds since 1970: what is added to them stays far from their end.
-constexpr double longest_duration_s = 10 * 365.25 * 86400;
 
 std::optional<Seconds> parse_duration(std::string_view text) {
   if (text.empty()) return std::nullopt;

@@ -37,6 +37,11 @@ struct Disk {
   std::vector<std::string> chain;
 };
 
+struct Medium {
+  DiskName drive;
+  std::string file;
+};
+
 struct Nic {
   std::string mac;
   std::string network;  ///< bridge or libvirt network
@@ -52,7 +57,7 @@ struct Domain {
   unsigned vcpus = 1;
   std::vector<Disk> disks;          ///< writable disks; CD-ROMs and read-only disks are not among them
   std::vector<DiskName> live_only;  ///< those of a running domain that its definition lacks
-  std::vector<std::string> media;   ///< files of CD-ROMs, floppies and read-only disks that it can't be without
+  std::vector<Medium> media;        ///< CD-ROMs, floppies and read-only disks that it can't be without
   std::vector<Nic> nics;
   std::vector<std::string> gpus;  ///< "10de:20b5"
   RoleTag tag;

@@ -52,6 +52,7 @@ struct PointInfo {
   ByteCount bytes;                  ///< that this point's own layers occupy
   /// The checkpoint on the primary whose bitmap holds all writes since this point, and perhaps more; empty: none does.
   std::string checkpoint;
+  bool read_back = false;  ///< the point's own layers were read back since they were written, and equal its manifest
   bool has_memory() const;
   std::optional<std::string> memory_file() const;
 };

@@ -81,7 +81,7 @@ model::Manifest checked_manifest(PointStore& far, const model::PointHeader& head
   if (model::root_of(manifest) != parent.root)
     throw Error(Kind::corrupt,
                 fmt::format("the digests of point {} of {} don't match its root", parent.number.value, header.vm.get()),
-                fmt::format("drop the shadow and make it anew: umbra shadow {} --drop", base::shell_word(header.vm)));
+                make_anew(header.vm));
   return manifest;
 }
 
@@ -192,8 +192,9 @@ SentPoint send_point(const Context& context, PointStore& far, const std::vector<
   std::optional<model::Manifest> manifest;
   if (ask_digests) manifest = checked_manifest(far, header, *parent);
 
+  if (parent) require_equal(far, header.shadow, header.vm, parent->number);  // nothing is built on what differs
   SentPoint result;
-  std::unique_ptr<BlockSink> sink = far.begin(header);
+  const std::unique_ptr<BlockSink> sink = far.begin(header);
   ChangeDigest changes;
   Pace pace(context.clock, context.cancel, options.bandwidth);
   for (std::size_t i = 0; i < parts.size(); ++i) {
@@ -208,8 +209,6 @@ SentPoint send_point(const Context& context, PointStore& far, const std::vector<
   if (before_commit) before_commit();
   result.info = sink->commit(changes.finish());
   result.sent = sink->sent();
-  sink.reset();  // lets go of the shadow's folder
-  require_equal(far, header.shadow, header.vm, result.info.number);
   return result;
 }
 
@@ -217,14 +216,11 @@ void require_equal(PointStore& far, const model::ShadowId& shadow, const model::
   const model::VerifyReport report = far.verify(shadow, point, Verify::unread);
   if (report.sound()) return;
   const model::Mismatch& first = report.mismatches.front();
-  throw Error(
-      Kind::corrupt,
-      fmt::format("what was read back of point {} differs from what was written in {} places; the first: {} at "
-                  "byte {}: {}",
-                  point.value, report.mismatches.size(), first.disk.get(), first.offset, first.what),
-      fmt::format("check that host's storage, then make the shadow anew: umbra shadow {0} --drop && umbra shadow "
-                  "{0} && umbra replicate {0}",
-                  base::shell_word(vm)));
+  throw Error(Kind::corrupt,
+              fmt::format("what was read back of point {} differs from what was written in {} places; the first: {} at "
+                          "byte {}: {}",
+                          point.value, report.mismatches.size(), first.disk.get(), first.offset, first.what),
+              "check that host's storage, then " + make_anew(vm));
 }
 
 model::Replica replica_of(const Context& context, const SentPoint& sent, base::Millis began) {
@@ -272,6 +268,16 @@ SentPoint send_frozen(const Context& context, PointStore& far, const std::vector
   return result;
 }
 
+std::string make_anew(const model::VmName& vm) {
+  return fmt::format(
+      "make the shadow anew: umbra shadow {0} --drop && umbra place {0} | umbra shadow - | umbra replicate -",
+      base::shell_word(vm));
+}
+
+std::string make_first(const model::VmName& vm) {
+  return fmt::format("umbra place {} | umbra shadow -", base::shell_word(vm));
+}
+
 void check_hosts_differ(const model::VmName& vm, const model::HostName& primary, const model::HostName& shadow_host) {
   if (primary != shadow_host) return;
   throw Error(Kind::refused,
@@ -281,11 +287,10 @@ void check_hosts_differ(const model::VmName& vm, const model::HostName& primary,
 
 void require_shadow_of(const ShadowRow& row, const model::Uuid& vm) {
   if (row.vm_uuid == vm) return;
-  throw Error(
-      Kind::refused,
-      fmt::format("the shadow {} on {} is of another VM that was named {} (uuid {})", row.id.get(), row.host.get(),
-                  row.vm.get(), row.vm_uuid.get()),
-      fmt::format("if that VM is gone: umbra shadow {} --drop; then make the shadow anew", base::shell_word(row.vm)));
+  throw Error(Kind::refused,
+              fmt::format("the shadow {} on {} is of another VM that was named {} (uuid {})", row.id.get(),
+                          row.host.get(), row.vm.get(), row.vm_uuid.get()),
+              "if that VM is gone, " + make_anew(row.vm));
 }
 
 void require_file_disks(const Hypervisor& hypervisor, const model::Domain& domain) {
@@ -340,9 +345,9 @@ bool bitmap_unusable(const Error& error) {
 }
 
 std::string what_is_safe(const std::vector<model::PointInfo>& points) {
-  if (points.empty()) return "there is no restorable point yet";
-  return fmt::format("point {} of {} stays restorable", points.back().number.value,
-                     base::to_rfc3339(points.back().taken_at));
+  const auto sound = std::find_if(points.rbegin(), points.rend(), [](const auto& point) { return point.read_back; });
+  if (sound == points.rend()) return "there is no point yet that is known to be restorable";
+  return fmt::format("point {} of {} stays restorable", sound->number.value, base::to_rfc3339(sound->taken_at));
 }
 
 }  // namespace umbra::ports

@@ -83,11 +83,12 @@ struct SentPoint {
   std::optional<bool> quiesced;  ///< the caller's to set, as `choice`
 };
 
-/// Sends `parts` as the point after `points.back()` and commits it; nothing stays where anything throws. `header` needs
-/// shadow, vm, taken_at and activity, and the checkpoint where one was made with it (else the parent's covers it too);
-/// the rest is filled in. A part whose changes are not told is compared with the parent's digests. `before_commit` runs
-/// when all is read, before the point becomes visible; where it throws there is no point. The result's `choice` is the
-/// caller's to set. The committed point is read back; Kind::corrupt as of require_equal().
+/// Sends `parts` as the point after `points.back()` and commits it; no point stays where anything throws before.
+/// `header` needs shadow, vm, taken_at and activity, and the checkpoint where one was made with it (else the parent's
+/// covers it too); the rest is filled in. A part whose changes are not told is compared with the parent's digests.
+/// `before_commit` runs when all is read, before the point becomes visible; where it throws there is no point. The
+/// result's `choice` is the caller's to set. What was not read back yet of the parent is read first: Kind::corrupt as
+/// of require_equal(). The new point is the caller's to read back.
 SentPoint send_point(const Context& context, PointStore& far, const std::vector<model::PointInfo>& points,
                      model::PointHeader header, std::vector<PartSource> parts, const SendOptions& options,
                      const std::function<void()>& before_commit = {});
@@ -103,6 +104,10 @@ model::Replica replica_of(const Context& context, const SentPoint& sent, base::M
 SentPoint send_frozen(const Context& context, PointStore& far, const std::vector<model::PointInfo>& points,
                       const FrozenPoint& frozen, std::optional<model::ByteRate> bandwidth);
 
+/// What to type where a shadow is of no use any more: "make the shadow anew: ...".
+std::string make_anew(const model::VmName& vm);
+/// What to type where a VM has no shadow.
+std::string make_first(const model::VmName& vm);
 /// Kind::refused where a VM would be copied onto its own host, into the very folder that it may run on.
 void check_hosts_differ(const model::VmName& vm, const model::HostName& primary, const model::HostName& shadow_host);
 /// Kind::refused where the shadow is of another VM of that name: one that was made anew must not go on in the old

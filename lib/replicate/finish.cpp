@@ -49,10 +49,10 @@ PassResult finish(const Context& context, const FinishRequest& request) {
         if (is_there(request, points)) {
           sent.info = points.back();
           sent.choice = {ports::Method::above, std::nullopt, "the point of this freeze is there already"};
-          ports::require_equal(*far, request.shadow, request.vm, sent.info.number);
         } else {
           sent = ports::send_frozen(context, *far, points, frozen_point(context, request, points), request.bandwidth);
         }
+        ports::require_equal(*far, request.shadow, request.vm, sent.info.number);
         PassResult result;
         result.replica = ports::replica_of(context, sent, began);
         return result;

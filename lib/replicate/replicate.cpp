@@ -56,7 +56,7 @@ Start look(const Context& context, const PassRequest& request) {
   start.points = start.far->points(request.shadow);
   if (start.points.empty() && !std::ranges::count(start.far->shadows(), request.shadow))
     throw Error(Kind::not_found, fmt::format("{} has no shadow on {}", request.vm.get(), request.shadow_host.get()),
-                fmt::format("umbra shadow {}", base::shell_word(request.vm)));
+                ports::make_first(request.vm));
   if (start.live()) start.checkpoints = primary.checkpoints(request.vm);
   start.choice = ports::choose_method(start.points, start.checkpoints, start.domain.disks);
   if (!start.live() && start.choice.method != Method::full)
@@ -265,6 +265,8 @@ PassResult run_pass(const Context& context, const PassRequest& request) {
   const ports::SentPoint sent = ports::with_what_is_safe(context_of(request), start.points, [&] {
     ports::SentPoint done = start.live() ? send_running(context, request, start) : send_off(context, request, start);
     done.choice = start.choice;
+    // The point stands, and its checkpoint with it, whatever comes of this.
+    ports::require_equal(*start.far, request.shadow, request.vm, done.info.number);
     return done;
   });
 

@@ -50,21 +50,39 @@ void release_primary(const Context& context, const ports::ShadowRow& row, std::v
   }
 }
 
-/// The shadow's host; null where it gives no answer, or is no longer configured, and is to be forgotten.
-ports::Hypervisor* host_of(const Context& context, const ports::ShadowRow& row, bool forget,
-                           std::vector<std::string>& notes) {
+/// What stands on the shadow's host: definition and folder.
+void take_away(const Context& context, const ports::ShadowRow& row, DropResult& result) {
+  ports::Hypervisor& host = context.hypervisors.at(row.host);
+  end_left_rehearsal(host, row.vm);
+  auto stand_in = host.find(row.vm);
+  if (stand_in && stand_in->uuid != row.vm_uuid) {
+    result.notes.push_back(fmt::format("{} on {} is another VM than the one whose shadow is dropped: it is left alone",
+                                       row.vm.get(), row.host.get()));
+    stand_in.reset();
+  }
+  check_droppable(stand_in, row);
+  release_primary(context, row, result.notes);
+  if (stand_in) host.undefine(row.vm);
+  context.transport.connect(row.host)->drop(row.id);
+}
+
+/// The same where the host may be gone for good: one that gives no answer, or is no longer configured, keeps what it
+/// has.
+void take_away_or_forget(const Context& context, const ports::ShadowRow& row, bool forget, DropResult& result) {
   try {
-    return &context.hypervisors.at(row.host);
+    take_away(context, row, result);
   } catch (Error& e) {
     if (e.kind() != Kind::unreachable && e.kind() != Kind::not_found) throw;
     if (!forget) {
-      e.set_hint(fmt::format("where {} is gone for good: umbra shadow {} --drop --forget", row.host.get(),
+      const std::string other = e.hint().empty() ? "" : e.hint() + "; ";
+      e.set_hint(fmt::format("{}where {} is gone for good: umbra shadow {} --drop --forget", other, row.host.get(),
                              base::shell_word(row.vm)));
       throw;
     }
-    notes.push_back(fmt::format("{} is forgotten; its definition and folder {} stay on {}, should it come back",
-                                row.vm.get(), row.id.get(), row.host.get()));
-    return nullptr;
+    release_primary(context, row, result.notes);
+    result.notes.push_back(
+        fmt::format("{} is forgotten; its definition and folder {} stay on {}, should it come back: {}", row.vm.get(),
+                    row.id.get(), row.host.get(), e.message()));
   }
 }
 
@@ -79,21 +97,7 @@ DropResult drop(const Context& context, const Registries& registries, const Drop
                             "forgotten there",
                             base::shell_word(vm)));
   DropResult result;
-  if (ports::Hypervisor* host = host_of(context, *row, request.forget, result.notes)) {
-    end_left_rehearsal(*host, vm);
-    auto stand_in = host->find(vm);
-    if (stand_in && stand_in->uuid != row->vm_uuid) {
-      result.notes.push_back(fmt::format(
-          "{} on {} is another VM than the one whose shadow is dropped: it is left alone", vm.get(), row->host.get()));
-      stand_in.reset();
-    }
-    check_droppable(stand_in, *row);
-    release_primary(context, *row, result.notes);
-    if (stand_in) host->undefine(vm);
-    context.transport.connect(row->host)->drop(row->id);
-  } else {
-    release_primary(context, *row, result.notes);
-  }
+  take_away_or_forget(context, *row, request.forget, result);
   registries.shadows.remove(row->vm_uuid);  // last: a drop that failed before is begun again from the row
   return result;
 }

@@ -8,6 +8,7 @@
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "model/record.hpp"
+#include "ports/delta.hpp"
 
 namespace umbra::shadow {
 namespace {
@@ -32,9 +33,7 @@ model::PointInfo newest_with_memory(ports::PointStore& store, const RehearseRequ
 void check_off(ports::Hypervisor& host, const RehearseRequest& request) {
   const auto domain = host.find(request.vm);
   const std::string what = fmt::format("{} on {}", request.vm.get(), request.host.get());
-  if (!domain)
-    throw Error(Kind::not_found, fmt::format("no shadow {}", what),
-                fmt::format("umbra shadow {}", base::shell_word(request.vm)));
+  if (!domain) throw Error(Kind::not_found, fmt::format("no shadow {}", what), ports::make_first(request.vm));
   if (domain->tag.role != model::Role::shadow && domain->tag.role != model::Role::hibernated)
     throw Error(Kind::refused, fmt::format("{} is no shadow", what), "umbra status shows what stands where");
   if (domain->state == DomainState::off) return;
@@ -122,6 +121,7 @@ Rehearsal rehearse(const ports::Context& context, const RehearseRequest& request
   end_left_rehearsal(host, request.vm);
   const auto store = context.transport.connect(request.host);
   const model::PointInfo point = newest_with_memory(*store, request);
+  ports::require_equal(*store, request.shadow, request.vm, point.number);
   const auto before = model::parse_activity(store->activity(request.shadow, point.number));
 
   Rehearsal seen;

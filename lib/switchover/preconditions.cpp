@@ -43,12 +43,14 @@ model::Domain check_source(const Ports& ports, const Request& request) {
   }
   if (!domain->live_only.empty()) {
     const std::string disk = domain->live_only.front().get();
-    throw Error(Kind::refused,
-                fmt::format("disk {} was plugged into {} while it ran: its definition on {} lacks it, and so would the "
-                            "one on {}",
-                            disk, vm, host, request.to.host.get()),
-                fmt::format("add it to the definition (virsh attach-disk ... --config), or: {} {} --live",
-                            source.by_hand("detach-disk", request.vm), disk));
+    const auto plugged = std::ranges::find(domain->disks, domain->live_only.front(), &model::Disk::name);
+    throw Error(
+        Kind::refused,
+        fmt::format("disk {} was plugged into {} while it ran: its definition on {} lacks it, and so would the "
+                    "one on {}",
+                    disk, vm, host, request.to.host.get()),
+        fmt::format("add it to the definition: {} {} {} --driver qemu --subdriver {} --config",
+                    source.by_hand("attach-disk", request.vm), base::shell_word(plugged->path), disk, plugged->format));
   }
   if (domain->job) {
     throw Error(Kind::busy, fmt::format("a backup, block or migration job of {} is under way on {}", vm, host),
@@ -132,15 +134,16 @@ void check_target_can_hold(const Ports& ports, const Request& request, const mod
 void check_media(const Ports& ports, const Request& request, const model::Domain& source) {
   if (source.media.empty()) return;
   const auto far = ports.transport.connect(request.to.host);
-  for (const std::string& file : source.media) {
+  for (const model::Medium& medium : source.media) {
     try {
-      far->chain(file);
+      far->chain(medium.file);
     } catch (const Error& e) {
       if (e.kind() != Kind::not_found) throw;
-      throw Error(Kind::refused,
-                  fmt::format("{} has {} in a drive, which {} lacks", request.vm.get(), file, request.to.host.get()),
-                  fmt::format("copy it there, or eject it: {} DRIVE --eject --live --config",
-                              ports.hypervisors.at(request.from.host).by_hand("change-media", request.vm)));
+      throw Error(
+          Kind::refused,
+          fmt::format("{} has {} in a drive, which {} lacks", request.vm.get(), medium.file, request.to.host.get()),
+          fmt::format("copy it there, or eject it: {} {} --eject --live --config",
+                      ports.hypervisors.at(request.from.host).by_hand("change-media", request.vm), medium.drive.get()));
     }
   }
 }
@@ -148,7 +151,7 @@ void check_media(const Ports& ports, const Request& request, const model::Domain
 ports::ShadowRow check_shadow(const Ports& ports, const Request& request, const model::Domain& source) {
   const std::string vm = request.vm.get();
   const auto row = ports.registry.find(request.vm);
-  if (!row) throw Error(Kind::not_found, fmt::format("{} has no shadow", vm), "umbra shadow " + vm);
+  if (!row) throw Error(Kind::not_found, fmt::format("{} has no shadow", vm), ports::make_first(request.vm));
   ports::require_shadow_of(*row, source.uuid);
   if (row->id != request.shadow || row->host != request.to.host || row->primary_host != request.from.host) {
     throw Error(Kind::refused,
@@ -176,8 +179,7 @@ model::PointInfo check_points(const Ports& ports, const Request& request, const 
       throw Error(Kind::refused,
                   fmt::format("point {} of {} does not fit disk {} of today: it was added or resized since",
                               newest.number.value, vm, disk.name.get()),
-                  fmt::format("umbra shadow --drop {0} && umbra shadow {0} --on {1} && umbra replicate {0}",
-                              base::shell_word(vm), request.to.host.get()));
+                  ports::make_anew(request.vm));
     }
   }
   const model::ByteCount delta = row.replica ? row.replica->dirty : model::ByteCount{};

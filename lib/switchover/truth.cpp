@@ -29,9 +29,10 @@ bool active(const std::optional<model::Domain>& domain) {
 bool running(const std::optional<model::Domain>& domain) {
   return domain && domain->state == DomainState::running;
 }
-/// Or stopped there without a migration under way: by an error of its disk's storage, or by hand.
-bool runs_or_stands(const std::optional<model::Domain>& domain) {
-  return running(domain) || (domain && domain->state == DomainState::paused && !domain->job);
+/// Stopped without a migration under way: by an error of its disk's storage, or by hand. So is a source whose libvirtd
+/// was restarted before it heard that the guest had arrived.
+bool stands(const std::optional<model::Domain>& domain) {
+  return domain && domain->state == DomainState::paused && !domain->job;
 }
 std::string_view state_of(const std::optional<model::Domain>& domain) {
   return domain ? to_string(domain->state) : "absent";
@@ -52,7 +53,7 @@ Look look(const Walk& walk) {
       look.answer = arrived ? Answer::moved : Answer::not_moved;
     } else if (running(source) && source->job) {
       look.answer = Answer::under_way;
-    } else if (runs_or_stands(source) && !active(target)) {
+    } else if ((running(source) || (stands(source) && !arrived)) && !active(target)) {
       look.answer = Answer::not_moved;
     }
     return look;

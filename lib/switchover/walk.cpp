@@ -97,8 +97,11 @@ std::string Walk::where_it_runs() const {
     if (!domain) return fmt::format("it is no longer defined on {}", host.get());
     if (domain->state == model::DomainState::running)
       return fmt::format("it runs on {}{}", host.get(), m_facts.moved ? "" : " as before");
-    return fmt::format("it is {} on {}; to let it go on: {}", to_string(domain->state), host.get(),
-                       hypervisor.by_hand(domain->state == model::DomainState::paused ? "resume" : "start", m_row.vm));
+    const bool known = domain->state == model::DomainState::paused || domain->state == model::DomainState::off;
+    const char* command = domain->state == model::DomainState::paused ? "resume" : "start";
+    return fmt::format("it is {} on {}; {}: {}", to_string(domain->state), host.get(),
+                       known ? "to let it go on" : "see what it does",
+                       hypervisor.by_hand(known ? command : "domstate --reason", m_row.vm));
   } catch (const Error& e) {
     return fmt::format("it was left on {}, which gives no answer now: {}", host.get(), e.message());
   }

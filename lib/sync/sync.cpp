@@ -56,7 +56,7 @@ Start look(const Context& context, const WarmRequest& request) {
   start.points = start.far->points(request.shadow);
   if (start.points.empty() && !std::ranges::count(start.far->shadows(), request.shadow))
     throw Error(Kind::not_found, fmt::format("{} has no shadow on {}", request.vm.get(), request.shadow_host.get()),
-                fmt::format("umbra shadow {}", base::shell_word(request.vm)));
+                ports::make_first(request.vm));
   return start;
 }
 
@@ -205,6 +205,7 @@ WarmResult warm(const Context& context, const WarmRequest& request) {
           return done;
         },
         [&] { frozen.undo(); });
+    ports::require_equal(*start.far, request.shadow, request.vm, sent.info.number);  // the guest is off its overlays
 
     WarmResult result = result_of(context, sent, frozen, activity, began);
     try {

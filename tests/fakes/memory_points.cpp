@@ -194,7 +194,7 @@ std::unique_ptr<ports::BlockSink> MemoryPoints::begin(const model::PointHeader& 
 
 model::VerifyReport MemoryPoints::verify(const model::ShadowId& id, model::PointNumber number, ports::Verify) {
   call("points.verify");
-  const MemoryPoint& point = point_of(id, number);
+  MemoryPoint& point = shadow_of(id).points.at(number.value);
   model::VerifyReport report;
   for (const model::PartManifest& part : point.manifest.parts) {
     const model::PartManifest now = point.parts.at(part.part.name).manifest(part.part.name);
@@ -204,6 +204,7 @@ model::VerifyReport MemoryPoints::verify(const model::ShadowId& id, model::Point
         report.mismatches.push_back({part.part.name, block * model::block_size, "another digest"});
     }
   }
+  point.info.read_back = report.sound();
   return report;
 }
 

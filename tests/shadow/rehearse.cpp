@@ -58,6 +58,17 @@ TEST_CASE("the newest point with memory is resumed with links down, watched and 
   CHECK(scene.primary().state == model::DomainState::running);
 }
 
+TEST_CASE("a point that reads back as something else is not rehearsed") {
+  Warm scene;
+  fakes::MemoryPoint& point = scene.folders().at(scene.id).points.at(2);
+  fakes::MemoryImage disk(model::ByteCount{32 * block});
+  point.manifest.parts = {disk.manifest(model::DiskName("vda"))};
+  disk.fill(0, 1, 99);
+  point.parts.emplace(model::DiskName("vda"), disk);
+  CHECK(kind_of([&] { rehearse(scene.lab.context(), scene.rehearsal); }) == Kind::corrupt);
+  CHECK(scene.lab.count_of("hv.restore") == 0);
+}
+
 TEST_CASE("processes that are gone or new are told") {
   Warm scene;
   scene.lab.host("beta").activity[scene.vm].processes = {{1, "init", 3}, {70, "httpd", 999}};

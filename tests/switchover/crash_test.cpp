@@ -265,6 +265,22 @@ TEST_CASE("a guest that stands still on the source, as by an error of its storag
   });
 }
 
+TEST_CASE("a guest that stands still on the source after it had arrived on the target is not taken back") {
+  fakes::SimWorld world = make_world();
+  guarded([&] {
+    die_after(world, "journal move intent");
+    const model::Domain stood = *world.hosts.at(alpha).domains.at(web1).live;
+    fakes::SimDomain& there = world.hosts.at(beta).domains.at(web1);
+    there.defined->tag.epoch = world.walks.back().epoch;  // it ran there, and its host crashed
+    world.hosts.at(alpha).domains.at(web1).live->state = model::DomainState::paused;
+    world.new_run();
+    Run run(world);
+    CHECK(test::kind_of([&] { recover(run.ports); }) == base::Kind::interrupted);
+    CHECK(world.hosts.at(beta).shadows.at(shadow_id).tops.size() == 1);
+    CHECK(stood.tag.epoch != there.defined->tag.epoch);
+  });
+}
+
 TEST_CASE("recovery says what it found and what it did") {
   fakes::SimWorld world = make_world();
   std::size_t freeze_call = 0;

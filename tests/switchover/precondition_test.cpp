@@ -35,7 +35,9 @@ const std::vector<Case>& cases() {
       {"a disk was plugged in live alone", Kind::refused,
        [](World& w, Request&) { live(w).live_only = {model::DiskName("vdb")}; }},
       {"a CD-ROM's image is not on the target", Kind::refused,
-       [](World& w, Request&) { live(w).media = {"/iso/install.iso"}; }},
+       [](World& w, Request&) {
+         live(w).media = {{model::DiskName("sda"), "/iso/install.iso"}};
+       }},
       {"it runs on what a sync left", Kind::busy,
        [](World& w, Request&) {
          w.guests.at(web1).idle = true;

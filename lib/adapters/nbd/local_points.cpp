@@ -66,7 +66,8 @@ void remove_misfits(const ShadowFolder& folder, const std::vector<model::Part>& 
   }
 }
 
-/// Where a shadow's folder goes to be removed: at no instant is there a shadow that lacks a part.
+/// Where a shadow's folder goes to be removed: at no instant is there a shadow that lacks a part of the folder. Adopted
+/// files go before: a removal that was cut there is repeated from the shadow, which still names them.
 fs::path doomed_dir(const ShadowFolder& folder) {
   return folder.path().parent_path() / (".dropping-" + folder.id().get());
 }
@@ -99,6 +100,7 @@ Paths LocalPoints::create(const model::ShadowId& shadow, const model::VmName& vm
                           const std::vector<model::Part>& disks) {
   const ShadowFolder folder(m_root, shadow);
   for (const model::Part& disk : disks) check_name(disk.name.get(), "a disk's name");
+  fs::remove_all(doomed_dir(folder));  // of a removal that was cut short
   folder.make(vm);
   folder.require_vm(vm);
   const FolderLock lock = folder.lock();

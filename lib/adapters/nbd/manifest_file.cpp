@@ -46,8 +46,7 @@ base::Digest digest_of(const Header& header, std::span<const base::Digest> block
 }
 
 [[noreturn]] void corrupt(const std::filesystem::path& path, std::string_view what) {
-  throw Error(Kind::corrupt, fmt::format("the manifest {} {}", path.string(), what),
-              "no further point can be built on it: drop the shadow and make it anew: umbra shadow VM --drop");
+  throw Error(Kind::corrupt, fmt::format("the manifest {} {}", path.string(), what));
 }
 
 }  // namespace

@@ -19,6 +19,7 @@
 #include "adapters/nbd/qemu_img.hpp"
 #include "adapters/nbd/verify.hpp"
 #include "base/error.hpp"
+#include "ports/delta.hpp"
 
 namespace umbra::nbd {
 namespace {
@@ -123,6 +124,18 @@ void remove_unneeded(const ShadowFolder& folder) {
   }
 }
 
+/// A point is given up only for one that is known to be sound.
+void require_mergeable(const ShadowFolder& folder, const StoredPoint& next) {
+  (void)folder.manifest(next);  // Kind::corrupt where it is damaged
+  const model::VerifyReport report = verify_unread(folder, next.info.number);
+  if (!report.sound())
+    throw Error(
+        Kind::corrupt,
+        fmt::format("point {} of shadow {} differs from its manifest in {} places: no older one is given up for it",
+                    next.info.number.value, folder.id().get(), report.mismatches.size()),
+        ports::make_anew(folder.vm()));
+}
+
 void finish_merge(const ShadowFolder& folder, const fs::path& given_up) {
   const StoredPoint older = read_point_file(given_up / merging_file);
   std::vector<StoredPoint> newer = folder.points();
@@ -137,7 +150,7 @@ void finish_merge(const ShadowFolder& folder, const fs::path& given_up) {
     if (!lower || next.info.parts[i].is_memory()) continue;
     next.info.layers[i] = merge_disk(folder, *lower, next.info.layers[i], manifest.parts.at(i), newer);
   }
-  next.read_back = next.read_back && older.read_back;
+  next.info.read_back = next.info.read_back && older.info.read_back;
   next.parent = {};
   write_point_file(folder.point_dir(next.info.number), folder, next);
   // A layer that was put over another file is as its point has it, with a new time.
@@ -169,6 +182,7 @@ unsigned merge_oldest(const ShadowFolder& folder, unsigned keep) {
        points = folder.points()) {
     refuse_under_a_top(folder);
     require_untouched(folder);
+    require_mergeable(folder, points[1]);
     const fs::path dir = folder.point_dir(points.front().info.number);
     if (::rename((dir / point_file).c_str(), (dir / merging_file).c_str()) != 0)
       throw base::from_errno(errno, fmt::format("begin to merge {}", dir.string()));

@@ -6,7 +6,8 @@
 //             {"name":"memory","size":4096,"layer":"memory","bytes":4096,"modified_ns":1795514400000000000}]}
 // A layer is given relative to the point's folder while it lies in the shadow's, else absolute. "bytes" and
 // "modified_ns" are the file's when the point was committed. "read_back": the point's own layers were read back since
-// they were written, and equal the manifest.
+// they were written, and equal the manifest; adopted disks count as read: the manifest is of what passes read from
+// them.
 
 #include <fmt/core.h>
 
@@ -42,7 +43,7 @@ StoredPoint parse(const json& value, const fs::path& dir) {
   point.info.number = {value.at("number").get<std::uint64_t>()};
   point.parent = {value.at("parent").get<std::uint64_t>()};
   point.activity = value.value("activity", "");
-  point.read_back = value.value("read_back", false);
+  point.info.read_back = value.value("read_back", false);
   const auto root = base::Digest::parse(value.at("root").get<std::string>());
   const auto taken_at = base::parse_rfc3339(value.at("taken_at").get<std::string>());
   if (!root || !taken_at) throw Error(Kind::corrupt, "the root or the time has a wrong form");
@@ -87,7 +88,7 @@ void write_point_file(const fs::path& dir, const ShadowFolder& folder, const Sto
   const json value{{"number", point.info.number.value},   {"root", point.info.root.to_string()},
                    {"parent", point.parent.value},        {"taken_at", base::to_rfc3339(point.info.taken_at)},
                    {"checkpoint", point.info.checkpoint}, {"activity", point.activity},
-                   {"read_back", point.read_back},        {"parts", parts}};
+                   {"read_back", point.info.read_back},   {"parts", parts}};
   base::write_file_atomic(dir / point_file, value.dump() + "\n");
 }
 

@@ -14,6 +14,7 @@
 #include "adapters/nbd/manifest_file.hpp"
 #include "base/error.hpp"
 #include "base/text.hpp"
+#include "ports/delta.hpp"
 
 namespace umbra::nbd {
 namespace {
@@ -168,13 +169,18 @@ std::optional<StoredPoint> ShadowFolder::newest() const {
 }
 
 model::Manifest ShadowFolder::manifest(const StoredPoint& point) const {
-  model::Manifest manifest;
-  for (const model::Part& part : point.info.parts)
-    manifest.parts.push_back(read_manifest_file(digests_file(point.info.number, part.name), part));
-  if (model::root_of(manifest) != point.info.root)
-    throw Error(Kind::corrupt, fmt::format("the manifests of point {} of {} do not give its root",
-                                           point.info.number.value, m_id.get()));
-  return manifest;
+  try {
+    model::Manifest manifest;
+    for (const model::Part& part : point.info.parts)
+      manifest.parts.push_back(read_manifest_file(digests_file(point.info.number, part.name), part));
+    if (model::root_of(manifest) != point.info.root)
+      throw Error(Kind::corrupt, fmt::format("the manifests of point {} of {} do not give its root",
+                                             point.info.number.value, m_id.get()));
+    return manifest;
+  } catch (Error& e) {
+    if (e.kind() == Kind::corrupt) e.set_hint("no further point can be built on it; " + ports::make_anew(vm()));
+    throw;
+  }
 }
 
 void ShadowFolder::sweep() const {

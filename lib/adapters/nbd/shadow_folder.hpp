@@ -30,7 +30,6 @@ struct StoredPoint {
   model::PointInfo info;
   model::PointNumber parent;
   std::string activity;
-  bool read_back = false;  ///< its own layers were read back since they were written, and equal its manifest
   std::vector<std::optional<FileStamp>> stamps;  ///< of the layers, in their order, as read; writing takes new ones
 };
 

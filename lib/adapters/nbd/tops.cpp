@@ -68,7 +68,7 @@ StoredPoint described(const ports::AdoptRequest& request) {
   point.info.number = request.number;
   point.info.root = model::root_of(request.manifest);
   point.info.taken_at = request.taken_at;
-  point.read_back = true;  // the manifest is what was read from these very files
+  point.info.read_back = true;  // the manifest is of what passes read from these very files, by their bitmaps
   for (const model::PartManifest& part : request.manifest.parts) {
     const model::DiskName& disk = part.part.name;
     const auto layer = request.layers.find(disk);

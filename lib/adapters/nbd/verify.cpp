@@ -5,13 +5,15 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <iterator>
+#include <filesystem>
+#include <optional>
 
 #include "adapters/nbd/nbd_source.hpp"
 #include "adapters/nbd/qemu_nbd.hpp"
 #include "adapters/nbd/sector.hpp"
 #include "base/fd.hpp"
 #include "base/log.hpp"
+#include "base/text.hpp"
 
 namespace umbra::nbd {
 namespace {
@@ -186,13 +188,17 @@ model::VerifyReport verify_unread(const ShadowFolder& folder, model::PointNumber
   (void)folder.point(number);  // it must be there
   model::VerifyReport all;
   for (StoredPoint& point : folder.points()) {
-    if (point.read_back || point.info.number > number) continue;
+    if (point.info.read_back || point.info.number > number) continue;
     model::VerifyReport report;
     verify_point(folder, point, own, report);
     all.blocks_read += report.blocks_read;
-    std::move(report.mismatches.begin(), report.mismatches.end(), std::back_inserter(all.mismatches));
+    for (model::Mismatch& mismatch : report.mismatches) {
+      if (all.mismatches.size() == most_mismatches) break;
+      mismatch.what = fmt::format("{} of point {}", mismatch.what, point.info.number.value);
+      all.mismatches.push_back(std::move(mismatch));
+    }
     if (!report.sound()) continue;
-    point.read_back = true;
+    point.info.read_back = true;
     write_point_file(folder.point_dir(point.info.number), folder, point);
   }
   return all;
@@ -226,7 +232,7 @@ void require_untouched(const ShadowFolder& folder) {
                       changed->string(), point.info.number.value, folder.id().get(), report.mismatches.size()),
           fmt::format("if {0} was started from it by hand, save what it wrote; then make the shadow anew: "
                       "umbra switchover {0} --decommission where {0} ran there before, else umbra shadow {0} --drop",
-                      folder.vm().get()));
+                      base::shell_word(folder.vm())));
     base::log(base::Level::info, fmt::format("{} has another time than when point {} was committed, its contents are "
                                              "the same",
                                              changed->string(), point.info.number.value));

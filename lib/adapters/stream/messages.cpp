@@ -78,9 +78,9 @@ model::PointHeader header_from(const json& value) {
 
 json to_json(const model::PointInfo& info) {
   return {
-      {"number", info.number.value},  {"root", info.root.to_string()}, {"taken_at", base::to_rfc3339(info.taken_at)},
-      {"parts", to_json(info.parts)}, {"layers", info.layers},         {"bytes", info.bytes.value},
-      {"checkpoint", info.checkpoint}};
+      {"number", info.number.value},   {"root", info.root.to_string()}, {"taken_at", base::to_rfc3339(info.taken_at)},
+      {"parts", to_json(info.parts)},  {"layers", info.layers},         {"bytes", info.bytes.value},
+      {"checkpoint", info.checkpoint}, {"read_back", info.read_back}};
 }
 
 model::PointInfo info_from(const json& value) {
@@ -90,6 +90,7 @@ model::PointInfo info_from(const json& value) {
     info.root = digest_from(value.at("root"));
     info.taken_at = instant_from(value.at("taken_at"));
     info.checkpoint = value.at("checkpoint").get<std::string>();
+    info.read_back = value.at("read_back").get<bool>();
     info.parts = parts_from(value.at("parts"));
     info.layers = value.at("layers").get<std::vector<std::string>>();
     info.bytes = {value.at("bytes").get<std::uint64_t>()};

@@ -154,7 +154,9 @@ ParsedDomain parse_domain(const std::string& xml) {
     const std::string kind = node.name();
     if (kind == "disk") {
       if (is_writable_disk(node)) domain.disks.push_back(disk_of(node));
-      if (is_needed_medium(node)) domain.media.push_back(normal(source_path(node.child("source"))));
+      if (is_needed_medium(node))
+        domain.media.push_back({model::DiskName(node.child("target").attribute("dev").value()),
+                                normal(source_path(node.child("source")))});
       parsed.block_job = parsed.block_job || node.child("mirror");
     } else if (kind == "interface") {
       domain.nics.push_back({node.child("mac").attribute("address").value(), network_of(node).value()});

@@ -145,7 +145,7 @@ ports::FreezeResult LibvirtHypervisor::freeze(const model::VmName& vm, const por
   refuse_while_busy(domain.get(), what);
   const std::string xml = snapshot_xml(request, disks_but(live_xml, disks_of(request)));
 
-  const PauseWatch watch(m_connection->get(), domain.get());
+  const PauseWatch watch(virDomainGetConnect(domain.get()), domain.get());
   ports::FreezeResult result;
   result.taken_at = base::system_clock().now();  // not later than the instant
   if (request.memory_file) {

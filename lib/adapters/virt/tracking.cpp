@@ -185,7 +185,10 @@ void LibvirtHypervisor::delete_checkpoint(const model::VmName& vm, const model::
   if (active && virDomainCheckpointDelete(checkpoint.get(), 0) == 0) return;
   if (active) {
     const Failure failure = last_failure();
-    if (kind_of(failure) == base::Kind::unreachable || has_job(domain.get())) throw to_error(failure, what);
+    const base::Kind kind = kind_of(failure);
+    const bool passing = kind == base::Kind::unreachable || kind == base::Kind::busy || kind == base::Kind::timeout ||
+                         kind == base::Kind::cancelled;
+    if (passing || has_job(domain.get())) throw to_error(failure, what);
     // A guest whose QEMU died has lost the bitmaps that were in its memory, and libvirt deletes no checkpoint without
     // its bitmaps.
     base::log(base::Level::info, fmt::format("{}: {}; libvirt forgets it", what, failure.message));

@@ -3,9 +3,9 @@
 // The far end reads back every layer that it has not read since it was written: with those read before, whole disks.
 #include <fmt/core.h>
 
-#include "replicate/finish.hpp"
-
 #include "base/text.hpp"
+#include "ports/delta.hpp"
+#include "replicate/finish.hpp"
 #include "switchover/steps/steps.hpp"
 
 namespace umbra::switchover::steps {
@@ -35,10 +35,9 @@ Json act(Walk& walk) {
   for (model::Disk disk : domain->disks) {
     const auto frozen = walk.facts().frozen.find(disk.name);
     if (frozen == walk.facts().frozen.end()) {
-      throw base::Error(
-          base::Kind::refused,
-          fmt::format("disk {} was attached to {} while it was frozen", disk.name.get(), row.vm.get()),
-          fmt::format("umbra shadow {0} && umbra replicate {0}, then switch over again", base::shell_word(row.vm)));
+      throw base::Error(base::Kind::refused,
+                        fmt::format("disk {} was attached to {} while it was frozen", disk.name.get(), row.vm.get()),
+                        "detach it, or " + ports::make_anew(row.vm));
     }
     disk.path = frozen->second;
     disk.chain.clear();  // asked for below the frozen file

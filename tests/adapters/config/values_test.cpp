@@ -52,8 +52,8 @@ TEST_CASE("the example's values arrive") {
   const model::HostConfig& alpha = config.host(model::HostName("alpha"));
   CHECK(alpha.uri == "qemu+tcp://10.0.0.1/system");
   CHECK(alpha.images == "/var/lib/libvirt/images");
-  CHECK(alpha.receive.front() == "ssh");
-  CHECK(alpha.receive.back() == "receive");
+  CHECK(alpha.receive == base::Argv{"ssh", "-oConnectTimeout=10", "-oServerAliveInterval=5", "-oServerAliveCountMax=5",
+                                    "root@10.0.0.1", "umbra", "receive"});
   CHECK(alpha.nbd_listen == "10.0.0.1");
   const model::HostConfig& beta = config.host(model::HostName("beta"));
   CHECK(beta.peer_uri == beta.uri);

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <random>
 
+#include "adapters/nbd/verify.hpp"
 #include "images.hpp"
 
 using namespace umbra;
@@ -180,19 +181,48 @@ TEST_CASE("a layer that is damaged and was not read back is found from each poin
   }
 }
 
-TEST_CASE("what was read back counts as read also after a merge, what was not does not") {
+TEST_CASE("an older point is not given up for one that differs from its manifest") {
   OnePoint one;
   test::guest(one.source, "write -P 2 1M 64k");
   test::pass(one.store, {one.source, "qcow2", {}, {}});
-  SECTION("both") {
+  const std::string layer = test::newest_layer(one.store);
+  const auto time = fs::last_write_time(layer);
+  test::guest(layer, "write -P 99 1M 512");
+  fs::last_write_time(layer, time);
+  CHECK(test::error_of([&] { one.store.retain(shadow, 1); }).kind() == base::Kind::corrupt);
+  CHECK(one.store.points(shadow).size() == 2);
+  CHECK(one.store.verify(shadow, {1}, ports::Verify::whole).sound());
+}
+
+TEST_CASE("a merged file is compared with what the files above it hold") {
+  OnePoint one;
+  test::guest(one.source, "write -P 2 64k 64k");
+  test::pass(one.store, {one.source, "qcow2", {}, {}});
+  const auto points = one.store.points(shadow);
+  const model::PartManifest expected = one.store.manifest(shadow, {2}).parts.at(0);
+  const std::string lower = points[0].layers[0];
+  const std::string upper = points[1].layers[0];
+  CHECK(nbd::verify_merged(expected, upper, 1, lower).mismatches.size() == 1);  // nothing is merged yet
+  test::must({"qemu-img", "commit", "-q", "-d", upper});
+  const auto merged = nbd::verify_merged(expected, upper, 1, lower);
+  CHECK(merged.sound());
+  CHECK(merged.blocks_read == 1);
+  test::guest(lower, "write -P 99 64k 512");
+  CHECK(nbd::verify_merged(expected, upper, 1, lower).mismatches.at(0).offset == block);
+}
+
+TEST_CASE("a merge reads the point that it keeps, and what was read back counts as read after it") {
+  OnePoint one;
+  test::guest(one.source, "write -P 2 1M 64k");
+  test::pass(one.store, {one.source, "qcow2", {}, {}});
+  SECTION("both were read") {
     CHECK(one.store.verify(shadow, {2}, ports::Verify::unread).sound());
     CHECK(one.store.retain(shadow, 1) == 1);
     CHECK(one.store.verify(shadow, {2}, ports::Verify::unread).blocks_read == 0);
   }
-  SECTION("the older alone") {
-    CHECK(one.store.verify(shadow, {1}, ports::Verify::unread).sound());
+  SECTION("neither") {
     CHECK(one.store.retain(shadow, 1) == 1);
-    CHECK(one.store.verify(shadow, {2}, ports::Verify::unread).blocks_read == 5);
+    CHECK(one.store.verify(shadow, {2}, ports::Verify::unread).blocks_read == 0);
   }
   CHECK(one.store.verify(shadow, {2}, ports::Verify::whole).sound());
 }

@@ -35,7 +35,9 @@ TEST_CASE("a domain's XML is read with its writable disks, NICs, agent and devic
         std::vector<std::string>{"/images/umbra/s/point-000002/vda.qcow2", "/images/web1-vda.qcow2"});
   CHECK(domain.disks[1].path.empty());  // a block device is no file
   CHECK(domain.disks[1].format == "raw");
-  CHECK(domain.media == std::vector<std::string>{"/iso/install.iso"});
+  REQUIRE(domain.media.size() == 1);
+  CHECK(domain.media[0].drive == model::DiskName("sda"));
+  CHECK(domain.media[0].file == "/iso/install.iso");
   REQUIRE(domain.nics.size() == 2);
   CHECK(domain.nics[0].network == "br0");
   CHECK(domain.nics[1].network == "default");
