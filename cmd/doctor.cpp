@@ -156,7 +156,7 @@ void check_agents(Session& session, const model::HostConfig& host, Finding& f) {
   f.fix = "in the guest: apt-get install qemu-guest-agent";
 }
 
-/// Whether the hooks that the running VMs' policies name can be run here.
+/// Whether the hooks that [vms] names can be run here.
 void check_hooks(Session& session, Finding& f) {
   std::set<std::string> programs;
   for (const model::VmPattern& pattern : session.config().vms) {

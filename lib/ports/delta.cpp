@@ -233,7 +233,7 @@ model::Replica replica_of(const Context& context, const SentPoint& sent, base::M
   replica.sent = sent.sent;
   replica.zero = sent.counts.zero;
   replica.quiesced = sent.quiesced;
-  replica.verified = true;  // else there is no SentPoint
+  replica.verified = true;
   replica.method = to_string(sent.choice.method);
   replica.why = sent.choice.why;
   replica.duration_s = base::Seconds(context.clock.steady() - began).count();

@@ -97,7 +97,7 @@ SentPoint send_point(const Context& context, PointStore& far, const std::vector<
 /// stays, and is read again before anything is built on it.
 void require_equal(PointStore& far, const model::ShadowId& shadow, const model::VmName& vm, model::PointNumber point);
 
-/// The record's section of a point just committed. `began`: the steady time at which the work began.
+/// The record's section of a point that was committed and read back. `began`: the steady time at which the work began.
 model::Replica replica_of(const Context& context, const SentPoint& sent, base::Millis began);
 
 /// Chooses, opens the frozen files and sends them. A bitmap that turns out to be unusable makes it a digest pass.

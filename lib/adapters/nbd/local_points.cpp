@@ -66,12 +66,12 @@ void remove_misfits(const ShadowFolder& folder, const std::vector<model::Part>& 
   }
 }
 
-/// Where a shadow's folder goes to be removed: at no instant is there a shadow that lacks a part of the folder. Adopted
-/// files go before: a removal that was cut there is repeated from the shadow, which still names them.
+/// Where a shadow's folder goes to be removed.
 fs::path doomed_dir(const ShadowFolder& folder) {
   return folder.path().parent_path() / (".dropping-" + folder.id().get());
 }
 
+/// At no instant is there a shadow that lacks a part of its folder.
 void remove_folder(const ShadowFolder& folder) {
   const fs::path doomed = doomed_dir(folder);
   fs::remove_all(doomed);  // of a removal that was cut short
@@ -143,7 +143,7 @@ void LocalPoints::drop_with_adopted(const model::ShadowId& shadow) {
   require_unused(folder.path());
   const std::vector<fs::path> adopted = adopted_files(folder);
   for (const fs::path& file : adopted) require_file_unused(file);
-  for (const fs::path& file : adopted) fs::remove(file);
+  for (const fs::path& file : adopted) fs::remove(file);  // first: where it is cut, the shadow still names them
   remove_folder(folder);
 }
 
