@@ -48,6 +48,14 @@ class Checks {
     const model::MetricsConfig& metrics = m_document.config.metrics;
     if (metrics.source == "prometheus" && metrics.url.empty())
       problem("metrics.source", "metrics.source is \"prometheus\", but metrics.url does not say where it is");
+    if (metrics.source == "trace" && metrics.trace.empty())
+      problem("metrics.source", "metrics.source is \"trace\", but metrics.trace does not say which file or folder");
+    if (metrics.cert.empty() != metrics.key.empty())
+      problem(metrics.cert.empty() ? "metrics.key" : "metrics.cert", "metrics.cert and metrics.key go together");
+    if (metrics.url.starts_with("http://") && !(metrics.ca + metrics.cert).empty())
+      problem("metrics.url", "metrics.url is http://, where metrics.ca and metrics.cert protect nothing: use https://");
+    if (metrics.step < base::Seconds{1} || metrics.step > base::Seconds{3600})
+      problem("metrics.step", fmt::format("metrics.step must be 1s to 1h, not {}", base::to_human(metrics.step)));
   }
 
  private:
