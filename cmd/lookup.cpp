@@ -283,9 +283,18 @@ model::Replica replica_by_now(Session& session, model::Replica replica) {
 }
 
 void remember(Session& session, const Record& record, const char* section) {
+  const Record* const one = &record;
+  remember(session, {&one, 1}, section);
+}
+
+void remember(Session& session, std::span<const Record* const> records, const char* section) {
   if (session.common().dry_run) return;
-  session.ledger().add_section(record.vm().uuid, section, model::to_text(record.json().at(section)),
-                               session.clock().now());
+  const base::Instant now = session.clock().now();
+  std::vector<ports::LedgerRow> rows;
+  for (const Record* record : records) {
+    rows.push_back({record->vm().uuid, section, model::to_text(record->json().at(section)), now});
+  }
+  session.ledger().add_sections(rows);
 }
 
 }  // namespace umbra::cmd

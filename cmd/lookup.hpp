@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -77,5 +78,6 @@ model::Replica replica_by_now(Session& session, model::Replica replica);
 
 /// Keeps a section of the record in the store, for verbs that are run alone later; nothing in a dry run.
 void remember(Session& session, const model::Record& record, const char* section);
+void remember(Session& session, std::span<const model::Record* const> records, const char* section);
 
 }  // namespace umbra::cmd

@@ -7,16 +7,17 @@
 #include "adapters/metrics/trace.hpp"
 #include "base/log.hpp"
 #include "cmd/exit_status.hpp"
+#include "cmd/forecasters.hpp"
 #include "cmd/records.hpp"
 #include "cmd/session.hpp"
 #include "cmd/verb.hpp"
-#include "predict/statistical.hpp"
 
 namespace umbra::cmd {
 namespace {
 
 struct PredictOptions {
   std::optional<base::Seconds> within;
+  std::string model;
   std::string trace;
   std::string at;
 };
@@ -56,12 +57,16 @@ base::Instant instant_of(const std::string& text) {
   return base::Instant(std::chrono::round<base::Millis>(base::Seconds(*seconds)));
 }
 
-model::Forecast forecast_of(Session& session, const PredictOptions& options, const model::Vm& vm,
-                            const model::Series& series, base::Instant origin, const std::string& source) {
+/// Puts a VM's question to `round`.
+void ask(Session& session, const PredictOptions& options, predict::Round& round, const model::Vm& vm,
+         const model::Series& series, base::Instant origin, const std::string& source) {
   const model::VmPolicy policy = session.config().policy(vm.name);
-  const predict::Question question{origin, options.within.value_or(policy.window), vm.priority, source};
-  return predict::forecast(series, predict::thresholds_of(policy), predict::StatisticalForecaster{}, question);
+  round.add(series, predict::thresholds_of(policy),
+            {origin, options.within.value_or(policy.window), vm.priority, source});
 }
+
+/// A week, and the day before the window ahead of a week ago.
+constexpr base::Millis looked_back{std::chrono::hours(8 * 24)};
 
 std::vector<std::string> names_in_trace(const Session& session, const metrics::Trace& trace) {
   if (!session.common().all) return session.common().operands;
@@ -79,50 +84,60 @@ const model::Series& series_of(const metrics::Trace& trace, const model::VmName&
 }
 
 /// Forecasts for the VMs of a trace file, which need no host.
-int predict_trace(Session& session, const PredictOptions& options) {
+int predict_trace(Session& session, const PredictOptions& options, predict::Forecaster& forecaster) {
   const metrics::Trace trace = metrics::read_trace(options.trace);
   for (const std::string& note : trace.notes) base::log(base::Level::info, note);
+  predict::Round round(forecaster);
+  std::vector<model::Record> records;
+  std::vector<model::Record*> asked;
+  const std::vector<std::string> names = names_in_trace(session, trace);
+  records.reserve(names.size());
   std::vector<base::Kind> failures;
-  std::size_t done = 0;
-  for (const std::string& name : names_in_trace(session, trace)) {
+  for (const std::string& name : names) {
     model::Vm vm;
     vm.name = model::VmName(name);
     vm.priority = session.config().policy(vm.name).priority;
-    model::Record record(vm);
+    model::Record& record = records.emplace_back(vm);
     try {
       const model::Series& series = series_of(trace, vm.name, options.trace);
       const base::Instant origin = options.at.empty() ? series.samples.back().at : instant_of(options.at);
-      record.set(forecast_of(session, options, vm, series, origin, "trace"));
-      ++done;
+      ask(session, options, round, vm, series, origin, "trace");
+      asked.push_back(&record);
     } catch (const base::Error& error) {
       record.set(model::RecordError{error.kind(), "predict", error.what(), error.hint()});
       print_error(error, "predict", vm.name.get());
       failures.push_back(error.kind());
     }
-    session.out().record(record);
   }
+  const std::vector<model::Forecast> forecasts = round.finish();
+  for (std::size_t i = 0; i < asked.size(); ++i) asked[i]->set(forecasts[i]);
+  for (const model::Record& record : records) session.out().record(record);
   session.out().finish(predict_table());
-  return status_of(failures, done);
+  return status_of(failures, asked.size());
 }
 
 int run_predict(Session& session, const PredictOptions& options) {
   if (options.within && (*options.within < model::shortest_window || *options.within > model::longest_window))
     throw base::Error(base::Kind::usage, "--within takes 1m to 6h");
   if (!options.at.empty() && options.trace.empty()) throw base::Error(base::Kind::usage, "--at goes with --trace");
-  if (!options.trace.empty()) return predict_trace(session, options);
+  const auto forecaster = forecaster_of(options.model);
+  if (!options.trace.empty()) return predict_trace(session, options, *forecaster);
   const base::Instant now = session.clock().now();
+  predict::Round round(*forecaster);
   return for_each_vm(
       session, "predict", predict_table(),
       [&](model::Record& record) {
         const model::Vm vm = record.vm();
-        const base::Seconds window = options.within.value_or(session.config().policy(vm.name).window);
-        const auto since = now - std::chrono::ceil<base::Millis>(std::max(model::longest_window, window * 4));
-        model::Series series = session.history().series(vm.uuid, since);
+        model::Series series = session.history().series(key_in_history(session, vm), now - looked_back);
         series.vm = vm.name;
-        record.set(forecast_of(session, options, vm, series, session.clock().now(), session.config().metrics.source));
-        remember(session, record, "forecast");
+        ask(session, options, round, vm, series, session.clock().now(), session.config().metrics.source);
       },
-      true);
+      true,
+      [&](std::span<model::Record* const> records) {
+        const std::vector<model::Forecast> forecasts = round.finish();
+        for (std::size_t i = 0; i < records.size(); ++i) records[i]->set(forecasts[i]);
+        remember(session, std::vector<const model::Record*>(records.begin(), records.end()), "forecast");
+      });
 }
 
 }  // namespace
@@ -141,6 +156,7 @@ Verb predict_verb() {
   verb.options = {
       {"-w,--within", "DURATION", "the window ahead, 1m to 6h", "the VM's window",
        set_duration("--within", options->within)},
+      {"--model", "FILE", "forecast with that model", "the one in use", set_text(options->model)},
       {"--trace", "FILE|DIR", "forecast the VMs of a trace instead", "", set_text(options->trace)},
       {"--at", "TIME", "with --trace: use rows up to then only", "the last row", set_text(options->at)},
   };

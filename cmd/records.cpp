@@ -8,6 +8,7 @@
 #include <iostream>
 #include <set>
 #include <tuple>
+#include <utility>
 
 #include "base/log.hpp"
 #include "cmd/exit_status.hpp"
@@ -26,8 +27,8 @@ constexpr std::array verbs_that_act{"shadow", "replicate", "sync", "switchover"}
 /// One run over VMs: what failed, how many were done.
 class Run {
  public:
-  Run(Session& session, const std::string& verb, const Act& act, bool act_on_untriggered)
-      : m_session(session), m_verb(verb), m_act(act), m_act_on_untriggered(act_on_untriggered) {}
+  Run(Session& session, const std::string& verb, const Act& act, bool act_on_untriggered, const ActTogether& together)
+      : m_session(session), m_verb(verb), m_act(act), m_act_on_untriggered(act_on_untriggered), m_together(together) {}
 
   void pass(Record record, bool from_pipe) {
     try {
@@ -41,8 +42,33 @@ class Run {
     } catch (const Error& error) {
       set_error(record, error);  // a section that this umbra can't read
     }
-    m_session.out().record(record);
+    put_out(std::move(record));
     m_session.cancel().check();
+  }
+
+  /// Acts on those that wait to be acted on together, and prints them.
+  void settle() {
+    std::vector<Record*> acted;
+    for (Waiting& one : m_waiting) {
+      if (one.acted) acted.push_back(&one.record);
+    }
+    try {
+      if (!acted.empty()) base::as_error([&] { m_together(acted); });
+    } catch (const Error& error) {
+      m_done -= acted.size();
+      for (Record* record : acted) set_error(*record, error);
+    }
+    for (const Waiting& one : m_waiting) m_session.out().record(one.record);
+    m_waiting.clear();
+  }
+
+  /// A run that is stopped: those that still wait say so.
+  void give_up(const Error& error) {
+    for (Waiting& one : m_waiting) {
+      if (one.acted) set_error(one.record, error);
+      m_session.out().record(one.record);
+    }
+    m_waiting.clear();
   }
 
   /// A VM of which no record could be made.
@@ -53,12 +79,27 @@ class Run {
 
   void fail(Record record, const Error& error) {
     set_error(record, error);
-    m_session.out().record(record);
+    put_out(std::move(record));
   }
 
   int status() const { return status_of(m_failures, m_done); }
 
  private:
+  struct Waiting {
+    Record record;
+    bool acted = false;
+  };
+  static constexpr std::size_t most_waiting = 2048;
+
+  void put_out(Record record) {
+    if (!m_together) {
+      m_session.out().record(record);
+      return;
+    }
+    m_waiting.push_back({std::move(record), std::exchange(m_acted, false)});
+    if (m_waiting.size() == most_waiting) settle();
+  }
+
   static bool is_untriggered(const Record& record) {
     const auto forecast = record.forecast();
     return forecast && !forecast->trigger;
@@ -73,6 +114,7 @@ class Run {
         m_act(record);
       });
       ++m_done;
+      m_acted = true;
     } catch (const Error& error) {
       set_error(record, error);  // also of a stopped run: what became of the VM is told
     }
@@ -103,6 +145,9 @@ class Run {
   const std::string& m_verb;
   const Act& m_act;
   bool m_act_on_untriggered;
+  const ActTogether& m_together;
+  std::vector<Waiting> m_waiting;
+  bool m_acted = false;  ///< on the record at hand
   std::vector<Kind> m_failures;
   std::size_t m_done = 0;
   std::set<model::VmName> m_acted_on;
@@ -173,10 +218,10 @@ void check_operands(const Common& common) {
 }  // namespace
 
 int for_each_vm(Session& session, const std::string& verb, const RecordTable& table, const Act& act,
-                bool act_on_untriggered) {
+                bool act_on_untriggered, const ActTogether& together) {
   const Common& common = session.common();
   check_operands(common);
-  Run run(session, verb, act, act_on_untriggered);
+  Run run(session, verb, act, act_on_untriggered, together);
   try {
     if (common.all) {
       pass_all(session, run);
@@ -188,7 +233,9 @@ int for_each_vm(Session& session, const std::string& verb, const RecordTable& ta
         if (seen.insert(name).second) pass_named(session, run, name);
       }
     }
-  } catch (const Error&) {
+    run.settle();
+  } catch (const Error& error) {
+    run.give_up(error);
     session.out().finish(table);  // of those that were done
     throw;
   }

@@ -64,8 +64,8 @@ std::function<void(const std::string&)> set_choice(std::string option, std::stri
 
 std::vector<Verb> verbs() {
   return {
-      predict_verb(),    place_verb(), shadow_verb(),  replicate_verb(), sync_verb(),   decide_verb(),
-      switchover_verb(), pool_verb(),  observe_verb(), status_verb(),    doctor_verb(), receive_verb(),
+      predict_verb(), place_verb(),   shadow_verb(), replicate_verb(), sync_verb(),   decide_verb(),  switchover_verb(),
+      pool_verb(),    observe_verb(), model_verb(),  status_verb(),    doctor_verb(), receive_verb(),
   };
 }
 

@@ -84,6 +84,7 @@ Verb sync_verb();
 Verb decide_verb();
 Verb switchover_verb();
 Verb pool_verb();
+Verb model_verb();
 Verb status_verb();
 Verb doctor_verb();
 Verb receive_verb();

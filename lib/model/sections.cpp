@@ -52,6 +52,7 @@ ResourceForecast resource_from(const Json& json) {
   if (const auto it = json.find("saturates_in_s"); it != json.end() && !it->is_null())
     f.saturates_in_s = quantiles_from(*it);
   f.peak = quantiles_from(required<Json>(json, "peak"));
+  f.confidence = optional_or<double>(json, "confidence", 0);
   return f;
 }
 
@@ -62,6 +63,7 @@ Json resource_json(const ResourceForecast& f) {
                {"p_saturation", f.p_saturation}};
   if (f.saturates_in_s) json["saturates_in_s"] = quantiles_json(*f.saturates_in_s);
   json["peak"] = quantiles_json(f.peak);
+  json["confidence"] = f.confidence;
   return json;
 }
 

@@ -42,8 +42,9 @@ struct ResourceForecast {
   double threshold = 0.9;
   std::string threshold_source;             ///< "configured", "default"
   double p_saturation = 0;                  ///< that the maximum over the window reaches the threshold
-  std::optional<Quantiles> saturates_in_s;  ///< absent where saturation is improbable
+  std::optional<Quantiles> saturates_in_s;  ///< where it comes; absent where it is improbable
   Quantiles peak;
+  double confidence = 0;  ///< how much of the last four windows was seen
 };
 
 struct Forecast {

@@ -71,11 +71,22 @@ class PoolRegistry {
 };
 
 /// Decisions and outcomes, newest last, as the JSON of their record sections.
+/// A section of a record, as JSON.
+struct LedgerRow {
+  model::Uuid vm;
+  std::string section;
+  std::string json;
+  base::Instant at;
+};
+
 class Ledger {
  public:
   virtual ~Ledger() = default;
-  virtual void add_section(const model::Uuid& vm, std::string_view section, const std::string& json,
-                           base::Instant at) = 0;
+  virtual void add_sections(std::span<const LedgerRow> rows) = 0;  ///< all or none
+  void add_section(const model::Uuid& vm, std::string_view section, const std::string& json, base::Instant at) {
+    const LedgerRow row{vm, std::string(section), json, at};
+    add_sections({&row, 1});
+  }
   virtual std::optional<std::string> last_section(const model::Uuid& vm, std::string_view section) = 0;
   virtual std::vector<std::string> sections(const model::Uuid& vm, std::string_view section, unsigned most) = 0;
 };

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "base/error.hpp"
+#include "predict/walk.hpp"
 
 namespace umbra::predict {
 namespace {
@@ -17,12 +19,29 @@ constexpr std::array default_thresholds{
     std::pair{model::Resource::net, 0.85}, std::pair{model::Resource::disk, 0.90},
 };
 
-std::vector<ports::Reading> readings_of(const model::Series& series, model::Resource resource, base::Instant origin) {
-  std::vector<ports::Reading> readings;
+constexpr double not_worth_a_time = 0.05;
+
+/// A series up to an origin, one resource.
+struct Known {
+  Past past;
+  Past companion;
+};
+
+Known known_at(const model::Series& series, model::Resource resource, base::Instant origin) {
+  Known known;
   for (const model::Sample& sample : series.samples) {
-    if (sample.at <= origin && sample[resource]) readings.push_back({sample.at, *sample[resource]});
+    if (sample.at > origin) break;
+    append_sample(known.past, sample, resource);
+    append_sample(known.companion, sample, companion_of(resource));
   }
-  return readings;
+  return known;
+}
+
+/// How much of the last four windows was seen: 1 where no reading is missing.
+double confidence(const Past& past, double origin, double window_s) {
+  const double step = std::max(1e-3, median_step(past));
+  const double seen = past.since(origin - 4 * window_s).count();
+  return std::clamp(std::round(100 * seen * step / (4 * window_s)) / 100, 0.0, 1.0);
 }
 
 /// Of the resources that are likely enough to saturate, the one that does so first.
@@ -77,28 +96,60 @@ double trigger_probability(model::Priority priority) {
   return 1 / 2.0;
 }
 
-model::Forecast forecast(const model::Series& series, const Thresholds& thresholds, const ports::Forecaster& forecaster,
-                         const Question& question) {
-  model::Forecast forecast;
-  forecast.made_at = question.origin;
-  forecast.within_s = question.within.count();
-  forecast.model = forecaster.name();
-  forecast.source = question.source;
+void Round::add(const model::Series& series, const Thresholds& thresholds, const Question& question) {
+  Asked asked;
+  asked.priority = question.priority;
+  model::Forecast& f = asked.forecast;
+  f.made_at = question.origin;
+  f.within_s = question.within.count();
+  f.model = m_forecaster.name();
+  f.source = question.source;
+  const double origin = unix_seconds(question.origin);
   for (const auto& [resource, threshold] : thresholds) {
-    const auto readings = readings_of(series, resource, question.origin);
-    if (readings.empty()) continue;
-    auto f = forecaster.forecast({readings, question.origin, question.within, threshold.value.value});
-    if (!f) continue;
-    f->threshold = threshold.value.value;
-    f->threshold_source = threshold.source;
-    forecast.resources[resource] = *f;
-    forecast.samples = std::max<std::uint64_t>(forecast.samples, readings.size());
-    forecast.history_s = std::max(forecast.history_s, base::Seconds(readings.back().at - readings.front().at).count());
+    const Known known = known_at(series, resource, question.origin);
+    const Past& past = known.past;
+    if (past.size() <= least_history || past.time(past.size() - 1) + f.within_s < origin) continue;
+    Crossings crossings(threshold.value.value, f.within_s);
+    crossings.follow(past);
+    m_forecaster.ask({past, crossings, known.companion.empty() ? nullptr : &known.companion, resource});
+
+    model::ResourceForecast& one = f.resources[resource];
+    one.now = past.value(past.size() - 1);
+    one.threshold = threshold.value.value;
+    one.threshold_source = threshold.source;
+    one.confidence = confidence(past, origin, f.within_s);
+    f.samples = std::max<std::uint64_t>(f.samples, past.size());
+    f.history_s = std::max(f.history_s, past.time(past.size() - 1) - past.time(0));
   }
-  if (forecast.resources.empty()) throw too_short(series, question);
-  forecast.binding = binding_of(forecast.resources, trigger_probability(question.priority));
-  forecast.trigger = forecast.binding.has_value();
-  return forecast;
+  if (f.resources.empty()) throw too_short(series, question);
+  m_asked.push_back(std::move(asked));
+}
+
+std::vector<model::Forecast> Round::finish() {
+  const std::vector<Estimate> estimates = m_forecaster.answers();
+  auto estimate = estimates.begin();
+  std::vector<model::Forecast> forecasts;
+  for (Asked& asked : m_asked) {
+    model::Forecast& f = asked.forecast;
+    for (auto& [resource, one] : f.resources) {
+      one.p_saturation = estimate->p_saturation;
+      one.peak = estimate->peak;
+      if (one.p_saturation >= not_worth_a_time) one.saturates_in_s = estimate->first_s;
+      ++estimate;
+    }
+    f.binding = binding_of(f.resources, trigger_probability(asked.priority));
+    f.trigger = f.binding.has_value();
+    forecasts.push_back(std::move(f));
+  }
+  m_asked.clear();
+  return forecasts;
+}
+
+model::Forecast forecast(const model::Series& series, const Thresholds& thresholds, Forecaster& forecaster,
+                         const Question& question) {
+  Round round(forecaster);
+  round.add(series, thresholds, question);
+  return round.finish().front();
 }
 
 }  // namespace umbra::predict

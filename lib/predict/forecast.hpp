@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // predict: whether, when and in what a VM will run out of room. Pure: values in, values out; the history comes from the
-// caller and the model of one resource stands behind the Forecaster port.
+// caller, and trees stand behind the port of ports/trees.hpp.
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "model/config.hpp"
 #include "model/metrics.hpp"
 #include "model/sections.hpp"
-#include "ports/forecaster.hpp"
+#include "predict/estimate.hpp"
 
 namespace umbra::predict {
 
@@ -34,9 +35,29 @@ struct Question {
 /// false alarm; a saturation is taken to cost 5 (critical), 3 (high), 2 (normal) and 1.4 (low) false alarms.
 double trigger_probability(model::Priority priority);
 
-/// All resources that have readings. The binding one is, of those whose probability reaches the trigger's, the one
-/// that saturates first. Kind::invalid where no resource has enough recent history.
-model::Forecast forecast(const model::Series& series, const Thresholds& thresholds, const ports::Forecaster& forecaster,
+/// Forecasts of many VMs, made together.
+class Round {
+ public:
+  explicit Round(Forecaster& forecaster) : m_forecaster(forecaster) {}
+
+  /// All resources of a VM that have enough readings up to the origin, the newest no older than the window.
+  /// Kind::invalid where no resource has; such a VM gets no place in finish().
+  void add(const model::Series& series, const Thresholds& thresholds, const Question& question);
+  /// One for each VM added since the last call, in their order. The binding resource is, of those whose probability
+  /// reaches the trigger's, the one that saturates first.
+  std::vector<model::Forecast> finish();
+
+ private:
+  struct Asked {
+    model::Forecast forecast;
+    model::Priority priority;
+  };
+  Forecaster& m_forecaster;
+  std::vector<Asked> m_asked;
+};
+
+/// A single VM's.
+model::Forecast forecast(const model::Series& series, const Thresholds& thresholds, Forecaster& forecaster,
                          const Question& question);
 
 }  // namespace umbra::predict

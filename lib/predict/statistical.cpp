@@ -129,10 +129,10 @@ Path path_of(const Trend& trend, double window_s, const StatisticalOptions& opti
 }
 
 /// Readings to look at: those of the lookback, or the newest few where they lie further apart.
-std::vector<Dot> recent(const ports::ForecastQuery& query, const StatisticalOptions& options) {
+std::vector<Dot> recent(const TrendQuery& query, const StatisticalOptions& options) {
   const auto& all = query.history;
   const auto end =
-      std::find_if(all.rbegin(), all.rend(), [&](const ports::Reading& r) { return r.at <= query.origin; }).base();
+      std::find_if(all.rbegin(), all.rend(), [&](const Reading& r) { return r.at <= query.origin; }).base();
   const base::Seconds lookback = query.within * options.lookback_windows;
   std::vector<Dot> dots;
   for (auto it = end; it != all.begin();) {
@@ -158,7 +158,7 @@ double sustained_now(const std::vector<Dot>& dots, double sustain_s) {
 
 }  // namespace
 
-std::optional<model::ResourceForecast> StatisticalForecaster::forecast(const ports::ForecastQuery& query) const {
+std::optional<model::ResourceForecast> StatisticalForecaster::forecast(const TrendQuery& query) const {
   const double window_s = query.within.count();
   const std::vector<Dot> dots = recent(query, m_options);
   if (!(window_s > 0) || dots.size() < std::max<std::size_t>(3, m_options.min_readings)) return std::nullopt;

@@ -2,9 +2,25 @@
 #pragma once
 // A forecast from one series alone: level, trend and spread of its recent past.
 
-#include "ports/forecaster.hpp"
+#include <optional>
+#include <span>
+
+#include "base/clock.hpp"
+#include "model/sections.hpp"
 
 namespace umbra::predict {
+
+struct Reading {
+  base::Instant at;
+  double value = 0;  ///< fraction of capacity
+};
+
+struct TrendQuery {
+  std::span<const Reading> history;  ///< rising in time, no gaps filled in
+  base::Instant origin;              ///< only readings at or before it are used
+  base::Seconds within{0};
+  double threshold = 0;
+};
 
 struct StatisticalOptions {
   std::size_t min_readings = 12;
@@ -24,11 +40,10 @@ struct StatisticalOptions {
 /// `now` is the newest reading. The times to saturation are quantiles given that it happens within the window; absent
 /// where p_saturation < 0.05. Nothing with fewer than min_readings, or where the newest reading is older than the
 /// window.
-class StatisticalForecaster final : public ports::Forecaster {
+class StatisticalForecaster {
  public:
   explicit StatisticalForecaster(StatisticalOptions options = {}) : m_options(options) {}
-  std::string name() const override { return "statistical/1"; }
-  std::optional<model::ResourceForecast> forecast(const ports::ForecastQuery& query) const override;
+  std::optional<model::ResourceForecast> forecast(const TrendQuery& query) const;
 
  private:
   StatisticalOptions m_options;

@@ -2,9 +2,9 @@
 #include "predict/forecast.hpp"
 
 #include <catch2/catch.hpp>
+#include <utility>
 
 #include "base/error.hpp"
-#include "predict/statistical.hpp"
 #include "series.hpp"
 
 namespace {
@@ -33,27 +33,44 @@ double idle(double) {
   return 0.2;
 }
 
-const StatisticalForecaster statistical;
+/// Saturation as likely as the newest reading is high, at the time that `first` says.
+class Level final : public Forecaster {
+ public:
+  explicit Level(double scale = 1) : m_scale(scale) {}
+  std::string name() const override { return "level"; }
+  void ask(const View& view) override {
+    const double now = view.past.value(view.past.size() - 1);
+    const double over = now / view.crossings.threshold();
+    m_answers.push_back({std::min(1.0, m_scale * over), {10 / over, 20 / over, 30 / over}, {now, now, now}});
+  }
+  std::vector<Estimate> answers() override { return std::exchange(m_answers, {}); }
+
+ private:
+  double m_scale;
+  std::vector<Estimate> m_answers;
+};
 
 }  // namespace
 
 TEST_CASE("the resource that saturates first is the binding one") {
-  const auto slow = [](double t) { return 0.3 + 0.0025 * t; };
-  const auto fast = [](double t) { return 0.3 + 0.005 * t; };
+  Level level;
+  const auto slow = [](double t) { return 0.3 + 0.006 * t; };
+  const auto fast = [](double t) { return 0.3 + 0.008 * t; };
   const Question question{origin, base::Seconds(300), model::Priority::normal, "trace"};
-  const auto f = forecast(series(60, slow, fast), thresholds_of({}), statistical, question);
+  const auto f = forecast(series(60, slow, fast), thresholds_of({}), level, question);
   CHECK(f.trigger);
   CHECK(f.binding == Resource::memory);
   CHECK(f.resources.size() == 2);
   CHECK(f.samples == 60);
   CHECK(f.history_s == 59);
   CHECK(f.source == "trace");
-  CHECK(f.model == "statistical/1");
-  CHECK(forecast(series(60, fast, slow), thresholds_of({}), statistical, question).binding == Resource::cpu);
+  CHECK(f.model == "level");
+  CHECK(forecast(series(60, fast, slow), thresholds_of({}), level, question).binding == Resource::cpu);
 }
 
 TEST_CASE("an idle VM triggers nothing and names nothing as binding") {
-  const auto f = forecast(series(60, idle, idle), thresholds_of({}), statistical, {origin, base::Seconds(1800)});
+  Level level;
+  const auto f = forecast(series(60, idle, idle), thresholds_of({}), level, {origin, base::Seconds(1800)});
   CHECK_FALSE(f.trigger);
   CHECK_FALSE(f.binding);
 }
@@ -64,15 +81,7 @@ TEST_CASE("a critical VM triggers on a chance that a low one does not") {
   CHECK(trigger_probability(model::Priority::high) < trigger_probability(model::Priority::normal));
   CHECK(trigger_probability(model::Priority::normal) < trigger_probability(model::Priority::low));
 
-  class Even final : public ports::Forecaster {
-    std::string name() const override { return "even"; }
-    std::optional<model::ResourceForecast> forecast(const ports::ForecastQuery&) const override {
-      model::ResourceForecast f;
-      f.p_saturation = 0.4;
-      f.saturates_in_s = model::Quantiles{10, 20, 30};
-      return f;
-    }
-  } even;
+  Level even(1.8);  // 0.4 at 20 % of a threshold of 90 %
   const auto history = series(20, idle, idle);
   const auto ask = [&](model::Priority p) {
     return forecast(history, thresholds_of({}), even, {origin, base::Seconds(300), p}).trigger;
@@ -84,9 +93,10 @@ TEST_CASE("a critical VM triggers on a chance that a low one does not") {
 }
 
 TEST_CASE("the policy's thresholds are used and named as such") {
+  Level level;
   model::VmPolicy policy;
   policy.saturation[Resource::cpu] = {0.15};
-  const auto f = forecast(series(60, idle, idle), thresholds_of(policy), statistical, {origin, base::Seconds(300)});
+  const auto f = forecast(series(60, idle, idle), thresholds_of(policy), level, {origin, base::Seconds(300)});
   CHECK(f.resources.at(Resource::cpu).threshold == 0.15);
   CHECK(f.resources.at(Resource::cpu).threshold_source == "configured");
   CHECK(f.resources.at(Resource::memory).threshold == 0.92);
@@ -95,9 +105,10 @@ TEST_CASE("the policy's thresholds are used and named as such") {
 }
 
 TEST_CASE("too little or too old history is an error that says how to get some") {
-  const auto refused = [](const model::Series& s, base::Instant at) {
+  Level level;
+  const auto refused = [&level](const model::Series& s, base::Instant at) {
     try {
-      forecast(s, thresholds_of({}), statistical, {at, base::Seconds(300)});
+      forecast(s, thresholds_of({}), level, {at, base::Seconds(300)});
     } catch (const base::Error& e) {
       CHECK(e.kind() == base::Kind::invalid);
       CHECK(e.hint() == "umbra observe --interval 1s --for 60s");
@@ -109,4 +120,33 @@ TEST_CASE("too little or too old history is an error that says how to get some")
   CHECK(refused(series(5, idle, idle), origin) == "the history of \"web1\" is too short to forecast from: 5 samples");
   CHECK(refused(series(60, idle, idle), origin + std::chrono::hours(1)) ==
         "the history of \"web1\" is too old to forecast from: its newest sample is of 2026-11-24T10:00:00Z");
+}
+
+TEST_CASE("VMs that are asked together get each its own answer") {
+  Level level;
+  Round round(level);
+  round.add(series(60, idle, [](double) { return 0.7; }), thresholds_of({}), {origin, base::Seconds(300)});
+  CHECK_THROWS_AS(round.add(series(3, idle, idle), thresholds_of({}), {origin, base::Seconds(300)}), base::Error);
+  round.add(series(
+                60, [](double) { return 0.9; }, idle),
+            thresholds_of({}), {origin, base::Seconds(300)});
+  const auto forecasts = round.finish();
+  REQUIRE(forecasts.size() == 2);
+  CHECK(forecasts[0].resources.at(Resource::memory).now == 0.7);
+  CHECK(forecasts[0].resources.at(Resource::memory).p_saturation == Approx(0.7 / 0.92));
+  CHECK(forecasts[1].resources.at(Resource::cpu).p_saturation == 1);
+  CHECK(forecasts[1].resources.at(Resource::memory).p_saturation == Approx(0.2 / 0.92));
+  CHECK(round.finish().empty());
+}
+
+TEST_CASE("confidence tells how much of the last four windows was seen") {
+  Level level;
+  const auto of = [&](std::size_t samples) {
+    return forecast(series(samples, idle, idle), thresholds_of({}), level, {origin, base::Seconds(60)})
+        .resources.at(Resource::cpu)
+        .confidence;
+  };
+  CHECK(of(24) == Approx(0.1));
+  CHECK(of(120) == Approx(0.5));
+  CHECK(of(600) == 1);
 }

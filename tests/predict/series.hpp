@@ -7,16 +7,16 @@
 #include <random>
 #include <vector>
 
-#include "ports/forecaster.hpp"
+#include "predict/statistical.hpp"
 
 namespace umbra::predict::test {
 
 inline const base::Instant origin = *base::parse_rfc3339("2026-11-24T10:00:00Z");
 
 /// `count` readings, `step` apart, the last one at the origin. `shape` gets the seconds since the first.
-inline std::vector<ports::Reading> readings(std::size_t count, double step,
+inline std::vector<Reading> readings(std::size_t count, double step,
                                             const std::function<double(double)>& shape) {
-  std::vector<ports::Reading> all;
+  std::vector<Reading> all;
   for (std::size_t i = 0; i < count; ++i) {
     const double since_first = static_cast<double>(i) * step;
     const double before_origin = static_cast<double>(count - 1) * step - since_first;

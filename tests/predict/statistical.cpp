@@ -15,7 +15,7 @@ using namespace umbra::predict::test;
 
 constexpr base::Seconds five_minutes{300};
 
-std::optional<model::ResourceForecast> ask(const std::vector<ports::Reading>& history,
+std::optional<model::ResourceForecast> ask(const std::vector<Reading>& history,
                                            base::Seconds within = five_minutes, double threshold = 0.9) {
   return StatisticalForecaster().forecast({history, origin, within, threshold});
 }
@@ -137,7 +137,7 @@ TEST_CASE("gaps and uneven steps change little") {
   auto history = readings(60, 1, ramp);
   history.erase(history.begin() + 20, history.begin() + 35);
   for (std::size_t i = 1; i < history.size() - 1; i += 3) history[i].at += base::Millis(400);
-  std::vector<ports::Reading> uneven;
+  std::vector<Reading> uneven;
   for (const auto& reading : history)
     uneven.push_back({reading.at, ramp(59 + base::Seconds(reading.at - origin).count())});
   const auto f = ask(uneven);
@@ -154,7 +154,7 @@ TEST_CASE("samples a day apart still give a forecast") {
 TEST_CASE("laws of any forecast") {
   CHECK(rc::check("probability in 0..1, quantiles ordered, a higher threshold never likelier", [] {
     const auto count = *rc::gen::inRange<std::size_t>(12, 200);
-    std::vector<ports::Reading> history;
+    std::vector<Reading> history;
     base::Instant at = origin - std::chrono::hours(1);
     for (std::size_t i = 0; i < count && at < origin; ++i) {
       history.push_back({at, *rc::gen::inRange(0, 1201) / 1000.0});

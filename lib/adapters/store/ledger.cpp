@@ -10,16 +10,16 @@ constexpr unsigned most_kept = 1000;
 
 }  // namespace
 
-void SqliteLedger::add_section(const model::Uuid& vm, std::string_view section, const std::string& json,
-                               base::Instant at) {
-  const std::string name(section);
+void SqliteLedger::add_sections(std::span<const ports::LedgerRow> rows) {
   m_database.write([&](SQLite::Database& db) {
-    Query(db, "INSERT INTO sections (vm_uuid, section, at, json) VALUES (?, ?, ?, ?)").bind(vm, name, at, json).exec();
-    Query(db,
-          "DELETE FROM sections WHERE vm_uuid = ?1 AND section = ?2 AND id <= "
-          "(SELECT id FROM sections WHERE vm_uuid = ?1 AND section = ?2 ORDER BY id DESC LIMIT 1 OFFSET ?3)")
-        .bind(vm, name, most_kept)
-        .exec();
+    Query add(db, "INSERT INTO sections (vm_uuid, section, at, json) VALUES (?, ?, ?, ?)");
+    Query cut(db,
+              "DELETE FROM sections WHERE vm_uuid = ?1 AND section = ?2 AND id <= "
+              "(SELECT id FROM sections WHERE vm_uuid = ?1 AND section = ?2 ORDER BY id DESC LIMIT 1 OFFSET ?3)");
+    for (const ports::LedgerRow& row : rows) {
+      add.bind(row.vm, row.section, row.at, row.json).exec();
+      cut.bind(row.vm, row.section, most_kept).exec();
+    }
   });
 }
 

@@ -47,7 +47,7 @@ class SqliteLedger final : public ports::Ledger {
  public:
   explicit SqliteLedger(Database& database) : m_database(database) {}
   /// Keeps the newest 1,000 per VM and section.
-  void add_section(const model::Uuid& vm, std::string_view section, const std::string& json, base::Instant at) override;
+  void add_sections(std::span<const ports::LedgerRow> rows) override;
   std::optional<std::string> last_section(const model::Uuid& vm, std::string_view section) override;
   std::vector<std::string> sections(const model::Uuid& vm, std::string_view section, unsigned most) override;
 

@@ -40,6 +40,10 @@ class DMatrix {
   DMatrix(const DMatrix&) = delete;
   DMatrix& operator=(const DMatrix&) = delete;
   DMatrixHandle get() const { return m_handle; }
+  void set(const char* what, std::span<const float> per_row) {
+    check(XGDMatrixSetFloatInfo(m_handle, what, per_row.data(), per_row.size()), base::Kind::invalid,
+          fmt::format("take {} {}s", per_row.size(), what));
+  }
 
  private:
   DMatrixHandle m_handle = nullptr;
@@ -49,6 +53,9 @@ class DMatrix {
 // of 400 models cut short or with one bit turned, 1.7.4 crashed on 51, hung on 11 and took 134 for sound.
 constexpr std::string_view magic = "UMBRAXG1";
 constexpr std::size_t head_size = magic.size() + sizeof(base::Digest::bytes);
+
+constexpr int after_training = 0;
+constexpr int in_training = 1;  // lets XGBoost keep what the trees so far give
 
 }  // namespace
 
@@ -64,7 +71,32 @@ struct Booster::Handle {
     check(XGBoosterSetParam(booster, name.c_str(), value.c_str()), base::Kind::invalid,
           fmt::format("set {} to {}", name, value));
   }
+  /// One value per row, before the link: the booster's own, until the next call.
+  std::span<const float> values(const DMatrix& matrix, std::size_t rows, int training) const {
+    constexpr int before_link = 1;
+    bst_ulong count = 0;
+    const float* values = nullptr;
+    check(XGBoosterPredict(booster, matrix.get(), before_link, 0, training, &count, &values), base::Kind::internal,
+          "predict");
+    if (count != rows) {
+      throw base::Error(base::Kind::unsupported, fmt::format("the model gives {} values for {} rows", count, rows));
+    }
+    return {values, count};
+  }
 };
+
+namespace {
+
+void set_start(DMatrix& matrix, std::span<const float> start, std::size_t rows) {
+  if (start.empty()) return;
+  if (start.size() != rows) {
+    throw base::Error(base::Kind::invalid,
+                      fmt::format("{} rows were given {} values to start from", rows, start.size()));
+  }
+  matrix.set("base_margin", start);
+}
+
+}  // namespace
 
 Booster::Booster(std::unique_ptr<Handle> handle) : m_handle(std::move(handle)) {}
 Booster::Booster(Booster&&) noexcept = default;
@@ -78,9 +110,9 @@ Booster Booster::train(const Matrix& features, std::span<const float> labels, co
   if (labels.size() != features.rows) {
     throw base::Error(base::Kind::invalid, fmt::format("{} rows were given {} labels", features.rows, labels.size()));
   }
-  const DMatrix matrix(features);
-  check(XGDMatrixSetFloatInfo(matrix.get(), "label", labels.data(), labels.size()), base::Kind::invalid,
-        "take the labels");
+  DMatrix matrix(features);
+  matrix.set("label", labels);
+  set_start(matrix, options.start, features.rows);
 
   auto handle = std::make_unique<Handle>();
   const std::array<DMatrixHandle, 1> matrices{matrix.get()};
@@ -89,8 +121,17 @@ Booster Booster::train(const Matrix& features, std::span<const float> labels, co
   handle->set("seed", std::to_string(options.seed));
   handle->set("nthread", std::to_string(options.threads));
   for (const auto& [name, value] : options.params) handle->set(name, value);
+  std::vector<float> first(options.gradient ? features.rows : 0);
+  std::vector<float> second(first.size());
   for (unsigned round = 0; round < options.rounds; ++round) {
-    check(XGBoosterUpdateOneIter(handle->booster, static_cast<int>(round), matrix.get()), base::Kind::invalid, "train");
+    if (!options.gradient) {
+      check(XGBoosterUpdateOneIter(handle->booster, static_cast<int>(round), matrix.get()), base::Kind::invalid,
+            "train");
+      continue;
+    }
+    options.gradient(handle->values(matrix, features.rows, in_training), first, second);
+    check(XGBoosterBoostOneIter(handle->booster, matrix.get(), first.data(), second.data(), features.rows),
+          base::Kind::invalid, "train");
   }
   return Booster(std::move(handle));
 }
@@ -114,21 +155,16 @@ Booster Booster::load(std::span<const std::byte> model) {
   return Booster(std::move(handle));
 }
 
-std::vector<float> Booster::predict(const Matrix& features) const {
+std::vector<float> Booster::predict(const Matrix& features, std::span<const float> start) const {
   if (features.rows == 0) return {};
   if (features.columns != columns()) {
     throw base::Error(base::Kind::invalid,
                       fmt::format("the model takes {} columns, it was given {}", columns(), features.columns));
   }
-  const DMatrix matrix(features);
-  bst_ulong count = 0;
-  const float* values = nullptr;  // the booster's own, until the next call
-  check(XGBoosterPredict(m_handle->booster, matrix.get(), 0, 0, 0, &count, &values), base::Kind::internal, "predict");
-  if (count != features.rows) {
-    throw base::Error(base::Kind::unsupported,
-                      fmt::format("the model gives {} values for {} rows", count, features.rows));
-  }
-  return {values, values + count};
+  DMatrix matrix(features);
+  set_start(matrix, start, features.rows);
+  const std::span<const float> values = m_handle->values(matrix, features.rows, after_training);
+  return {values.begin(), values.end()};
 }
 
 std::vector<std::byte> Booster::save() const {

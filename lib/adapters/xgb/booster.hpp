@@ -4,26 +4,29 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "ports/trees.hpp"
+
 namespace umbra::xgb {
 
-/// Row-major values that the caller keeps alive; NaN is a missing value.
-struct Matrix {
-  std::span<const float> values;
-  std::size_t rows = 0;
-  std::size_t columns = 0;
-};
+using ports::Matrix;
+
+/// Sets, for each row, the first and second derivative of the loss where the ensemble gives `values`.
+using Gradient = std::function<void(std::span<const float> values, std::span<float> first, std::span<float> second)>;
 
 struct TrainOptions {
-  std::map<std::string, std::string> params;  ///< as XGBoost names them: "max_depth", "objective"
+  std::map<std::string, std::string> params{};  ///< as XGBoost names them: "max_depth", "objective"
   unsigned rounds = 100;
   std::uint32_t seed = 1;
-  unsigned threads = 1;  ///< one thread gives the same model each time
+  unsigned threads = 1;            ///< drawing rows and columns depends on it
+  std::span<const float> start{};  ///< what each row begins at, before the objective's link; empty: nothing
+  Gradient gradient{};             ///< of a loss that XGBoost does not know
 };
 
 /// A trained model. Move-only. Errors: Kind::invalid for shapes that do not fit or parameters that XGBoost refuses.
@@ -37,8 +40,9 @@ class Booster {
   Booster& operator=(Booster&&) noexcept;
   ~Booster();
 
-  /// One value per row. Kind::invalid where the number of columns is not the model's.
-  std::vector<float> predict(const Matrix& features) const;
+  /// One value per row, before the objective's link, on top of `start` where it is given. Kind::invalid where the
+  /// number of columns is not the model's.
+  std::vector<float> predict(const Matrix& features, std::span<const float> start = {}) const;
   std::vector<std::byte> save() const;
   std::size_t columns() const;
 

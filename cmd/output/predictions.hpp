@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// A back-test's forecasts as a file of JSON lines, one each, for whoever wants to score them.
+
+#include <string>
+
+#include "base/fd.hpp"
+#include "predict/backtest.hpp"
+
+namespace umbra::cmd {
+
+/// Written beside its name and renamed over it by commit(); without that nothing of it is kept under the name.
+class PredictionsFile {
+ public:
+  explicit PredictionsFile(std::string path);
+  void add(const predict::BacktestPlan& plan, const predict::TraceForecast& forecast);
+  void commit();
+
+ private:
+  void flush();
+  std::string m_path;
+  std::string m_unfinished;
+  base::UniqueFd m_fd;
+  std::string m_lines;
+};
+
+}  // namespace umbra::cmd

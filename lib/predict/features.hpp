@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What the trees see of one origin: numbers free of the step, and, but for the level, of the scale.
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "model/metrics.hpp"
+#include "predict/crossings.hpp"
+#include "predict/past.hpp"
+
+namespace umbra::predict {
+
+/// One VM's resource as known at an origin, which is its newest reading.
+struct View {
+  const Past& past;            ///< not empty
+  const Crossings& crossings;  ///< has followed `past`
+  const Past* companion;       ///< another resource of the VM, up to the origin; null where there is none
+  model::Resource resource;
+};
+
+/// The resource whose course says most about another's: memory for CPU and the reverse, likewise for GPUs, CPU for
+/// network and disk.
+model::Resource companion_of(model::Resource resource);
+
+/// First the course of the resource, whatever the threshold; then how it stands to the threshold, and how the VM has
+/// come over it so far. Spans are multiples of the window, or clock time where people's habits rule (hours, days,
+/// weeks). Levels are fractions of capacity, slopes are rises per window, times are in windows. NaN where the past does
+/// not reach. What says which VM it is (an index, a date) is left out: it is learned by heart and means nothing
+/// elsewhere.
+void append_features(const View& view, std::vector<float>& row);
+
+/// As many, and in the same order, as append_features() appends.
+const std::vector<std::string>& feature_names();
+/// How many of them, from the first on, are the course.
+std::size_t course_columns();
+
+/// What a course says of a level that its peak may reach: how far it lies above what was seen. Every column rises with
+/// the level.
+class LevelColumns {
+ public:
+  LevelColumns();
+  std::size_t count() const { return fixed + m_below.size(); }
+  void append(std::span<const float> course, double level, std::vector<float>& row) const;
+  /// The typical distance that the resource moves; above zero.
+  double scale(std::span<const float> course) const;
+
+ private:
+  static constexpr std::size_t fixed = 3;
+  std::vector<std::size_t> m_below;  ///< columns of the course that are levels themselves
+};
+
+}  // namespace umbra::predict

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "predict/outcome.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+namespace umbra::predict {
+namespace {
+
+constexpr double enough = 0.8;  // of the readings that a window should hold
+constexpr double step_rounding = 1e-9;
+
+}  // namespace
+
+std::optional<Outcome> outcome_of(const Past& past, std::size_t origin, const Ask& ask, double step_s) {
+  const double expected = std::max(1.0, std::floor(ask.window_s / step_s + step_rounding));
+  const double needed = std::ceil(enough * expected - step_rounding);
+  const double at = past.time(origin);
+  const Stretch ahead{origin + 1, past.between(at, at + ask.window_s).to};
+  if (ahead.count() < needed) return std::nullopt;
+  const Stretch before = {past.between(at - ask.window_s, at).from, origin + 1};
+
+  Outcome outcome;
+  outcome.peak = past.highest(ahead);
+  outcome.saturated = outcome.peak >= ask.threshold;
+  outcome.onset = before.count() >= needed && past.highest(before) < ask.threshold;
+  outcome.first_s = missing;
+  for (std::size_t i = ahead.from; outcome.saturated && i < ahead.to; ++i) {
+    if (past.peak(i) < ask.threshold) continue;
+    outcome.first_s = past.time(i) - at;
+    break;
+  }
+  return outcome;
+}
+
+double median_step(const Past& past) {
+  std::vector<double> steps;
+  for (std::size_t i = 1; i < past.size(); ++i) steps.push_back(past.time(i) - past.time(i - 1));
+  if (steps.empty()) return missing;
+  const auto middle = steps.begin() + static_cast<std::ptrdiff_t>(steps.size() / 2);
+  std::nth_element(steps.begin(), middle, steps.end());
+  return *middle;
+}
+
+}  // namespace umbra::predict

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What became of an origin, read from the readings after it: labels for training, truth for a back-test.
+
+#include <cstddef>
+#include <optional>
+
+#include "predict/past.hpp"
+
+namespace umbra::predict {
+
+/// What is asked of one resource: does it reach `threshold` (fraction of capacity) within `window_s`?
+struct Ask {
+  double threshold = 0.9;
+  double window_s = 1800;
+};
+
+struct Outcome {
+  bool saturated = false;
+  bool onset =
+      false;        ///< nothing reached the threshold in the window before either, and that was seen: an alarm is news
+  double peak = 0;  ///< of the window ahead
+  double first_s = 0;  ///< until the threshold is reached; NaN where it is not
+};
+
+/// Of reading `origin`; nothing where the window ahead holds less than 80 % of the readings that `step_s` would give.
+std::optional<Outcome> outcome_of(const Past& past, std::size_t origin, const Ask& ask, double step_s);
+
+/// The median of the seconds between neighbours; NaN below two readings.
+double median_step(const Past& past);
+
+}  // namespace umbra::predict

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "predict/tree_forecaster.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.hpp"
+#include "predict/statistical.hpp"
+
+namespace umbra::predict {
+namespace {
+
+double probability(double log_odds) {
+  return 1 / (1 + std::exp(-log_odds));
+}
+
+/// "now" is its first column.
+std::span<const float> course_of(const ports::Matrix& features, std::size_t row) {
+  return features.values.subspan(row * features.columns, course_columns());
+}
+
+/// Six decimals are finer than any reading; forecasts that are written and those in memory are the same.
+double rounded(double x) {
+  return std::round(x * 1e6) / 1e6;
+}
+
+model::Quantiles in_order(std::array<double, model::learned_quantiles.size()> q) {
+  std::sort(q.begin(), q.end());
+  return {rounded(q[0]), rounded(q[1]), rounded(q[2])};
+}
+
+base::Instant instant_of(double unix_s) {
+  return base::Instant(std::chrono::round<base::Millis>(base::Seconds(unix_s)));
+}
+
+/// What a line through the readings says, where that is all there is to go by.
+std::optional<Estimate> trend_alone(const View& view) {
+  constexpr double most_learned_steps = 100;  // of a window that trees learn from
+  const Past& past = view.past;
+  const double origin = past.time(past.size() - 1);
+  const double known = origin - past.time(0);
+  const double window = view.crossings.window_s();
+  const double step = known / static_cast<double>(std::max<std::size_t>(1, past.size() - 1));
+  if (known >= window || window <= most_learned_steps * step) return std::nullopt;
+
+  std::vector<Reading> readings;
+  for (std::size_t i = 0; i < past.size(); ++i) readings.push_back({instant_of(past.time(i)), past.value(i)});
+  const auto f = StatisticalForecaster().forecast(
+      {readings, instant_of(origin), base::Seconds(window), view.crossings.threshold()});
+  if (!f) return std::nullopt;
+  return Estimate{rounded(f->p_saturation),
+                  f->saturates_in_s.value_or(model::Quantiles{}),
+                  {rounded(f->peak.p10), rounded(f->peak.p50), rounded(f->peak.p90)}};
+}
+
+}  // namespace
+
+LoadedModel::LoadedModel(const model::ForecastModel& model, const ports::TreeGrower& grower) : m_model(model) {
+  if (model.features != feature_names()) {
+    throw base::Error(base::Kind::unsupported, "the model " + model.name() + " was trained by another version of umbra",
+                      "umbra model train");
+  }
+  for (const model::ForecastLayer& saved : model.layers) {
+    Layer& layer = m_layers.emplace_back();
+    layer.saturation = grower.load(saved.saturation);
+    layer.peak = grower.load(saved.peak);
+    for (std::size_t i = 0; i < layer.first.size(); ++i) layer.first[i] = grower.load(saved.first[i]);
+  }
+}
+
+Sums LoadedModel::sums(const ports::Matrix& features) const {
+  std::vector<float> rungs;
+  for (std::size_t row = 0; row < features.rows; ++row) {
+    const auto course = course_of(features, row);
+    append_ladder(m_levels, course, course.front(), rungs);
+  }
+  const ports::Matrix ladder{rungs, features.rows * peak_ladder.size(), course_columns() + m_levels.count()};
+  Sums sums;
+  for (const Layer& layer : m_layers) {
+    sums.log_odds = layer.saturation->values(features, sums.log_odds);
+    sums.peak = layer.peak->values(ladder, sums.peak);
+    for (std::size_t i = 0; i < layer.first.size(); ++i) {
+      sums.first[i] = layer.first[i]->values(features, sums.first[i]);
+    }
+  }
+  return sums;
+}
+
+Estimate LoadedModel::estimate(const Sums& sums, const ports::Matrix& features, std::size_t row, double ceiling,
+                               double window_s) const {
+  Estimate estimate;
+  estimate.p_saturation = rounded(probability(m_model.log_odds(sums.log_odds[row])));
+
+  const auto course = course_of(features, row);
+  const auto rungs = std::span(sums.peak).subspan(row * peak_ladder.size(), peak_ladder.size());
+  auto peak = peak_quantiles(rungs, course.front(), m_levels.scale(course), m_model.peak_ranks);
+  std::array<double, model::learned_quantiles.size()> first{};
+  for (std::size_t i = 0; i < peak.size(); ++i) {
+    peak[i] = std::clamp(peak[i], 0.0, ceiling);
+    first[i] = std::clamp(static_cast<double>(sums.first[i][row]), 0.0, 1.0) * window_s;
+  }
+  estimate.peak = in_order(peak);
+  estimate.first_s = in_order(first);
+  return estimate;
+}
+
+void TreeForecaster::ask(const View& view) {
+  append_features(view, m_features);
+  const Past& past = view.past;
+  m_questions.push_back({std::max(1.0, past.highest(past.whole())), view.crossings.window_s(), trend_alone(view)});
+}
+
+std::vector<Estimate> TreeForecaster::answers() {
+  std::vector<Estimate> estimates;
+  if (m_questions.empty()) return estimates;
+  const ports::Matrix features{m_features, m_questions.size(), m_features.size() / m_questions.size()};
+  const Sums sums = m_model->sums(features);
+  for (std::size_t row = 0; row < m_questions.size(); ++row) {
+    const Question& q = m_questions[row];
+    estimates.push_back(q.by_trend ? *q.by_trend : m_model->estimate(sums, features, row, q.ceiling, q.window_s));
+  }
+  m_features.clear();
+  m_questions.clear();
+  return estimates;
+}
+
+}  // namespace umbra::predict

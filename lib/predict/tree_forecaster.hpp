@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The trained model at work.
+
+#include <array>
+#include <memory>
+#include <optional>
+
+#include "model/forecast_model.hpp"
+#include "ports/trees.hpp"
+#include "predict/estimate.hpp"
+#include "predict/peak.hpp"
+
+namespace umbra::predict {
+
+/// What the trees of every layer add up to, before corrections.
+struct Sums {
+  std::vector<float> log_odds;  ///< of saturation
+  std::vector<float> peak;      ///< log odds that each rung of each row's ladder is reached
+  std::array<std::vector<float>, model::learned_quantiles.size()> first;  ///< windows
+};
+
+/// A model whose trees are loaded. Kind::unsupported where its features are not this program's.
+class LoadedModel {
+ public:
+  LoadedModel(const model::ForecastModel& model, const ports::TreeGrower& grower);
+  const model::ForecastModel& values() const { return m_model; }
+  /// `features` as append_features() gives them.
+  Sums sums(const ports::Matrix& features) const;
+  /// Corrected, in order, and between 0 and what the resource can reach.
+  Estimate estimate(const Sums& sums, const ports::Matrix& features, std::size_t row, double ceiling,
+                    double window_s) const;
+
+ private:
+  struct Layer {
+    std::unique_ptr<ports::Trees> saturation;
+    std::unique_ptr<ports::Trees> peak;
+    std::array<std::unique_ptr<ports::Trees>, model::learned_quantiles.size()> first;
+  };
+  model::ForecastModel m_model;
+  std::vector<Layer> m_layers;
+  LevelColumns m_levels;
+};
+
+/// Where a window has more steps than any that trees learn from, and the past does not yet reach over one window, there
+/// is nothing for trees to go by but a line through few readings, and that StatisticalForecaster draws better.
+class TreeForecaster final : public Forecaster {
+ public:
+  explicit TreeForecaster(std::shared_ptr<const LoadedModel> model) : m_model(std::move(model)) {}
+  std::string name() const override { return m_model->values().name(); }
+  void ask(const View& view) override;
+  std::vector<Estimate> answers() override;
+
+ private:
+  struct Question {
+    double ceiling;
+    double window_s;
+    std::optional<Estimate> by_trend{};
+  };
+  std::shared_ptr<const LoadedModel> m_model;
+  std::vector<float> m_features;
+  std::vector<Question> m_questions;
+};
+
+}  // namespace umbra::predict
