@@ -70,6 +70,11 @@ void add_option(CLI::App& app, const Option& option) {
   if (option.value.empty()) {
     added = app.add_flag_callback(
         option.flags, [&option] { option.set(""); }, option.help);
+  } else if (option.repeats) {
+    app.add_option_function<std::vector<std::string>>(
+           option.flags, [&option](const std::vector<std::string>& all) { std::ranges::for_each(all, option.set); },
+           option.help)
+        ->allow_extra_args(false);
   } else {
     added = app.add_option_function<std::string>(
         option.flags, [&option](const std::string& text) { option.set(text); }, option.help);

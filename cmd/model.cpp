@@ -58,8 +58,10 @@ int run_train(Session& session, const ModelOptions& options) {
   predict::Recipe recipe;
   recipe.name = options.name;
   recipe.seed = static_cast<std::uint64_t>(options.seed.value_or(1));
-  model::ForecastModel trained =
-      predict::train(sets, xgb::Grower(), recipe, [](const std::string& text) { base::log(base::Level::info, text); });
+  model::ForecastModel trained = predict::train(sets, xgb::Grower(), recipe, [&](const std::string& text) {
+    session.cancel().check();
+    base::log(base::Level::info, text);
+  });
   trained.layers.back().training = {{"traces", traces}, {"seed", recipe.seed}, {"note", options.note}};
   if (session.common().dry_run) return exit_done;
   xgb::write_model_file(options.out, trained);
@@ -187,8 +189,13 @@ Verb model_verb() {
   verb.actions = {"train", "backtest", "show"};
   verb.changes = true;
   verb.options = {
-      {"--trace", "FILE|DIR", "recorded use to learn from or to walk through; may be given again", "",
-       [options](const std::string& text) { options->traces.push_back(text); }},
+      {"--trace",
+       "FILE|DIR",
+       "recorded use to learn from or to walk through; may be given again",
+       "",
+       [options](const std::string& text) { options->traces.push_back(text); },
+       {},
+       true},
       {"--out", "FILE", "train: where the model goes", "", set_text(options->out)},
       {"--name", "NAME", "train: what forecasts call the model", "site", set_text(options->name)},
       {"--note", "TEXT", "train: where the traces come from, kept with the model", "", set_text(options->note)},

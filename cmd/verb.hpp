@@ -23,6 +23,7 @@ struct Option {
   std::string fallback;  ///< shown as the default; empty: none
   std::function<void(const std::string&)> set;
   std::vector<std::string> choices = {};  ///< what completions offer
+  bool repeats = false;                   ///< `set` gets each; else the last alone
 };
 
 /// Which operands a verb takes.

@@ -23,7 +23,7 @@ struct TrainingSet {
 struct Recipe {
   std::string name = "default";
   std::uint64_t seed = 1;
-  std::size_t most_rows = 400'000;  ///< of one resource of one set
+  std::size_t most_rows = 100'000;  ///< of one resource of one set
   ports::Growth saturation{.rounds = 250, .depth = 5, .eta = 0.06};
   ports::Growth peak{.rounds = 250, .depth = 5, .eta = 0.08};
   ports::Growth first{.rounds = 80, .depth = 4, .eta = 0.1};

@@ -15,8 +15,8 @@ using namespace umbra::predict::test;
 
 constexpr base::Seconds five_minutes{300};
 
-std::optional<model::ResourceForecast> ask(const std::vector<Reading>& history,
-                                           base::Seconds within = five_minutes, double threshold = 0.9) {
+std::optional<model::ResourceForecast> ask(const std::vector<Reading>& history, base::Seconds within = five_minutes,
+                                           double threshold = 0.9) {
   return StatisticalForecaster().forecast({history, origin, within, threshold});
 }
 
