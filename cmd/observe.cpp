@@ -104,7 +104,7 @@ void show(Session& session, const std::vector<ports::SampleRow>& rows) {
   if (!listing.empty()) listing.finish();
 }
 
-/// A run without an end must not let the history grow past `keep`.
+/// A run without an end must not let the history grow past its bounds.
 constexpr base::Millis forget_every{10 * 60'000};
 
 int run_observe(Session& session, const ObserveOptions& options) {
@@ -120,7 +120,7 @@ int run_observe(Session& session, const ObserveOptions& options) {
   base::Millis forgotten{-forget_every};
   for (unsigned round = 1;; ++round) {
     if (!session.common().dry_run && clock.steady() - forgotten >= forget_every) {
-      session.history().forget_before(clock.now() - std::chrono::ceil<base::Millis>(session.config().metrics.keep));
+      session.history().tidy(clock.now(), {session.config().metrics.keep, session.config().metrics.max_size});
       forgotten = clock.steady();
     }
     rows = observer.look();
@@ -153,7 +153,9 @@ Verb observe_verb() {
       "One bulk call per host reads CPU, memory, network and disk of every running domain and of the host itself; "
       "hosts are\n"
       "asked at the same time. Rates need two looks: the first after a start of a VM gives memory alone. Without\n"
-      "--interval one look is made, for cron and timers.";
+      "--interval one look is made, for cron and timers. The history holds each sample for a day, then one for 5 "
+      "minutes\n"
+      "(mean and maximum) for two weeks, then one an hour as far back as [metrics] keep says.";
   verb.operands = Operands::none;
   verb.changes = true;
   verb.options = {

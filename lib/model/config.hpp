@@ -85,11 +85,15 @@ struct Flavour {
   unsigned count = 1;  ///< how many to keep ready
 };
 
+/// Below this a history would be cut before its newest samples are packed.
+inline constexpr ByteCount smallest_history{16ull << 20};
+
 struct MetricsConfig {
   std::string source = "libvirt";  ///< "libvirt", "prometheus"
   std::string url;                 ///< of Prometheus
   Capacities capacities;
-  base::Seconds keep{14 * 86400.0};
+  base::Seconds keep{90 * 86400.0};  ///< how far the history reaches back
+  ByteCount max_size{2ull << 30};    ///< of the history
 };
 
 struct PlaceConfig {
