@@ -80,3 +80,9 @@ TEST_CASE("a block cut short is told as damage") {
   std::vector<model::Sample> got;
   CHECK_THROWS_WITH(store::unpack(block, at(0), got), "a block of the history is damaged: it ends too soon");
 }
+
+TEST_CASE("a block whose time stands still is told as damage") {
+  const std::string block("\x02\x3c\x00\x00\x00\x00\x00\x00\x00", 9);  // two samples, 60 ms and no step, no values
+  std::vector<model::Sample> got;
+  CHECK_THROWS_WITH(store::unpack(block, at(0), got), "a block of the history is damaged: its times do not rise");
+}

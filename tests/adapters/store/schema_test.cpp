@@ -65,9 +65,12 @@ TEST_CASE("every earlier schema is brought up to date, and its rows stay") {
   const auto kept = store.history().series(model::Uuid("u0"), at(0));
   REQUIRE(kept.samples.size() == 1);
   CHECK(kept.samples[0][model::Resource::cpu] == 0.25);
+  store.history().tidy(at(7200), {base::Seconds{1e6}, model::ByteCount{1 << 30}});
+  CHECK(store.history().series(model::Uuid("u0"), at(0)).samples.size() == 1);
   use_all(store);
   SQLite::Database now(file_in(dir));
   CHECK(now.execAndGet("PRAGMA user_version").getInt64() == static_cast<std::int64_t>(store::migrations().size()));
+  CHECK(now.execAndGet("SELECT count(*) FROM blocks").getInt64() == 1);
 }
 
 TEST_CASE("a migration that fails leaves the older schema as it was") {
