@@ -5,6 +5,7 @@
 //   bench_history [VMS [HOURS]]
 #include <SQLiteCpp/SQLiteCpp.h>
 #include <fmt/core.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <cmath>
@@ -227,6 +228,7 @@ double memory_mb(const std::function<void()>& act) {
       if (line.starts_with("VmHWM:")) return std::stod(line.substr(6)) / 1024;
     return 0.0;
   };
+  ::malloc_trim(0);
   std::ofstream("/proc/self/clear_refs") << "5";  // the highest is what is there now
   const double before = highest();
   act();
