@@ -10,6 +10,7 @@
 #include <set>
 
 #include "adapters/xgb/booster.hpp"
+#include "base/text.hpp"
 #include "cmd/exit_status.hpp"
 #include "cmd/session.hpp"
 #include "cmd/verb.hpp"
@@ -94,6 +95,37 @@ void check_xgboost(Finding& f) {
     f.found += " does not learn a step function";
     f.fix = "apt-get install --reinstall libxgboost0";
   }
+}
+
+/// Whether the source of samples answers, and what it has of the last minutes.
+void check_samples(Session& session, Finding& f) {
+  const model::MetricsConfig& metrics = session.config().metrics;
+  const auto source = session.recorded_source();
+  if (!source) {
+    f.found = "from libvirt, where each host is";
+    return;
+  }
+  const base::Instant now = session.clock().now();
+  const base::Millis past = std::chrono::ceil<base::Millis>(metrics.step * 5);
+  std::set<model::Uuid> vms;
+  source->range({now - past, now, metrics.step, {}}, [&](const std::vector<model::Series>& piece) {
+    for (const model::Series& series : piece) {
+      if (!series.vm.get().empty()) vms.insert(series.uuid);
+    }
+  });
+  f.found = fmt::format("{} VM(s) in the last {} of {}", vms.size(), base::to_human(past),
+                        metrics.source == "trace" ? metrics.trace : base::without_credentials(metrics.url));
+  if (!vms.empty()) return;
+  f.health = Health::warn;
+  f.fix = metrics.source == "trace" ? "let what writes the trace run"
+                                    : "scrape the hosts' libvirt exporters, or set [metrics.queries]";
+}
+
+void check_gpus(Session& session, Finding& f) {
+  std::vector<model::Counters> none;
+  const auto count = session.add_gpus(none);
+  f.found = count ? fmt::format("{} by {}", *count, session.config().metrics.nvml)
+                  : fmt::format("none: no driver with {} on this machine", session.config().metrics.nvml);
 }
 
 bool on_path(const std::string& program) {
@@ -181,6 +213,8 @@ std::vector<Finding> examine_all(Session& session) {
   if (findings.back().health == Health::bad) return findings;
   findings.push_back(examine("here", "state", [&](Finding& f) { check_state(session, f); }));
   findings.push_back(examine("here", "model library", check_xgboost));
+  findings.push_back(examine("here", "samples", [&](Finding& f) { check_samples(session, f); }));
+  findings.push_back(examine("here", "GPUs", [&](Finding& f) { check_gpus(session, f); }));
   findings.push_back(examine("here", "hooks", [&](Finding& f) { check_hooks(session, f); }));
   bool local = false;
   for (const model::HostConfig& host : session.config().hosts) local = local || host.receive.empty();

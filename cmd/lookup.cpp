@@ -150,6 +150,45 @@ Record record_of(Session& session, const Located& located) {
                           session.config().policy(located.domain.name).priority});
 }
 
+bool names_come_from_history(Session& session) {
+  return !session.config().hosts_given && session.config().metrics.source != "libvirt";
+}
+
+std::vector<model::Vm> vms_in_history(Session& session) {
+  const std::vector<model::Counters> subjects = session.history().last_counters();
+  base::Instant newest;
+  for (const model::Counters& subject : subjects) newest = std::max(newest, subject.at);
+  std::vector<model::Vm> vms;
+  for (const model::Counters& subject : subjects) {
+    const bool is_gone = newest - subject.at > model::longest_window;
+    if (subject.vm.get().empty() || is_gone) continue;
+    vms.push_back({subject.vm, subject.uuid, subject.host, session.config().policy(subject.vm).priority});
+  }
+  if (vms.empty()) throw Error(Kind::not_found, "the history holds no VM", "umbra observe");
+  return vms;
+}
+
+model::Vm find_in_history(Session& session, const model::VmName& vm) {
+  std::vector<std::string> known;
+  for (model::Vm& candidate : vms_in_history(session)) {
+    if (candidate.name == vm) return std::move(candidate);
+    known.push_back(candidate.name.get());
+  }
+  const auto nearest = base::nearest(vm.get(), known);
+  throw Error(Kind::not_found, fmt::format("no VM is named \"{}\" in the history", vm.get()),
+              nearest ? fmt::format("did you mean {}?", *nearest) : "umbra predict --all");
+}
+
+model::Uuid key_in_history(Session& session, const model::Vm& vm) {
+  const model::Uuid by_name = ports::uuid_by_name(vm.name);
+  bool has_by_name = false;
+  for (const model::Counters& subject : session.history().last_counters()) {
+    if (subject.uuid == vm.uuid) return vm.uuid;
+    has_by_name = has_by_name || subject.uuid == by_name;
+  }
+  return has_by_name ? by_name : vm.uuid;
+}
+
 std::optional<ports::ShadowRow> shadow_row_of(Session& session, const model::Vm& vm) {
   auto row = session.shadows().find(vm.name);
   if (row && !vm.uuid.get().empty()) ports::require_shadow_of(*row, vm.uuid);

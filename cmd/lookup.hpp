@@ -45,6 +45,15 @@ std::vector<Located> running_vms(Session& session, std::vector<base::Error>& unr
 
 model::Record record_of(Session& session, const Located& located);
 
+/// Whether VMs are known from the history alone: their samples come from records, and no host is configured.
+bool names_come_from_history(Session& session);
+/// Every VM that the history has seen in the last hours of what it knows. Kind::not_found where there is none.
+std::vector<model::Vm> vms_in_history(Session& session);
+/// Kind::not_found with the nearest name.
+model::Vm find_in_history(Session& session, const model::VmName& vm);
+/// The key of a VM's samples: its uuid, or "vm:NAME" where the history knows it by its name alone.
+model::Uuid key_in_history(Session& session, const model::Vm& vm);
+
 /// The row of the VM's shadow, where it has one; Kind::refused where it is of another VM of that name.
 std::optional<ports::ShadowRow> shadow_row_of(Session& session, const model::Vm& vm);
 

@@ -7,6 +7,7 @@
 #include <array>
 #include <iostream>
 #include <set>
+#include <tuple>
 
 #include "base/log.hpp"
 #include "cmd/exit_status.hpp"
@@ -68,7 +69,7 @@ class Run {
       m_session.cancel().check();
       base::as_error([&] {
         check_once(record.vm().name);
-        if (record.vm().host.get().empty()) complete(record);
+        if (record.vm().host.get().empty() && !names_come_from_history(m_session)) complete(record);
         m_act(record);
       });
       ++m_done;
@@ -129,7 +130,8 @@ void pass_named(Session& session, Run& run, const std::string& name) {
   const model::VmName vm(name);
   std::optional<Record> record;
   try {
-    record = record_of(session, locate(session, vm));
+    record = names_come_from_history(session) ? Record(find_in_history(session, vm))
+                                              : record_of(session, locate(session, vm));
   } catch (const Error& error) {
     model::Vm unknown;
     unknown.name = vm;
@@ -139,16 +141,20 @@ void pass_named(Session& session, Run& run, const std::string& name) {
   run.pass(std::move(*record), false);
 }
 
+std::vector<model::Vm> all_vms(Session& session, std::vector<Error>& unreachable) {
+  if (names_come_from_history(session)) return vms_in_history(session);
+  std::vector<model::Vm> vms;
+  for (const Located& located : running_vms(session, unreachable)) vms.push_back(record_of(session, located).vm());
+  return vms;
+}
+
 void pass_all(Session& session, Run& run) {
   std::vector<Error> unreachable;
-  std::vector<Located> running = running_vms(session, unreachable);
+  std::vector<model::Vm> vms = all_vms(session, unreachable);
   // Critical machines first: they get what there is of the pool, of room and of time.
-  std::ranges::stable_sort(running, {}, [&](const Located& located) {
-    const model::VmName& vm = located.domain.name;
-    return std::pair(session.config().policy(vm).priority, vm);
-  });
+  std::ranges::stable_sort(vms, {}, [](const model::Vm& vm) { return std::tie(vm.priority, vm.name); });
   for (const Error& error : unreachable) run.fail(error, "a host");
-  for (const Located& located : running) run.pass(record_of(session, located), false);
+  for (const model::Vm& vm : vms) run.pass(Record(vm), false);
 }
 
 void check_operands(const Common& common) {

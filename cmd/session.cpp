@@ -2,14 +2,20 @@
 #include "cmd/session.hpp"
 
 #include <fmt/core.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "adapters/config/config.hpp"
 #include "adapters/hooks/hooks.hpp"
+#include "adapters/metrics/nvml.hpp"
 #include "adapters/metrics/prometheus.hpp"
+#include "adapters/metrics/trace_source.hpp"
 #include "adapters/nbd/source.hpp"
 #include "adapters/store/leases.hpp"
 #include "adapters/store/store.hpp"
@@ -89,6 +95,7 @@ struct Session::Parts {
   std::optional<store::FileLeases> leases;
   std::optional<ConfiguredHypervisors> hypervisors;
   std::optional<ConfiguredTransport> transport;
+  std::optional<std::unique_ptr<metrics::Nvml>> nvml;  ///< null where it was looked for in vain
 };
 
 Session::Session(Common common, base::CancelToken& cancel)
@@ -108,6 +115,50 @@ const model::Config& Session::config() {
 }
 
 namespace {
+
+/// The host that is this machine: by this machine's name, or else the one whose URI names no other.
+model::HostName this_host(const model::Config& config) {
+  std::array<char, 256> name{};
+  if (::gethostname(name.data(), name.size() - 1) == 0) {
+    const model::HostName own(name.data());
+    if (std::ranges::count(config.hosts, own, &model::HostConfig::name) > 0) return own;
+  }
+  std::set<model::HostName> elsewhere;
+  for (const auto& [address, host] : config::hosts_by_address(config)) elsewhere.insert(host);
+  const auto local =
+      std::ranges::find_if(config.hosts, [&](const model::HostConfig& host) { return !elsewhere.contains(host.name); });
+  return local == config.hosts.end() ? model::HostName() : local->name;
+}
+
+metrics::PrometheusOptions prometheus_options(const model::Config& config) {
+  const model::MetricsConfig& from = config.metrics;
+  metrics::PrometheusOptions options;
+  options.url = from.url;
+  options.http.timeout = from.timeout;
+  options.http.connect_timeout = std::min(options.http.connect_timeout, from.timeout);
+  options.http.ca = from.ca;
+  options.http.cert = from.cert;
+  options.http.key = from.key;
+  options.http.token_file = from.token_file;
+  options.window = from.rate_window;
+  options.capacities = from.capacities;
+  options.vm_labels = from.vm_labels;
+  options.hosts = config::hosts_by_address(config);
+  metrics::PrometheusQueries& queries = options.queries;
+  const auto set = [](std::string& to, const std::optional<std::string>& own) {
+    if (own) to = *own;
+  };
+  set(queries.cpu, from.queries.cpu);
+  set(queries.memory, from.queries.memory);
+  set(queries.gpu, from.queries.gpu);
+  set(queries.gpu_memory, from.queries.gpu_memory);
+  set(queries.net, from.queries.net);
+  set(queries.disk, from.queries.disk);
+  set(queries.host_cpu, from.queries.host_cpu);
+  set(queries.host_memory, from.queries.host_memory);
+  set(queries.uuid, from.queries.uuid);
+  return options;
+}
 
 store::SqliteStore& opened(std::optional<store::SqliteStore>& store, const std::string& dir, bool dry_run) {
   if (!store) store.emplace(dir, dry_run ? store::Access::read_only : store::Access::read_write);
@@ -149,15 +200,24 @@ ports::Transport& Session::transport() {
 
 std::vector<std::unique_ptr<ports::MetricSource>> Session::metric_sources() {
   std::vector<std::unique_ptr<ports::MetricSource>> sources;
-  if (config().metrics.source == "prometheus") {
-    metrics::PrometheusOptions options;
-    options.url = config().metrics.url;
-    options.hosts = config::hosts_by_address(config());
-    sources.push_back(metrics::prometheus(std::move(options)));
-  } else {
+  if (config().metrics.source == "libvirt") {
     for (const model::HostConfig& host : config().hosts) sources.push_back(virt::metric_source(host));
   }
   return sources;
+}
+
+std::unique_ptr<ports::RecordedSource> Session::recorded_source() {
+  if (config().metrics.source == "prometheus") return metrics::prometheus(prometheus_options(config()));
+  if (config().metrics.source == "trace") return metrics::trace_source(config().metrics.trace);
+  return nullptr;
+}
+
+std::optional<unsigned> Session::add_gpus(std::vector<model::Counters>& counters) {
+  if (!m_parts->nvml) m_parts->nvml = metrics::Nvml::open(config().metrics.nvml);
+  if (!*m_parts->nvml) return std::nullopt;
+  const metrics::GpuReading reading = (*m_parts->nvml)->read();
+  metrics::add_gpus(reading, this_host(config()), counters);
+  return reading.gpus;
 }
 
 std::unique_ptr<ports::Redirector> Session::hook_redirector(const std::string& executable) {

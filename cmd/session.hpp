@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Joins adapters to ports for one run: configuration, store, connections, output. Of cmd/ only predict (traces), doctor and
-// receive know adapters too. Everything is made when first asked for, so that a verb pays for what it uses alone.
+// Joins adapters to ports for one run: configuration, store, connections, output. Of cmd/ only predict (traces), doctor
+// and receive know adapters too. Everything is made when first asked for, so that a verb pays for what it uses alone.
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/cancel.hpp"
@@ -47,8 +48,13 @@ class Session {
   std::map<model::HostName, base::Error>& silent_hosts() { return m_silent_hosts; }
   ports::Transport& transport();
 
-  /// Where counters come from as the configuration says: one source per host, or one for all.
+  /// Where samples come from as the configuration says: one source of counters per host, or else, where it is not null,
+  /// one that has recorded them for all.
   std::vector<std::unique_ptr<ports::MetricSource>> metric_sources();
+  std::unique_ptr<ports::RecordedSource> recorded_source();
+  /// Puts this machine's GPUs into the counters of its VMs and its own; how many there are, nothing where there is no
+  /// driver for them.
+  std::optional<unsigned> add_gpus(std::vector<model::Counters>& counters);
   std::unique_ptr<ports::Redirector> hook_redirector(const std::string& executable);
   std::unique_ptr<ports::Probe> command_probe(const base::Argv& argv, base::Millis deadline);
 

@@ -10,7 +10,7 @@ _umbra() {
     -o|--output) mapfile -t COMPREPLY < <(compgen -W "auto table jsonl" -- "$cur"); return ;;
     --config|--export|--trace) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
     --state|--into|--images) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
-    --above|--at|--bitmap|--config|--connect|--export|--for|--format|--images|--interval|--into|--on|--output|--progress-fd|--state|--trace|--wait|--watch|--within|-c|-o|-w) return ;;
+    --above|--at|--bitmap|--config|--connect|--export|--for|--format|--images|--interval|--into|--on|--output|--progress-fd|--since|--state|--trace|--wait|--watch|--within|-c|-o|-w) return ;;
   esac
   case ${COMP_WORDS[1]} in
     predict) flags="-w --within --trace --at --all -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
@@ -21,7 +21,7 @@ _umbra() {
     decide) flags="--replay --exit-code --all -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     switchover) flags="--rollback --recover --decommission --force --all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     pool) flags="-o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="list fill claim release resize" ;;
-    observe) flags="--interval --for -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
+    observe) flags="--interval --for --since -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     status) flags="-o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     doctor) flags="--show-config -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     receive) flags="--session --images --into --export --format --bitmap --above -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;

@@ -29,4 +29,7 @@ std::string shell_word(const Strong<Tag>& name) {
 /// `; did you mean "x"?` or nothing: the end of a message about an unknown `word`.
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
 
+/// "http://host/path" of "http://user:password@host/path": for messages.
+std::string without_credentials(std::string_view url);
+
 }  // namespace umbra::base

@@ -88,9 +88,33 @@ struct Flavour {
 /// Below this a history would be cut before its newest samples are packed.
 inline constexpr ByteCount smallest_history{16ull << 20};
 
+/// PromQL in place of the source's own; absent: its own.
+struct MetricQueries {
+  std::optional<std::string> cpu;
+  std::optional<std::string> memory;
+  std::optional<std::string> gpu;
+  std::optional<std::string> gpu_memory;
+  std::optional<std::string> net;
+  std::optional<std::string> disk;
+  std::optional<std::string> host_cpu;
+  std::optional<std::string> host_memory;
+  std::optional<std::string> uuid;
+};
+
 struct MetricsConfig {
-  std::string source = "libvirt";  ///< "libvirt", "prometheus"
-  std::string url;                 ///< of Prometheus
+  std::string source = "libvirt";            ///< "libvirt", "prometheus", "trace"
+  std::string url;                           ///< of Prometheus
+  std::string trace;                         ///< the file or folder
+  base::Seconds step{60};                    ///< between two samples of Prometheus
+  std::optional<base::Seconds> rate_window;  ///< over which rates and means are taken; two steps where not set
+  base::Millis timeout{30000};               ///< of one request
+  std::string ca;                            ///< file of certificates; empty: the system's store
+  std::string cert;                          ///< this client's own, with its key
+  std::string key;
+  std::string token_file;
+  std::vector<std::string> vm_labels{"domain", "vm", "Hostname"};  ///< the first that is there names the VM
+  MetricQueries queries;
+  std::string nvml = "libnvidia-ml.so.1";  ///< the library of NVIDIA's driver, opened where it is there
   Capacities capacities;
   base::Seconds keep{90 * 86400.0};  ///< how far the history reaches back
   ByteCount max_size{2ull << 30};    ///< of the history
@@ -112,6 +136,7 @@ struct Origin {
 struct Config {
   std::string state_dir;
   std::vector<HostConfig> hosts;
+  bool hosts_given = true;     ///< false: nothing names a host, `hosts` holds libvirt's default alone
   std::vector<VmPattern> vms;  ///< in the order of the file; a later one that matches wins, key by key
   std::vector<Flavour> pool;
   MetricsConfig metrics;

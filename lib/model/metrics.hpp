@@ -25,13 +25,15 @@ struct Counters {
   HostName host;
   VmName vm;
   Uuid uuid;
-  std::string incarnation;  ///< changes when counters start again (the domain's id, the host's boot)
-  double cpus = 1;
+  std::string incarnation;      ///< changes when counters start again (the domain's id, the host's boot)
+  double cpus = 1;              ///< 0 where not known
   std::optional<double> cpu_s;  ///< CPU seconds used since its start
   std::optional<ByteCount> memory_total;
   std::optional<ByteCount> memory_used;
   std::optional<ByteCount> net_bytes;   ///< received and sent
   std::optional<ByteCount> disk_bytes;  ///< read and written
+  std::optional<double> gpu;            ///< no counters: fractions in use at `at`
+  std::optional<double> gpu_memory;
 };
 
 /// Use at one instant, averaged since the sample before. Empty: missing. A fraction of the capacity that the VM had

@@ -2,6 +2,7 @@
 #include "predict/usage.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace umbra::predict {
 namespace {
@@ -17,8 +18,15 @@ std::optional<double> elapsed_s(const std::optional<model::Counters>& before, co
 
 std::optional<double> rate(const std::optional<double>& before, const std::optional<double>& now, double elapsed,
                            double capacity) {
-  if (!before || !now || *now < *before || !(capacity > 0)) return std::nullopt;
-  return (*now - *before) / elapsed / capacity;
+  if (!before || !now || !(*now >= *before) || !(capacity > 0)) return std::nullopt;
+  const double used = (*now - *before) / elapsed / capacity;
+  return std::isfinite(used) ? std::optional(used) : std::nullopt;
+}
+
+/// What a reading itself says to be a fraction.
+std::optional<double> fraction(const std::optional<double>& value) {
+  if (!value || !(*value >= 0)) return std::nullopt;
+  return std::min(1.0, *value);
 }
 
 std::optional<double> as_double(const std::optional<model::ByteCount>& bytes) {
@@ -38,8 +46,11 @@ std::optional<model::Sample> usage(const std::optional<model::Counters>& before,
   model::Sample sample;
   sample.at = now.at;
   sample[Resource::memory] = memory_use(now);
+  sample[Resource::gpu] = fraction(now.gpu);
+  sample[Resource::gpu_memory] = fraction(now.gpu_memory);
   if (const auto elapsed = elapsed_s(before, now)) {
-    sample[Resource::cpu] = rate(before->cpu_s, now.cpu_s, *elapsed, now.cpus);
+    // CPUs plugged or unplugged in between: by the larger number, so that it never looks fuller than it was.
+    sample[Resource::cpu] = rate(before->cpu_s, now.cpu_s, *elapsed, std::max(before->cpus, now.cpus));
     // Emulator threads count too, so that a busy guest may seem to use more than its CPUs.
     if (auto& cpu = sample[Resource::cpu]) cpu = std::min(1.0, *cpu);
     sample[Resource::net] =

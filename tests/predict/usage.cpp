@@ -3,6 +3,7 @@
 
 #include <rapidcheck.h>
 #include <catch2/catch.hpp>
+#include <cmath>
 
 namespace {
 
@@ -92,6 +93,59 @@ TEST_CASE("a counter that went back silences itself alone") {
   CHECK_FALSE((*sample)[Resource::net]);
   CHECK((*sample)[Resource::cpu]);
   CHECK((*sample)[Resource::disk]);
+}
+
+TEST_CASE("CPUs that come or go between two readings make no false saturation") {
+  auto before = counters(100, 50);
+  auto now = counters(110, 70);  // two CPUs busy all the time
+  CHECK(*(*usage(before, now, capacities))[Resource::cpu] == Approx(1));
+  now.cpus = 4;  // two were plugged in
+  CHECK(*(*usage(before, now, capacities))[Resource::cpu] == Approx(0.5));
+  std::swap(before.cpus, now.cpus);  // two were unplugged: half of what was there was in use, not twice of what is left
+  CHECK(*(*usage(before, now, capacities))[Resource::cpu] == Approx(0.5));
+}
+
+TEST_CASE("what is not known, no number or zero divides nothing") {
+  auto before = counters(100, 50);
+  auto now = counters(110, 55);
+  SECTION("no CPUs") {
+    before.cpus = now.cpus = 0;
+  }
+  SECTION("not a number of CPUs") {
+    before.cpus = now.cpus = std::nan("");
+  }
+  SECTION("a time that is not a number") {
+    now.cpu_s = std::nan("");
+  }
+  SECTION("a time before that is not a number") {
+    before.cpu_s = std::nan("");
+  }
+  SECTION("a time without end") {
+    now.cpu_s = HUGE_VAL;
+  }
+  SECTION("a reading without the time") {
+    before.cpu_s.reset();
+  }
+  const auto sample = usage(before, now, capacities);
+  REQUIRE(sample);
+  CHECK_FALSE((*sample)[Resource::cpu]);
+  CHECK((*sample)[Resource::memory]);
+  now.memory_total = ByteCount{0};
+  CHECK_FALSE((*usage(before, now, capacities))[Resource::memory]);
+}
+
+TEST_CASE("GPU figures are fractions as they are read, held within bounds") {
+  auto now = counters(110, 55);
+  now.gpu = 0.4;
+  now.gpu_memory = 1.5;
+  auto sample = usage(std::nullopt, now, capacities);
+  CHECK((*sample)[Resource::gpu] == 0.4);
+  CHECK((*sample)[Resource::gpu_memory] == 1.0);
+  now.gpu = -1;
+  now.gpu_memory = std::nan("");
+  sample = usage(std::nullopt, now, capacities);
+  CHECK_FALSE((*sample)[Resource::gpu]);
+  CHECK_FALSE((*sample)[Resource::gpu_memory]);
 }
 
 TEST_CASE("no capacity gives no fraction") {

@@ -52,6 +52,14 @@ class Checks {
     if (metrics.max_size < model::smallest_history)
       problem("metrics.max_size",
               fmt::format("metrics.max_size must be 16MiB or more, not {}", model::to_human(metrics.max_size)));
+    if (metrics.source == "trace" && metrics.trace.empty())
+      problem("metrics.source", "metrics.source is \"trace\", but metrics.trace does not say which file or folder");
+    if (metrics.cert.empty() != metrics.key.empty())
+      problem(metrics.cert.empty() ? "metrics.key" : "metrics.cert", "metrics.cert and metrics.key go together");
+    if (metrics.url.starts_with("http://") && !(metrics.ca + metrics.cert).empty())
+      problem("metrics.url", "metrics.url is http://, where metrics.ca and metrics.cert protect nothing: use https://");
+    if (metrics.step < base::Seconds{1} || metrics.step > base::Seconds{3600})
+      problem("metrics.step", fmt::format("metrics.step must be 1s to 1h, not {}", base::to_human(metrics.step)));
   }
 
  private:

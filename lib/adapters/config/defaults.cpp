@@ -3,12 +3,14 @@
 #include "adapters/config/defaults.hpp"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
 #include <string_view>
 
 #include "adapters/config/document.hpp"
+#include "base/text.hpp"
 #include "model/units.hpp"
 
 namespace umbra::config {
@@ -34,6 +36,13 @@ void add_policy_defaults(model::Config& config) {
   add_default(config, all + "downtime_limit", fmt::format("{}ms", policy.downtime_limit.count()));
 }
 
+/// Origins are shown; "http://user:password@host" must not be.
+void hide_password(model::Config& config) {
+  for (model::Origin& origin : config.origins) {
+    if (origin.key == "metrics.url") origin.value = base::without_credentials(origin.value);
+  }
+}
+
 /// "hosts" of "hosts.alpha.uri", as its place in the order in which the configuration is shown.
 std::ptrdiff_t rank(const model::Origin& origin) {
   constexpr std::array<std::string_view, 7> order{"config", "state", "hosts", "vms", "pool", "metrics", "place"};
@@ -52,6 +61,13 @@ void add_defaults(model::Config& config) {
   }
   add_policy_defaults(config);
   add_default(config, "metrics.source", config.metrics.source);
+  hide_password(config);
+  if (config.metrics.source == "prometheus") {
+    add_default(config, "metrics.step", base::to_human(config.metrics.step));
+    add_default(config, "metrics.rate_window", "two steps");
+    add_default(config, "metrics.timeout", base::to_human(config.metrics.timeout));
+    add_default(config, "metrics.vm_labels", fmt::format("{}", fmt::join(config.metrics.vm_labels, ", ")));
+  }
   add_default(config, "metrics.net_capacity", model::to_human(config.metrics.capacities.net));
   add_default(config, "metrics.disk_capacity", model::to_human(config.metrics.capacities.disk));
   add_default(config, "metrics.keep", base::to_human(config.metrics.keep));

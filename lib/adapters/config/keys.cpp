@@ -13,6 +13,7 @@ namespace {
 using model::Config;
 using model::Flavour;
 using model::HostConfig;
+using model::MetricQueries;
 using model::MetricsConfig;
 using model::PlaceConfig;
 using model::VmOverrides;
@@ -86,10 +87,31 @@ Keys<Flavour> flavour_keys() {
   };
 }
 
+Keys<MetricQueries> query_keys() {
+  return {
+      value("cpu", &MetricQueries::cpu),           value("memory", &MetricQueries::memory),
+      value("gpu", &MetricQueries::gpu),           value("gpu_memory", &MetricQueries::gpu_memory),
+      value("net", &MetricQueries::net),           value("disk", &MetricQueries::disk),
+      value("host_cpu", &MetricQueries::host_cpu), value("host_memory", &MetricQueries::host_memory),
+      value("uuid", &MetricQueries::uuid),
+  };
+}
+
 Keys<MetricsConfig> metrics_keys() {
   return {
       value("source", &MetricsConfig::source, read_source),
-      value("url", &MetricsConfig::url),
+      value("url", &MetricsConfig::url, read_http_url),
+      value("trace", &MetricsConfig::trace, read_absolute_path),
+      value("step", &MetricsConfig::step),
+      value("rate_window", &MetricsConfig::rate_window),
+      value("timeout", &MetricsConfig::timeout),
+      value("ca", &MetricsConfig::ca, read_absolute_path),
+      value("cert", &MetricsConfig::cert, read_absolute_path),
+      value("key", &MetricsConfig::key, read_absolute_path),
+      value("token_file", &MetricsConfig::token_file, read_absolute_path),
+      value("vm_labels", &MetricsConfig::vm_labels),
+      section("queries", &MetricsConfig::queries, query_keys()),
+      value("nvml", &MetricsConfig::nvml),
       within(&MetricsConfig::capacities, value("net_capacity", &model::Capacities::net)),
       within(&MetricsConfig::capacities, value("disk_capacity", &model::Capacities::disk)),
       value("keep", &MetricsConfig::keep),

@@ -80,6 +80,7 @@ void choose_hosts(model::Config& config, const Options& options, const Environme
   auto given = first_of(options.connect, "--connect", environment, "UMBRA_CONNECT");
   if (!given && !config.hosts.empty()) return;
   if (!given) given = first_of(std::nullopt, "", environment, "LIBVIRT_DEFAULT_URI");
+  config.hosts_given = given.has_value();
   if (!given) given = Given{"qemu:///system", "default"};
   if (!is_uri(given->value))
     throw Error(Kind::usage, fmt::format("{} is no libvirt URI: \"{}\"", given->where, given->value),

@@ -197,7 +197,13 @@ void read_on_failed_probe(const toml::node& node, std::optional<bool>& roll_back
 }
 
 void read_source(const toml::node& node, std::string& out) {
-  out = choice(node, {"libvirt", "prometheus"});
+  out = choice(node, {"libvirt", "prometheus", "trace"});
+}
+
+void read_http_url(const toml::node& node, std::string& out) {
+  constexpr auto expected = "an address, such as \"http://prometheus:9090\"";
+  out = text_of(node, expected);
+  if (!out.starts_with("http://") && !out.starts_with("https://")) wrong(node, expected);
 }
 
 void read_absolute_path(const toml::node& node, std::string& out) {

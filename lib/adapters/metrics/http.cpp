@@ -3,11 +3,14 @@
 
 #include <curl/curl.h>
 #include <fmt/core.h>
+#include <sys/stat.h>
 
 #include <array>
 
 #include "base/error.hpp"
 #include "base/fd.hpp"
+#include "base/log.hpp"
+#include "base/text.hpp"
 
 namespace umbra::metrics {
 namespace {
@@ -40,6 +43,7 @@ std::string trimmed(std::string text) {
   return text;
 }
 
+/// `url` is without credentials.
 base::Error transfer_error(CURLcode code, const std::string& url, const char* detail) {
   const std::string text = fmt::format("{}: {}", url, *detail != '\0' ? detail : curl_easy_strerror(code));
   switch (code) {
@@ -52,7 +56,13 @@ base::Error transfer_error(CURLcode code, const std::string& url, const char* de
     case CURLE_COULDNT_CONNECT:
       return base::Error(base::Kind::unreachable, text, fmt::format("curl {}", url));
     case CURLE_PEER_FAILED_VERIFICATION:
-      return base::Error(base::Kind::unreachable, text, "add the server's certificate authority to the system's store");
+      return base::Error(base::Kind::unreachable, text,
+                         "set [metrics] ca to the file of the authority that signed the server's certificate");
+    case CURLE_SSL_CACERT_BADFILE:
+      return base::Error(base::Kind::usage, text, "[metrics] ca must be a file of certificates in PEM form");
+    case CURLE_SSL_CERTPROBLEM:
+      return base::Error(base::Kind::usage, text,
+                         "[metrics] cert and key must be files in PEM form that belong together");
     case CURLE_WRITE_ERROR:
       return base::Error(base::Kind::invalid, fmt::format("{}: the answer is too long", url));
     default:
@@ -63,7 +73,8 @@ base::Error transfer_error(CURLcode code, const std::string& url, const char* de
 base::Error status_error(long status, const std::string& url, const std::string& body) {
   const std::string text = fmt::format("{}: HTTP status {}: {}", url, status, trimmed(body.substr(0, 200)));
   if (status == 401 || status == 403)
-    return base::Error(base::Kind::refused, text, "set a token that the server accepts");
+    return base::Error(base::Kind::refused, text,
+                       "put a token that the server accepts into the file [metrics] token_file");
   if (status == 404) return base::Error(base::Kind::not_found, text, "check the address");
   return base::Error(base::Kind::io, text);
 }
@@ -73,6 +84,7 @@ base::Error status_error(long status, const std::string& url, const std::string&
 struct Http::Handle {
   CURL* curl = nullptr;
   HttpOptions options;
+  bool warned = false;
   std::array<char, CURL_ERROR_SIZE> detail{};  ///< libcurl may write here as long as it lives
 
   explicit Handle(HttpOptions o) : options(std::move(o)) {
@@ -103,8 +115,23 @@ struct Http::Handle {
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, &body);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail.data());
-    if (options.token_file.empty()) return;
-    // Read anew each time: tokens are rotated.
+    const auto set_file = [&](CURLoption option, const std::string& file) {
+      if (!file.empty()) curl_easy_setopt(curl, option, file.c_str());
+    };
+    set_file(CURLOPT_CAINFO, options.ca);
+    set_file(CURLOPT_SSLCERT, options.cert);
+    set_file(CURLOPT_SSLKEY, options.key);
+    if (!options.token_file.empty()) set_token();
+  }
+
+  /// Read anew each time: tokens are rotated.
+  void set_token() {
+    struct stat about {};
+    if (!warned && ::stat(options.token_file.c_str(), &about) == 0 && (about.st_mode & S_IROTH) != 0) {
+      warned = true;
+      base::log(base::Level::warning, fmt::format("{} holds a token and can be read by every user: chmod o-rwx {}",
+                                                  options.token_file, base::shell_word(options.token_file)));
+    }
     const std::string token = trimmed(base::read_text_file(options.token_file, 1u << 16));
     curl_easy_setopt(curl, CURLOPT_HTTPAUTH, static_cast<long>(CURLAUTH_BEARER));
     curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, token.c_str());
@@ -127,10 +154,11 @@ std::string Http::get(const std::string& url, const std::vector<std::pair<std::s
   body.most = m_handle->options.most_bytes;
   m_handle->set_up(whole, body);
   const CURLcode code = curl_easy_perform(m_handle->curl);
-  if (code != CURLE_OK) throw transfer_error(code, url, m_handle->detail.data());
+  const std::string shown = base::without_credentials(url);
+  if (code != CURLE_OK) throw transfer_error(code, shown, m_handle->detail.data());
   long status = 0;
   curl_easy_getinfo(m_handle->curl, CURLINFO_RESPONSE_CODE, &status);
-  if (status < 200 || status > 299) throw status_error(status, url, body.text);
+  if (status < 200 || status > 299) throw status_error(status, shown, body.text);
   return std::move(body.text);
 }
 

@@ -2,111 +2,144 @@
 #include "adapters/metrics/prometheus.hpp"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <functional>
+#include <type_traits>
 #include <utility>
 
 #include "adapters/metrics/answer.hpp"
+#include "adapters/metrics/grid.hpp"
 #include "base/error.hpp"
+#include "base/log.hpp"
 
 namespace umbra::metrics {
 namespace {
 
-using Labels = std::map<std::string, std::string>;
+/// Of one series in one answer; Prometheus refuses more than 11,000.
+constexpr std::size_t most_points = 10'000;
+/// Of all series in one answer: some 8 MB of JSON.
+constexpr std::size_t most_values = 250'000;
+/// Assumed until an answer has shown how many there are.
+constexpr std::size_t many_series = 2'500;
 
-std::string label(const Labels& labels, const std::string& name) {
-  const auto it = labels.find(name);
-  return it == labels.end() ? std::string() : it->second;
+std::string replaced(std::string text, std::string_view what, const std::string& by) {
+  for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + by.size()))
+    text.replace(at, what.size(), by);
+  return text;
 }
 
-constexpr double latest_unix_s = 253402300799;  // the end of the year 9999, the last that RFC 3339 writes
-
-/// What no counter of a real host reaches is held at the bound, so that every value has a meaning as an integer.
-model::ByteCount bytes(double value) {
-  return {static_cast<std::uint64_t>(std::clamp(value, 0.0, 0x1p62))};
+std::string unix_seconds(std::int64_t ms) {
+  return fmt::format("{}.{:03}", ms / 1000, ms % 1000);
 }
 
-class Prometheus final : public ports::MetricSource {
+std::int64_t ms_of(base::Instant instant) {
+  return instant.time_since_epoch().count();
+}
+
+class Prometheus final : public ports::RecordedSource {
  public:
   explicit Prometheus(PrometheusOptions options) : m_options(std::move(options)), m_http(m_options.http) {
     while (m_options.url.ends_with('/')) m_options.url.pop_back();
+    m_naming = {m_options.vm_labels, [this](const std::string& instance) { return host_of(instance); }};
   }
 
-  std::vector<model::Counters> counters() override {
-    m_instant.clear();
-    m_rows.clear();
-    ask_domains();
-    ask_hosts();
-    std::vector<model::Counters> all;
-    for (auto& [key, row] : m_rows) {
-      // Without CPU time it is no running domain, only a figure about one.
-      if (row.cpu_s) all.push_back(std::move(row));
+  void range(const ports::Past& past, const Take& take) override {
+    const std::int64_t step = std::max<std::int64_t>(1, std::llround(past.step.count() * 1000));
+    // The server's scrapes bear its own time: ahead of it there is nothing yet, and what was half there would stay so.
+    const std::int64_t end = std::min(ms_of(past.to), server_time());
+    const auto newest = std::ranges::max_element(past.held, {}, [](const auto& entry) { return entry.second; });
+    std::int64_t next = (std::max<std::int64_t>(ms_of(past.from), 0) + step - 1) / step * step;
+    if (newest != past.held.end()) next = std::max(next, ms_of(newest->second) / step * step + step);
+    std::size_t series = many_series;
+    while (next <= end) {
+      const auto left = static_cast<std::size_t>((end - next) / step) + 1;
+      const Grid grid{next, step, std::min({left, most_points, std::max<std::size_t>(1, most_values / series)})};
+      series = std::max<std::size_t>(1, chunk(grid, take));
+      next += static_cast<std::int64_t>(grid.points) * step;
     }
-    return all;
   }
 
  private:
-  using Set = std::function<void(model::Counters&, double)>;
-  using Key = std::pair<model::HostName, model::VmName>;  // a host's own row has no VM
+  template <class Read>
+  std::invoke_result_t<Read, std::string> ask(const std::string& query, const char* path,
+                                              std::vector<std::pair<std::string, std::string>> parameters, Read read) {
+    return base::with_context(fmt::format("asking Prometheus for {}", query), [&] {
+      parameters.emplace_back("query", query);
+      return read(m_http.get(m_options.url + path, parameters));
+    });
+  }
 
-  void ask_domains() {
+  /// Asks everything for one chunk; the number of series in the largest answer.
+  std::size_t chunk(const Grid& grid, const Take& take) {
+    GridSeries series(grid, m_naming);
+    series.add_uuids(uuids(grid));
+    std::size_t most = 0;
     const PrometheusQueries& q = m_options.queries;
-    each(q.cpu_s, [](model::Counters& c, double v) { c.cpu_s = v; });
-    each(timestamp(q.cpu_s), set_time);
-    each(q.cpus, [](model::Counters& c, double v) { c.cpus = v; });
-    each(q.memory_total, [](model::Counters& c, double v) { c.memory_total = bytes(v); });
-    each(q.memory_used, [](model::Counters& c, double v) { c.memory_used = bytes(v); });
-    each(q.net_bytes, [](model::Counters& c, double v) { c.net_bytes = bytes(v); });
-    each(q.disk_bytes, [](model::Counters& c, double v) { c.disk_bytes = bytes(v); });
-    for (const InstantValue& value : instant(q.meta)) {
-      if (label(value.labels, "domain").empty()) continue;
-      model::Counters& its_row = row(value);
-      if (its_row.uuid.get().empty()) its_row.uuid = model::Uuid(label(value.labels, "instance_id"));
+    using Add = void (GridSeries::*)(model::Resource, const RangeValues&);
+    struct Asked {
+      model::Resource resource;
+      const std::string& query;
+      Add add;
+    };
+    // Hosts and libvirt's own names first: GPUs are found by them.
+    const std::array<Asked, 8> all{{{model::Resource::cpu, q.host_cpu, &GridSeries::add_host},
+                                    {model::Resource::memory, q.host_memory, &GridSeries::add_host},
+                                    {model::Resource::cpu, q.cpu, &GridSeries::add_vm},
+                                    {model::Resource::memory, q.memory, &GridSeries::add_vm},
+                                    {model::Resource::net, q.net, &GridSeries::add_vm},
+                                    {model::Resource::disk, q.disk, &GridSeries::add_vm},
+                                    {model::Resource::gpu, q.gpu, &GridSeries::add_vm},
+                                    {model::Resource::gpu_memory, q.gpu_memory, &GridSeries::add_vm}}};
+    for (const Asked& asked : all) {
+      const std::uint64_t before = series.no_fractions();
+      const std::vector<RangeValues> answer = matrix(asked.query, grid);
+      for (const RangeValues& values : answer) (series.*asked.add)(asked.resource, values);
+      most = std::max(most, answer.size());
+      if (const std::uint64_t bad = series.no_fractions() - before; bad > 0) {
+        base::log(base::Level::warning,
+                  fmt::format("Prometheus gives {} values that are no fraction of capacity for {}", bad, asked.query));
+      }
     }
-    for (auto& [key, row] : m_rows) {
-      if (row.uuid.get().empty()) row.uuid = model::Uuid("vm:" + row.vm.get());
-    }
+    take(std::move(series).series());
+    return most;
   }
 
-  void ask_hosts() {
-    const PrometheusQueries& q = m_options.queries;
-    each_host(q.host_cpu_s, [](model::Counters& c, double v) { c.cpu_s = v; });
-    each_host(timestamp(q.host_cpu_s), set_time);
-    each_host(q.host_cpus, [](model::Counters& c, double v) { c.cpus = v; });
-    each_host(q.host_memory_total, [](model::Counters& c, double v) { c.memory_total = bytes(v); });
-    each_host(q.host_memory_used, [](model::Counters& c, double v) { c.memory_used = bytes(v); });
+  std::vector<RangeValues> matrix(const std::string& query, const Grid& grid) {
+    if (query.empty()) return {};
+    const std::int64_t last = grid.first_ms + (static_cast<std::int64_t>(grid.points) - 1) * grid.step_ms;
+    return ask(filled_in(query, grid), "/api/v1/query_range",
+               {{"start", unix_seconds(grid.first_ms)},
+                {"end", unix_seconds(last)},
+                {"step", unix_seconds(grid.step_ms)},
+                {"timeout", fmt::format("{}ms", m_options.http.timeout.count())}},
+               matrix_of);
   }
 
-  static void set_time(model::Counters& c, double unix_s) {
-    c.at = base::Instant(
-        base::Millis(static_cast<std::int64_t>(std::round(std::clamp(unix_s, 0.0, latest_unix_s) * 1000))));
+  /// Every uuid that was told within the chunk, looked at some hundred times: a VM may have come and gone in it.
+  std::vector<InstantValue> uuids(const Grid& grid) {
+    if (m_options.queries.uuid.empty()) return {};
+    const std::int64_t span = static_cast<std::int64_t>(grid.points) * grid.step_ms;
+    const std::int64_t look = std::max(grid.step_ms, span / 100);
+    const std::string query = fmt::format("last_over_time(({})[{}ms:{}ms])", filled_in(m_options.queries.uuid, grid),
+                                          std::max(span, look), look);
+    return ask(query, "/api/v1/query", {{"time", unix_seconds(grid.first_ms + span - grid.step_ms)}}, vector_of);
   }
 
-  /// When the value was scraped; of an aggregate, when it was evaluated.
-  static std::string timestamp(const std::string& query) { return query.empty() ? query : "timestamp(" + query + ")"; }
-
-  void each(const std::string& query, const Set& set) {
-    for (const InstantValue& value : instant(query)) {
-      if (!label(value.labels, "domain").empty()) set(row(value), value.value);
-    }
+  std::int64_t server_time() {
+    return std::llround(std::clamp(ask("time()", "/api/v1/query", {}, time_in), 0.0, 253402300799.0) * 1000);
   }
 
-  void each_host(const std::string& query, const Set& set) {
-    for (const InstantValue& value : instant(query)) {
-      if (!label(value.labels, "instance").empty()) set(row(value), value.value);
-    }
-  }
-
-  model::Counters& row(const InstantValue& value) {
-    const model::HostName host = host_of(label(value.labels, "instance"));
-    const model::VmName vm(label(value.labels, "domain"));
-    model::Counters& row = m_rows[{host, vm}];
-    row.host = host;
-    row.vm = vm;
-    if (const std::string uuid = label(value.labels, "uuid"); !uuid.empty()) row.uuid = model::Uuid(uuid);
-    return row;
+  std::string filled_in(std::string query, const Grid& grid) const {
+    const auto window = m_options.window ? std::llround(m_options.window->count() * 1000) : 2 * grid.step_ms;
+    std::vector<std::string> labels{"instance", "uuid"};
+    labels.insert(labels.end(), m_options.vm_labels.begin(), m_options.vm_labels.end());
+    query = replaced(std::move(query), "$window", fmt::format("{}ms", window));
+    query = replaced(std::move(query), "$labels", fmt::format("{}", fmt::join(labels, ", ")));
+    query = replaced(std::move(query), "$net_capacity", fmt::format("{}", m_options.capacities.net.value));
+    return replaced(std::move(query), "$disk_capacity", fmt::format("{}", m_options.capacities.disk.value));
   }
 
   model::HostName host_of(const std::string& instance) const {
@@ -117,26 +150,14 @@ class Prometheus final : public ports::MetricSource {
     return model::HostName(address);
   }
 
-  std::vector<InstantValue> instant(const std::string& query) {
-    if (query.empty()) return {};
-    return base::with_context(fmt::format("asking Prometheus for {}", query), [&] {
-      std::vector<std::pair<std::string, std::string>> parameters{{"query", query}};
-      if (!m_instant.empty()) parameters.emplace_back("time", m_instant);
-      auto values = vector_of(m_http.get(m_options.url + "/api/v1/query", parameters));
-      if (m_instant.empty() && !values.empty()) m_instant = fmt::format("{:.3f}", values.front().evaluated_at);
-      return values;
-    });
-  }
-
   PrometheusOptions m_options;
   Http m_http;
-  std::string m_instant;  ///< the first query's, by the server's clock; the others are asked for the same
-  std::map<Key, model::Counters> m_rows;
+  Naming m_naming;
 };
 
 }  // namespace
 
-std::unique_ptr<ports::MetricSource> prometheus(PrometheusOptions options) {
+std::unique_ptr<ports::RecordedSource> prometheus(PrometheusOptions options) {
   return std::make_unique<Prometheus>(std::move(options));
 }
 

@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
+#include <functional>
 #include <set>
 #include <system_error>
+#include <unordered_map>
+#include <utility>
 
 #include "adapters/metrics/csv.hpp"
 #include "adapters/metrics/number.hpp"
@@ -23,7 +25,7 @@ namespace fs = std::filesystem;
 constexpr double year_9999 = 253402300800;  // Unix seconds
 constexpr double most_fraction = 10;        // more is a percentage, or no fraction at all
 
-std::optional<base::Instant> time_of(const std::string& text) {
+std::optional<base::Instant> time_of(std::string_view text) {
   const auto seconds = number_of(text);
   if (!seconds) return base::parse_rfc3339(text);
   if (*seconds < 0 || *seconds >= year_9999) return std::nullopt;
@@ -35,14 +37,14 @@ struct Columns {
   std::size_t count = 0;
   std::size_t time = 0;
   std::size_t vm = 0;
-  std::map<model::Resource, std::size_t> resources;
+  std::vector<std::pair<model::Resource, std::size_t>> resources;
   std::vector<std::string> ignored;
 };
 
-Columns columns_of(const std::vector<std::string>& header, const fs::path& file) {
+Columns columns_of(const Cells& header, const fs::path& file) {
   Columns columns;
   columns.count = header.size();
-  std::set<std::string> seen;
+  std::set<std::string_view> seen;
   for (std::size_t i = 0; i < header.size(); ++i) {
     const bool again = !seen.insert(header[i]).second;
     if (again && !header[i].empty()) {
@@ -54,9 +56,9 @@ Columns columns_of(const std::vector<std::string>& header, const fs::path& file)
     } else if (header[i] == "vm") {
       columns.vm = i;
     } else if (const auto resource = model::resource_from_string(header[i])) {
-      columns.resources[*resource] = i;
+      columns.resources.emplace_back(*resource, i);
     } else {
-      columns.ignored.push_back(header[i]);
+      columns.ignored.emplace_back(header[i]);
     }
   }
   for (const char* name : {"time", "vm"}) {
@@ -67,68 +69,59 @@ Columns columns_of(const std::vector<std::string>& header, const fs::path& file)
   return columns;
 }
 
-struct Parsed {
-  TraceRow row;
-  std::string fault;  ///< why the row is malformed; empty where it is not
-  bool any = false;   ///< at least one resource is known
-};
-
-Parsed parse(const std::string& line, const Columns& columns) {
-  Parsed parsed;
-  const auto cells = cells_of(line);
-  if (!cells) return {{}, "a quote is left open", false};
-  if (cells->size() != columns.count) {
-    return {{}, fmt::format("{} cells where the header has {}", cells->size(), columns.count), false};
-  }
-  const auto at = time_of((*cells)[columns.time]);
-  if (!at) return {{}, fmt::format("\"{}\" is no time", (*cells)[columns.time]), false};
-  if ((*cells)[columns.vm].empty()) return {{}, "it names no VM", false};
-  parsed.row.sample.at = *at;
-  parsed.row.vm = model::VmName((*cells)[columns.vm]);
-  for (const auto& [resource, column] : columns.resources) {
-    const std::string& cell = (*cells)[column];
-    if (cell.empty()) continue;
-    const auto value = number_of(cell);
-    if (!value || *value < 0 || *value > most_fraction) {
-      return {{}, fmt::format("\"{}\" of {} is no fraction of capacity", cell, to_string(resource)), false};
-    }
-    parsed.row.sample[resource] = *value;
-    parsed.any = true;
-  }
-  return parsed;
+bool has_control_character(std::string_view text) {
+  return std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; });
 }
+
+/// Numbers the VMs in the order of their appearance. Rows of one VM often follow each other, or come in the same order
+/// each time: the VM after the last one is looked at before all others.
+class Names {
+ public:
+  std::size_t number_of(std::string_view name) {
+    for (const std::size_t guess : {m_last, m_last + 1 < m_names.size() ? m_last + 1 : 0}) {
+      if (guess < m_names.size() && m_names[guess]->get() == name) return m_last = guess;
+    }
+    const auto [it, fresh] = m_numbers.try_emplace(model::VmName(std::string(name)), m_names.size());
+    if (fresh) m_names.push_back(&it->first);
+    return m_last = it->second;
+  }
+  const model::VmName& operator[](std::size_t number) const { return *m_names[number]; }
+
+ private:
+  std::unordered_map<model::VmName, std::size_t> m_numbers;
+  std::vector<const model::VmName*> m_names;
+  std::size_t m_last = 0;
+};
 
 /// Reads file after file; knows the newest time of each VM and which notes were given.
 class Reader {
  public:
   using Each = std::function<void(const TraceRow&)>;
   using Note = std::function<void(const std::string&)>;
-  Reader(const Each& each, const Note& note) : m_each(each), m_note(note) {}
+  Reader(const Each& each, const Note& note, Ending ending) : m_each(each), m_note(note), m_ending(ending) {}
 
   void read(const fs::path& file) {
     LineReader lines(file);
-    std::string line;
+    std::string_view line;
     if (!lines.next(line)) throw no_usable_row(file, "it is empty");
-    const auto header = cells_of(line);
-    if (!header) throw no_usable_row(file, "a quote is left open in the header");
-    const Columns columns = columns_of(*header, file);
+    Cells header;
+    if (!header.parse(line)) throw no_usable_row(file, "a quote is left open in the header");
+    const Columns columns = columns_of(header, file);
     if (!columns.ignored.empty() && m_noted.insert("columns").second) {
       m_note(fmt::format("{}: columns that are no resource are ignored: {}", file.string(),
                          fmt::join(columns.ignored, ", ")));
     }
 
-    const std::uint64_t used_before = m_counts.used;
+    const std::uint64_t sound_before = m_counts.used + m_counts.repeated;
     while (lines.next(line)) {
-      if (line.find_first_not_of(" \t") == std::string::npos) continue;
+      if (m_ending == Ending::may_be_unfinished && lines.unfinished()) break;
+      if (line.find_first_not_of(" \t") == std::string_view::npos && !lines.cut()) continue;
       ++m_counts.rows;
-      const std::string where = fmt::format("{}:{}", file.string(), lines.number());
-      if (lines.cut()) {
-        bad(m_counts.malformed, "malformed", where, "the line is too long");
-      } else {
-        take(parse(line, columns), where);
-      }
+      take(lines.cut() ? "the line is too long" : parse(line, columns),
+           [&] { return fmt::format("{}:{}", file.string(), lines.number()); });
     }
-    if (m_counts.used == used_before) throw no_usable_row(file, "each of its rows is empty, malformed or out of order");
+    if (m_counts.used + m_counts.repeated == sound_before && m_ending == Ending::is_whole)
+      throw no_usable_row(file, "each of its rows is empty or malformed");
   }
 
   const TraceCounts& counts() const { return m_counts; }
@@ -140,34 +133,70 @@ class Reader {
         "the first line must be: time,vm,cpu,memory,gpu,gpu_memory,net,disk (resources as far as known)");
   }
 
-  void take(const Parsed& parsed, const std::string& where) {
-    if (!parsed.fault.empty()) return bad(m_counts.malformed, "malformed", where, parsed.fault);
-    if (!parsed.any) return bad(m_counts.empty, "empty", where, "no resource has a value");
-    const auto [it, fresh] = m_newest.try_emplace(parsed.row.vm, parsed.row.sample.at);
-    if (!fresh) {
-      const std::string about = fmt::format("{} of {}", base::to_rfc3339(parsed.row.sample.at), parsed.row.vm.get());
-      if (parsed.row.sample.at == it->second)
-        return bad(m_counts.repeated, "repeated", where, about + " is there already");
-      if (parsed.row.sample.at < it->second) {
-        return bad(m_counts.out_of_order, "out of order", where, about + " comes after a later one");
-      }
-      it->second = parsed.row.sample.at;
+  /// Into m_cells, m_at, m_sample; why the row is malformed, or nothing.
+  std::string parse(std::string_view line, const Columns& columns) {
+    if (!m_cells.parse(line)) return "a quote is left open";
+    if (m_cells.size() != columns.count)
+      return fmt::format("{} cells where the header has {}", m_cells.size(), columns.count);
+    const auto at = time_of(m_cells[columns.time]);
+    if (!at) return fmt::format("\"{}\" is no time", m_cells[columns.time]);
+    m_vm = m_cells[columns.vm];
+    if (m_vm.empty()) return "it names no VM";
+    if (has_control_character(m_vm)) return "the VM's name has a control character";
+    m_sample = {};
+    m_sample.at = *at;
+    m_any = false;
+    for (const auto& [resource, column] : columns.resources) {
+      const std::string_view cell = m_cells[column];
+      if (cell.empty()) continue;
+      const auto value = number_of(cell);
+      if (!value || *value < 0 || *value > most_fraction)
+        return fmt::format("\"{}\" of {} is no fraction of capacity", cell, to_string(resource));
+      m_sample[resource] = *value;
+      m_any = true;
     }
-    ++m_counts.used;
-    m_each(parsed.row);
+    return {};
   }
 
-  /// Counts every bad row, tells of the first of each kind.
-  void bad(std::uint64_t& counter, const std::string& kind, const std::string& where, const std::string& why) {
+  template <class Where>
+  void take(const std::string& fault, const Where& where) {
+    if (!fault.empty()) return bad(m_counts.malformed, "malformed", where, fault);
+    if (!m_any) return bad(m_counts.empty, "empty", where, "no resource has a value");
+    const std::size_t vm = m_names.number_of(m_vm);
+    if (vm == m_newest.size()) {
+      m_newest.push_back(m_sample.at);
+    } else if (m_sample.at == m_newest[vm]) {
+      return bad(m_counts.repeated, "repeated", where, about_row() + " is there already");
+    } else if (m_sample.at < m_newest[vm]) {
+      bad(m_counts.out_of_order, "out-of-order", where, about_row() + " comes after a later one");
+    } else {
+      m_newest[vm] = m_sample.at;
+    }
+    ++m_counts.used;
+    m_each({m_names[vm], vm, m_sample});
+  }
+
+  std::string about_row() const { return fmt::format("{} of {}", base::to_rfc3339(m_sample.at), m_vm); }
+
+  /// Counts every such row, tells of the first of each kind.
+  template <class Where>
+  void bad(std::uint64_t& counter, const char* kind, const Where& where, const std::string& why) {
     ++counter;
-    if (m_noted.insert(kind).second) m_note(fmt::format("{}: first {} row: {}", where, kind, why));
+    if (m_noted.insert(kind).second) m_note(fmt::format("{}: first {} row: {}", where(), kind, why));
   }
 
   Each m_each;
   Note m_note;
+  Ending m_ending;
   TraceCounts m_counts;
-  std::map<model::VmName, base::Instant> m_newest;
+  Names m_names;
+  std::vector<base::Instant> m_newest;  ///< by the VM's number
   std::set<std::string> m_noted;
+  // The row at hand.
+  Cells m_cells;
+  std::string_view m_vm;
+  model::Sample m_sample;
+  bool m_any = false;  ///< at least one resource is known
 };
 
 std::vector<fs::path> files_of(const fs::path& path) {
@@ -191,27 +220,40 @@ std::vector<fs::path> files_of(const fs::path& path) {
   return files;
 }
 
+/// By time; of rows of the same time the first is kept. How many were not.
+std::uint64_t put_in_order(std::vector<model::Sample>& samples) {
+  if (std::ranges::is_sorted(samples, std::less_equal<>{}, &model::Sample::at)) return 0;
+  std::ranges::stable_sort(samples, {}, &model::Sample::at);
+  const auto again = std::ranges::unique(samples, {}, &model::Sample::at);
+  const auto count = static_cast<std::uint64_t>(again.size());
+  samples.erase(again.begin(), again.end());
+  return count;
+}
+
 }  // namespace
 
 TraceCounts each_trace_row(const fs::path& path, const std::function<void(const TraceRow&)>& each,
-                           const std::function<void(const std::string&)>& note) {
-  Reader reader(each, note);
+                           const std::function<void(const std::string&)>& note, Ending ending) {
+  Reader reader(each, note, ending);
   for (const fs::path& file : files_of(path)) reader.read(file);
   return reader.counts();
 }
 
 Trace read_trace(const fs::path& path) {
   Trace trace;
-  std::map<model::VmName, model::Series> series;
   trace.counts = each_trace_row(
       path,
       [&](const TraceRow& row) {
-        model::Series& one = series[row.vm];
-        one.vm = row.vm;
-        one.samples.push_back(row.sample);
+        if (row.number == trace.series.size()) trace.series.emplace_back().vm = row.vm;
+        trace.series[row.number].samples.push_back(row.sample);
       },
       [&](const std::string& note) { trace.notes.push_back(note); });
-  for (auto& [vm, one] : series) trace.series.push_back(std::move(one));
+  for (model::Series& one : trace.series) {
+    const std::uint64_t again = put_in_order(one.samples);
+    trace.counts.repeated += again;
+    trace.counts.used -= again;
+  }
+  std::ranges::sort(trace.series, {}, &model::Series::vm);
   return trace;
 }
 

@@ -5,21 +5,19 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "model/metrics.hpp"
 
 namespace umbra::metrics {
 
-/// Rows that were not used, and why.
+/// What became of the rows: each is used, malformed, repeated or empty. One that is out of order is used all the same.
 struct TraceCounts {
   std::uint64_t rows = 0;  ///< read, header lines apart
   std::uint64_t used = 0;
   std::uint64_t malformed = 0;     ///< no time, no VM, a cell that is no number, a fraction below zero, too few cells
-  std::uint64_t out_of_order = 0;  ///< earlier than a row of the same VM before it
+  std::uint64_t out_of_order = 0;  ///< earlier than a row of the same VM before it; put in its place
   std::uint64_t repeated = 0;      ///< the same VM and time again; the first is kept
   std::uint64_t empty = 0;         ///< every resource missing
 };
@@ -30,16 +28,24 @@ struct Trace {
   std::vector<std::string> notes;  ///< for a person: columns ignored, the first bad row of each kind
 };
 
-/// Reads FILE, or every *.csv of DIR in the order of their names. Kind::not_found where it is absent, Kind::invalid
-/// where a file has no usable row.
+/// Reads FILE, or every *.csv of DIR in the order of their names; each series is by time, whatever the rows' order in
+/// their files. Kind::not_found where it is absent, Kind::invalid where a file has no usable row.
 Trace read_trace(const std::filesystem::path& path);
 
-/// Rows one at a time, for traces larger than memory: in the files' order, only the usable ones.
+/// What a last line without its line end is.
+enum class Ending {
+  is_whole,           ///< a row; and a file without a usable row is an error
+  may_be_unfinished,  ///< being written: it is left for the next time, as is a file that has no row yet
+};
+
+/// Rows one at a time, for traces larger than memory: in the files' order, only the usable ones. Of repeated rows only
+/// those are known that repeat the VM's newest.
 struct TraceRow {
-  model::VmName vm;
-  model::Sample sample;
+  const model::VmName& vm;
+  std::size_t number;  ///< of the VM, in the order of appearance
+  const model::Sample& sample;
 };
 TraceCounts each_trace_row(const std::filesystem::path& path, const std::function<void(const TraceRow&)>& each,
-                           const std::function<void(const std::string&)>& note);
+                           const std::function<void(const std::string&)>& note, Ending ending = Ending::is_whole);
 
 }  // namespace umbra::metrics

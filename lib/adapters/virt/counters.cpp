@@ -5,64 +5,16 @@
 #include <fmt/format.h>
 
 #include "adapters/virt/connection.hpp"
+#include "adapters/virt/domain_stats.hpp"
 #include "adapters/virt/errors.hpp"
 #include "adapters/virt/facts.hpp"
-#include "adapters/virt/params.hpp"
-#include "adapters/virt/units.hpp"
 #include "adapters/virt/virt.hpp"
-#include "model/domain.hpp"
 
 namespace umbra::virt {
 
 namespace {
 
-/// One domain's record of the bulk answer.
-class Record {
- public:
-  explicit Record(const virDomainStatsRecord& record) : m_record(record) {}
-
-  std::optional<std::uint64_t> number(const std::string& name) const {
-    return number_in(m_record.params, m_record.nparams, name.c_str());
-  }
-
-  /// The sum over `group`.0, .1, … of two counters; nothing where the group is not counted at all.
-  std::optional<model::ByteCount> sum(const std::string& group, const char* first, const char* second) const {
-    const auto count = number(group + ".count");
-    if (!count) return std::nullopt;
-    model::ByteCount total;
-    for (std::uint64_t i = 0; i < *count; ++i) {
-      total.value += number(fmt::format("{}.{}.{}", group, i, first)).value_or(0);
-      total.value += number(fmt::format("{}.{}.{}", group, i, second)).value_or(0);
-    }
-    return total;
-  }
-
-  /// Whether it is a rehearsal's stand-in, whose load is none of its VM's: its disks tell.
-  bool is_rehearsal() const {
-    const char* path = nullptr;
-    if (virTypedParamsGetString(m_record.params, m_record.nparams, "block.0.path", &path) != 1) return false;
-    return std::string_view(path).find(fmt::format("/top-{}/", model::rehearsal_purpose)) != std::string_view::npos;
-  }
-
- private:
-  const virDomainStatsRecord& m_record;
-};
-
-/// What the guest itself says by its balloon: `usable` counts what its page cache would give back. A guest without the
-/// driver, or with no period of stats set, says nothing.
-void add_memory(const Record& record, model::Counters& counters) {
-  const auto available = record.number("balloon.available");
-  const auto left = record.number("balloon.usable") ? record.number("balloon.usable") : record.number("balloon.unused");
-  if (available && *available > 0) {
-    counters.memory_total = model::ByteCount{*available * kib};
-    if (left) counters.memory_used = model::ByteCount{(*available - std::min(*left, *available)) * kib};
-  } else if (const auto current = record.number("balloon.current")) {
-    counters.memory_total = model::ByteCount{*current * kib};
-  }
-}
-
 model::Counters counters_of(const virDomainStatsRecord& raw, const model::HostName& host, base::Instant at) {
-  const Record record(raw);
   model::Counters counters;
   char uuid[VIR_UUID_STRING_BUFLEN];
   const std::string name = name_of(raw.dom);
@@ -72,11 +24,7 @@ model::Counters counters_of(const virDomainStatsRecord& raw, const model::HostNa
   counters.vm = model::VmName(name);
   counters.uuid = model::Uuid(uuid);
   counters.incarnation = fmt::format("domain-{}", virDomainGetID(raw.dom));
-  counters.cpus = static_cast<double>(record.number("vcpu.current").value_or(1));
-  if (const auto time = record.number("cpu.time")) counters.cpu_s = static_cast<double>(*time) / ns_per_s;
-  add_memory(record, counters);
-  counters.net_bytes = record.sum("net", "rx.bytes", "tx.bytes");
-  counters.disk_bytes = record.sum("block", "rd.bytes", "wr.bytes");
+  add_stats(raw.params, raw.nparams, counters);
   return counters;
 }
 
@@ -115,7 +63,8 @@ class LibvirtMetrics final : public ports::MetricSource {
     const base::Instant at = base::system_clock().now();
     std::vector<model::Counters> all;
     for (int i = 0; i < count; ++i) {
-      if (!Record(*raw[i]).is_rehearsal()) all.push_back(counters_of(*raw[i], m_config.name, at));
+      if (is_rehearsal_stats(raw[i]->params, raw[i]->nparams)) continue;
+      all.push_back(counters_of(*raw[i], m_config.name, at));
     }
     all.push_back(host_counters(*m_connection, at));
     return all;

@@ -105,7 +105,7 @@ TEST_CASE("values of a wrong type, unit or range say what was expected") {
       {"[vms.\"*\"]\ncandidates = \"alpha\"\n",
        "2:14: vms.\"*\".candidates must be a list of hosts' names, such as [\"alpha\", \"beta\"], not \"alpha\""},
       {"[metrics]\nsource = \"promethius\"\n",
-       "2:10: metrics.source must be one of \"libvirt\", \"prometheus\" (did you mean \"prometheus\"?), not "
+       "2:10: metrics.source must be one of \"libvirt\", \"prometheus\", \"trace\" (did you mean \"prometheus\"?), not "
        "\"promethius\""},
       {"[metrics]\nnet_capacity = \"10G\"\n",
        "2:16: metrics.net_capacity must be a rate with its unit, such as \"100MiB/s\" or \"1Gbit/s\", not \"10G\""},
@@ -146,6 +146,15 @@ TEST_CASE("what is missing, or names what is not there, is told") {
        "4:14: vms.\"*\".candidates names the host \"omega\", which has no [hosts.omega]"},
       {"[metrics]\nsource = \"prometheus\"\n",
        "2:10: metrics.source is \"prometheus\", but metrics.url does not say where it is"},
+      {"[metrics]\nsource = \"trace\"\n",
+       "2:10: metrics.source is \"trace\", but metrics.trace does not say which file or folder"},
+      {"[metrics]\ncert = \"/a\"\n", "2:8: metrics.cert and metrics.key go together"},
+      {"[metrics]\nurl = \"http://p\"\nca = \"/a\"\n",
+       "2:7: metrics.url is http://, where metrics.ca and metrics.cert protect nothing: use https://"},
+      {"[metrics]\nurl = \"prometheus:9090\"\n",
+       "2:7: metrics.url must be an address, such as \"http://prometheus:9090\", not \"prometheus:9090\""},
+      {"[metrics]\nstep = \"1d\"\n", "2:8: metrics.step must be 1s to 1h, not 1d"},
+      {"[metrics.queries]\ngpus = \"x\"\n", "2:1: unknown key \"gpus\" in [metrics.queries]; did you mean \"gpu\"?"},
   });
 }
 

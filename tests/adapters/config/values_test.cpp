@@ -88,6 +88,11 @@ TEST_CASE("the example's values arrive") {
   CHECK(config.metrics.capacities.disk == model::ByteRate{200e6});
   CHECK(config.metrics.keep == base::Seconds{90 * 86400.0});
   CHECK(config.metrics.max_size == model::ByteCount{2ull << 30});
+  CHECK(config.metrics.step == base::Seconds{60});
+  CHECK(config.metrics.timeout == base::Millis{30000});
+  CHECK(config.metrics.token_file == "/etc/umbra/prometheus-token");
+  CHECK(config.metrics.vm_labels == std::vector<std::string>{"domain", "vm", "Hostname"});
+  CHECK(config.metrics.queries.uuid == "libvirt_domain_info_meta");
   CHECK(config.place.headroom == model::Fraction{0.1});
   CHECK(config.place.weights.at("cpu_match") == 1.0);
 }
@@ -173,4 +178,19 @@ TEST_CASE("origins tell file and line, and name the defaults") {
     CAPTURE(config.origins[i].key, config.origins[i].value, config.origins[i].where);
     CHECK(same(config.origins[i], expected[i]));
   }
+}
+
+TEST_CASE("a password in Prometheus' address is used and not shown") {
+  System system;
+  system.write("etc/umbra.toml", "[metrics]\nurl = \"https://me:secret@prometheus:9090\"\n");
+  const model::Config config = system.load();
+  CHECK(config.metrics.url == "https://me:secret@prometheus:9090");
+  CHECK(origin_of(config, "metrics.url").value == "https://prometheus:9090");
+}
+
+TEST_CASE("libvirt's default alone is no host that was given") {
+  System system;
+  CHECK_FALSE(system.load().hosts_given);
+  system.options.connect = "qemu:///session";
+  CHECK(system.load().hosts_given);
 }

@@ -13,105 +13,175 @@ using namespace umbra;
 using metrics::prometheus;
 using metrics::PrometheusOptions;
 using metrics::test::Server;
+using model::Resource;
 
-/// Two domains on one host, one of them without a uuid, and the host itself; every later query must carry the instant.
-const char* const answers = R"(
+/// Answers as Prometheus does; `series(q, t)` gives (labels, value) pairs for a query at a time. It refuses more than
+/// 11,000 points, as the real one does; the server's clock stands at 1700003600.
+std::string answering(const std::string& series) {
+  return "def series(q, t):\n" + series + R"(
+def ok(kind, result): return 200, json.dumps({'status': 'success', 'data': {'resultType': kind, 'result': result}})
 q = query['query'][0]
-at = query.get('time', ['1700000000.5'])[0]
-first = q == 'libvirt_domain_info_cpu_time_seconds_total'
-if first == ('time' in query): return 400, '{"status":"error","error":"instant"}'
-def vector(*pairs):
-    result = [{'metric': m, 'value': [float(at), v]} for m, v in pairs]
-    return 200, json.dumps({'status': 'success', 'data': {'resultType': 'vector', 'result': result}})
-web, db = ({'instance': 'alpha:9177', 'domain': d} for d in ('web1', 'db1'))
-node = {'instance': 'alpha:9100'}
-table = {
-    'libvirt_domain_info_cpu_time_seconds_total': [(web, '12.5'), (db, '7')],
-    'timestamp(libvirt_domain_info_cpu_time_seconds_total)': [(web, '1699999990.25'), (db, '1699999991')],
-    'libvirt_domain_info_virtual_cpus': [(web, '4'), (db, '2')],
-    'libvirt_domain_memory_stats_available_bytes': [(web, '1000'), (db, 'NaN')],
-    'libvirt_domain_memory_stats_available_bytes - libvirt_domain_memory_stats_usable_bytes': [(web, '250')],
-    'libvirt_domain_info_meta or libvirt_domain_openstack_info': [(dict(web, uuid='u-1'), '1')],
-    'node_memory_MemTotal_bytes': [(node, '64000')],
+if q == 'time()': return ok('scalar', [1700003600, '1700003600'])
+if path == '/api/v1/query':
+    t = float(query['time'][0])
+    return ok('vector', [{'metric': m, 'value': [t, v]} for m, v in series(q, t)])
+start, end, step = (float(query[k][0]) for k in ('start', 'end', 'step'))
+n = int((end - start) / step) + 1
+if n > 11000: return 400, json.dumps({'status': 'error', 'error': 'exceeded maximum resolution'})
+found = {}
+for i in range(n):
+    t = start + i * step
+    for m, v in series(q, t): found.setdefault(json.dumps(m), []).append([t, v])
+return ok('matrix', [{'metric': json.loads(m), 'values': v} for m, v in found.items()]))";
 }
-if q in table: return vector(*table[q])
-if q.startswith('sum') and 'receive' in q: return vector((web, '5000'))
-if q.startswith('sum by (instance) (node_cpu'): return vector((node, '99'))
-if q.startswith('timestamp(sum'): return vector((node, '1700000000.5'))
-if q.startswith('count'): return vector((node, '16'))
-return vector())";
 
-std::unique_ptr<ports::MetricSource> source(const std::string& url) {
-  PrometheusOptions options;
-  options.url = url + "/";
-  return prometheus(options);
+base::Instant at(std::int64_t unix_s) {
+  return base::Instant(base::Millis(unix_s * 1000));
 }
+
+constexpr std::int64_t start = 1700000040;  // a whole minute
+
+std::vector<model::Series> taken(PrometheusOptions options, const ports::Past& past) {
+  std::map<model::Uuid, model::Series> all;
+  prometheus(std::move(options))->range(past, [&](const std::vector<model::Series>& piece) {
+    for (const model::Series& one : piece) {
+      model::Series& whole = all.try_emplace(one.uuid, model::Series{one.vm, one.uuid, one.host, {}}).first->second;
+      whole.samples.insert(whole.samples.end(), one.samples.begin(), one.samples.end());
+    }
+  });
+  std::vector<model::Series> list;
+  for (auto& [uuid, one] : all) list.push_back(std::move(one));
+  return list;
+}
+
+PrometheusOptions options_for(const Server& server) {
+  PrometheusOptions options;
+  options.url = server.url() + "/";
+  return options;
+}
+
+const model::Series& series_of(const std::vector<model::Series>& all, const std::string& uuid) {
+  const auto it = std::ranges::find(all, model::Uuid(uuid), &model::Series::uuid);
+  REQUIRE(it != all.end());
+  return *it;
+}
+
+const char* const fleet = R"(
+    web, db = ({'instance': 'alpha:9177', 'domain': d} for d in ('web1', 'db1'))
+    gpu = {'instance': '10.9.0.7:9400', 'Hostname': 'web1.example.org'}
+    node = {'instance': 'alpha:9100'}
+    if q.startswith('last_over_time'): return [(dict(web, uuid='u-1'), '1')]
+    if 'cpu_time' in q: return [(web, '0.25'), (db, 'NaN' if t % 120 else '1.5')]
+    if 'usable_bytes' in q: return [(web, '-1e-17')]
+    if 'receive' in q: return [(web, '+Inf'), (db, '1.5')]
+    if 'read_bytes' in q: return [(web, '-0.5'), (db, '85')]
+    if 'GPU_UTIL' in q: return [(gpu, '0.75'), ({'instance': 'x:1', 'Hostname': 'alpha'}, '0.5'), ({'instance': 'x:1'}, '1')]
+    if 'FB_USED' in q: return [({'instance': 'x:1', 'Hostname': 'train1'}, '0.125')]
+    if 'node_cpu' in q: return [(node, '0.625')]
+    return [])";
 
 }  // namespace
 
-TEST_CASE("counters come from the exporter's figures, joined by instance and domain") {
-  const Server server(answers + 1);
-  auto all = source(server.url())->counters();
-  REQUIRE(all.size() == 3);
-  const auto find = [&](const std::string& vm) {
-    return *std::find_if(all.begin(), all.end(), [&](const auto& c) { return c.vm.get() == vm; });
-  };
-  const auto web = find("web1");
+TEST_CASE("what was recorded becomes series of VMs and hosts") {
+  const Server server(answering(fleet));
+  const auto all = taken(options_for(server), {at(start - 59), at(start + 60), base::Seconds{60}, {}});
+  REQUIRE(all.size() == 4);
+
+  const model::Series& web = series_of(all, "u-1");
+  CHECK(web.vm.get() == "web1");
   CHECK(web.host.get() == "alpha");
-  CHECK(web.uuid.get() == "u-1");
-  CHECK(web.cpu_s == 12.5);
-  CHECK(web.cpus == 4);
-  CHECK(web.memory_total->value == 1000);
-  CHECK(web.memory_used->value == 250);
-  CHECK(web.net_bytes->value == 5000);
-  CHECK_FALSE(web.disk_bytes);
-  CHECK(base::to_rfc3339(web.at) == "2023-11-14T22:13:10.250Z");
+  REQUIRE(web.samples.size() == 2);
+  CHECK(web.samples[0].at == at(start));
+  CHECK(web.samples[1].at == at(start + 60));
+  CHECK(web.samples[0][Resource::cpu] == 0.25);
+  CHECK(web.samples[0][Resource::memory] == 0.0);
+  CHECK_FALSE(web.samples[0][Resource::net]);   // infinite
+  CHECK_FALSE(web.samples[0][Resource::disk]);  // negative
+  CHECK(web.samples[0][Resource::gpu] == 0.75);
 
-  const auto db = find("db1");
-  CHECK(db.uuid.get() == "vm:db1");
-  CHECK_FALSE(db.memory_total);
+  const model::Series& db = series_of(all, "vm:db1");
+  REQUIRE(db.samples.size() == 2);
+  CHECK(db.samples[0][Resource::net] == 1.5);
+  CHECK_FALSE(db.samples[0][Resource::disk]);  // no fraction
+  CHECK(db.samples[0][Resource::cpu].has_value() != db.samples[1][Resource::cpu].has_value());
+  CHECK(db.samples[start % 120 == 0 ? 0 : 1][Resource::cpu] == 1.0);  // emulator threads
 
-  const auto host = find("");
-  CHECK(host.host.get() == "alpha");
-  CHECK(host.uuid.get().empty());
-  CHECK(host.cpus == 16);
-  CHECK(host.cpu_s == 99);
-  CHECK(host.memory_total->value == 64000);
+  const model::Series& host = series_of(all, "host:alpha");
+  CHECK(host.vm.get().empty());
+  CHECK(host.samples[0][Resource::cpu] == 0.625);
+  CHECK(host.samples[0][Resource::gpu] == 0.5);
+  CHECK(series_of(all, "vm:train1").samples[0][Resource::gpu_memory] == 0.125);
 }
 
-TEST_CASE("an exporter's instance may stand for another host name") {
-  const Server server(answers + 1);
-  PrometheusOptions options;
-  options.url = server.url();
-  for (const char* instance : {"alpha:9177", "alpha"}) {
-    options.hosts = {{instance, model::HostName("rack1")}};
-    for (const auto& c : prometheus(options)->counters()) {
-      if (!c.vm.get().empty()) CHECK(c.host.get() == "rack1");
-    }
+TEST_CASE("only what is newer than the history is asked for, and nothing ahead of the server's clock") {
+  const Server server(answering(fleet));
+  const std::map<model::Uuid, base::Instant> held{{model::Uuid("a"), at(start)}, {model::Uuid("b"), at(start + 130)}};
+  auto all = taken(options_for(server), {at(0), at(start + 300), base::Seconds{60}, held});
+  CHECK(series_of(all, "u-1").samples.front().at == at(start + 180));
+  CHECK(series_of(all, "u-1").samples.back().at == at(start + 300));
+  all = taken(options_for(server), {at(1700003600 - 100), at(2000000000), base::Seconds{10}, {}});
+  CHECK(series_of(all, "u-1").samples.size() == 11);
+  CHECK(series_of(all, "u-1").samples.back().at == at(1700003600));
+  CHECK(taken(options_for(server), {at(start + 10), at(start), base::Seconds{60}, {}}).empty());
+}
+
+TEST_CASE("a long past comes in chunks that the server takes, none twice and none missing") {
+  const Server server(answering(R"(
+    if 'cpu_time' in q: return [({'instance': 'alpha:9177', 'domain': 'web1'}, str(t % 1000 / 1000))]
+    return [])"));
+  const auto all = taken(options_for(server), {at(1700003600 - 25'000), at(1700003600), base::Seconds{1}, {}});
+  const model::Series& web = series_of(all, "vm:web1");
+  REQUIRE(web.samples.size() == 25'001);
+  for (std::size_t i = 0; i < web.samples.size(); ++i) {
+    const std::int64_t t = 1700003600 - 25'000 + static_cast<std::int64_t>(i);
+    REQUIRE(web.samples[i].at == at(t));
+    REQUIRE(*web.samples[i][Resource::cpu] == Approx(static_cast<double>(t % 1000) / 1000));
   }
 }
 
-TEST_CASE("figures that no host can have are held at the bounds") {
-  const Server server(R"(q = query['query'][0]
-values = {'libvirt_domain_info_cpu_time_seconds_total': '1', 'libvirt_domain_memory_stats_available_bytes': '1e300',
-          'timestamp(libvirt_domain_info_cpu_time_seconds_total)': '1e300'}
-value = '-5' if 'receive' in q else values.get(q)
-vector = [{'metric': {'instance': 'alpha:9177', 'domain': 'web1'}, 'value': [1700000000, value]}] if value else []
-return 200, json.dumps({'status': 'success', 'data': {'resultType': 'vector', 'result': vector}}))");
-  const auto all = source(server.url())->counters();
+TEST_CASE("own queries stand in for the source's, with what they may be filled in with") {
+  const Server server(answering(R"(
+    if q == 'mine{x="$y"}[90000ms] by (instance, uuid, name) / 5 / 7': return [({'name': 'web1', 'instance': 'alpha'}, '0.5')]
+    return [])"));
+  PrometheusOptions options = options_for(server);
+  options.queries.cpu = "mine{x=\"$y\"}[$window] by ($labels) / $net_capacity / $disk_capacity";
+  options.vm_labels = {"name"};
+  options.window = base::Seconds{90};
+  options.capacities = {{5}, {7}};
+  const auto all = taken(options, {at(start), at(start), base::Seconds{60}, {}});
+  CHECK(series_of(all, "vm:web1").samples.at(0)[Resource::cpu] == 0.5);
+}
+
+TEST_CASE("an exporter's instance may stand for another host name") {
+  const Server server(answering(fleet));
+  for (const char* instance : {"alpha:9177", "alpha"}) {
+    PrometheusOptions options = options_for(server);
+    options.hosts = {{instance, model::HostName("rack1")}};
+    const auto all = taken(options, {at(start), at(start), base::Seconds{60}, {}});
+    CHECK(series_of(all, "u-1").host.get() == "rack1");
+  }
+}
+
+TEST_CASE("of a VM that two hosts tell of, the higher value counts, and it is where the newest is from") {
+  const Server server(answering(R"(
+    alpha, beta = ({'instance': h + ':9177', 'domain': 'web1', 'uuid': 'u-1'} for h in ('alpha', 'beta'))
+    if 'cpu_time' in q: return [(alpha, '0.5')] * (t <= 1700000100) + [(beta, '0.25')] * (t >= 1700000100)
+    return [])"));
+  const auto all = taken(options_for(server), {at(start), at(start + 120), base::Seconds{60}, {}});
   REQUIRE(all.size() == 1);
-  CHECK(all[0].memory_total->value == 1ull << 62);
-  CHECK(all[0].net_bytes->value == 0);
-  CHECK(base::to_rfc3339(all[0].at) == "9999-12-31T23:59:59Z");
+  CHECK(all[0].host.get() == "beta");
+  REQUIRE(all[0].samples.size() == 3);
+  CHECK(all[0].samples[1][Resource::cpu] == 0.5);
+  CHECK(all[0].samples[2][Resource::cpu] == 0.25);
 }
 
 TEST_CASE("an answer that is none of Prometheus is named as such") {
   const auto kind_of = [](const std::string& answer) {
     const Server server("return 200, '" + answer + "'");
     try {
-      source(server.url())->counters();
+      taken(options_for(server), {at(start), at(start), base::Seconds{60}, {}});
     } catch (const base::Error& e) {
-      CHECK(std::string(e.what()).find("asking Prometheus for libvirt_domain_info_cpu_time_seconds_total") == 0);
+      CHECK(std::string(e.what()).find("asking Prometheus for time()") == 0);
       return e.kind();
     }
     return base::Kind::internal;
@@ -119,16 +189,19 @@ TEST_CASE("an answer that is none of Prometheus is named as such") {
   CHECK(kind_of("<html>") == base::Kind::invalid);
   CHECK(kind_of("{}") == base::Kind::invalid);
   CHECK(kind_of(R"({"status":"success","data":{"resultType":"matrix","result":[]}})") == base::Kind::invalid);
-  CHECK(kind_of(R"({"status":"success","data":{"resultType":"vector","result":[{"value":[1]}]}})") ==
-        base::Kind::invalid);
+  CHECK(kind_of(R"({"status":"success","data":{"resultType":"scalar","result":[1]}})") == base::Kind::invalid);
   CHECK(kind_of(R"({"status":"error","error":"no such metric"})") == base::Kind::io);
 }
 
-TEST_CASE("no server is an unreachable one") {
+TEST_CASE("no server is an unreachable one, and the password in its address is not told") {
+  PrometheusOptions options;
+  options.url = "http://user:secret@127.0.0.1:1";
   try {
-    source("http://127.0.0.1:1")->counters();
+    taken(options, {at(start), at(start), base::Seconds{60}, {}});
     FAIL("it answered");
   } catch (const base::Error& e) {
     CHECK(e.kind() == base::Kind::unreachable);
+    CHECK(std::string(e.what()).find("http://127.0.0.1:1/api/v1/query") != std::string::npos);
+    CHECK((e.what() + e.hint()).find("secret") == std::string::npos);
   }
 }

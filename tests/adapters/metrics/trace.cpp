@@ -3,6 +3,7 @@
 
 #include <rapidcheck.h>
 #include <unistd.h>
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include "base/error.hpp"
@@ -91,7 +92,7 @@ TEST_CASE("bad rows are counted by their kind and the first of each is told") {
   const auto file = folder.file("a.csv", std::string(header) +
                                              "10,web1,0.5,,,,,\n"
                                              "10,web1,0.6,,,,,\n"   // repeated
-                                             "5,web1,0.6,,,,,\n"    // out of order
+                                             "5,web1,0.6,,,,,\n"    // out of order: put in its place
                                              "11,web1,,,,,,\n"      // empty
                                              "12,web1,much,,,,,\n"  // malformed from here
                                              "13,web1,-0.1,,,,,\n"
@@ -107,16 +108,20 @@ TEST_CASE("bad rows are counted by their kind and the first of each is told") {
                                              "\n"
                                              "20,web1,0.7,,,,,\n"
                                              "20,web1,0.8,,,,,\n"    // repeated, of a later row
-                                             "15,web1,0.8,,,,,\n");  // out of order, though after the first
+                                             "10,web1,0.8,,,,,\n");  // out of order, and repeated
   const auto trace = read_trace(file);
   CHECK(trace.counts.rows == 17);
-  CHECK(trace.counts.used == 3);
-  CHECK(trace.counts.repeated == 2);
+  CHECK(trace.counts.used == 4);
+  CHECK(trace.counts.repeated == 3);
   CHECK(trace.counts.out_of_order == 2);
   CHECK(trace.counts.empty == 1);
   CHECK(trace.counts.malformed == 9);
   CHECK(trace.notes.size() == 4);
-  CHECK(trace.series[1].samples.front()[Resource::cpu] == 0.5);
+  const auto& web = trace.series[1].samples;
+  REQUIRE(web.size() == 3);
+  CHECK(web[0][Resource::cpu] == 0.6);
+  CHECK(web[1][Resource::cpu] == 0.5);
+  CHECK(web[2][Resource::cpu] == 0.7);
   CHECK(trace.notes[3] == file.string() + ":6: first malformed row: \"much\" of cpu is no fraction of capacity");
 }
 
@@ -148,10 +153,83 @@ TEST_CASE("whatever the bytes, rows are read or counted, and times rise") {
     }
     const auto trace = read_trace(folder.file("a.csv", content));
     const auto& c = trace.counts;
-    RC_ASSERT(c.rows == c.used + c.malformed + c.out_of_order + c.repeated + c.empty);
+    RC_ASSERT(c.rows == c.used + c.malformed + c.repeated + c.empty);
     for (const auto& series : trace.series) {
       for (std::size_t i = 1; i < series.samples.size(); ++i)
         RC_ASSERT(series.samples[i - 1].at < series.samples[i].at);
     }
   }));
+}
+
+TEST_CASE("the order of a VM's rows, and of the files that hold them, does not matter") {
+  const Folder folder;
+  std::vector<std::string> rows;
+  for (int i = 0; i < 60; ++i)
+    rows.push_back(std::to_string(1000 + i / 2) + (i % 2 ? ",web1,0." : ",db1,0.") + std::to_string(10 + i) + "\n");
+  const auto joined = [](const auto& list) {
+    std::string text = "time,vm,cpu\n";
+    for (const std::string& row : list) text += row;
+    return text;
+  };
+  const auto in_order = read_trace(folder.file("in-order", joined(rows)));
+  CHECK(in_order.counts.out_of_order == 0);
+  const std::vector<std::string> early(rows.begin(), rows.begin() + 31);
+  const std::vector<std::string> late(rows.begin() + 29, rows.end());
+  folder.file("1.csv", joined(late));
+  folder.file("2.csv", joined(early));
+  const auto spread = read_trace(folder.path());
+  CHECK(spread.counts.repeated == 2);
+  CHECK(spread.counts.out_of_order == 31);
+  std::reverse(rows.begin(), rows.end());
+  const auto backwards = read_trace(folder.file("backwards", joined(rows)));
+  for (const auto* other : {&spread, &backwards}) {
+    REQUIRE(other->series.size() == 2);
+    for (std::size_t vm = 0; vm < 2; ++vm) {
+      REQUIRE(other->series[vm].samples.size() == 30);
+      for (std::size_t i = 0; i < 30; ++i) {
+        CHECK(other->series[vm].samples[i].at == in_order.series[vm].samples[i].at);
+        CHECK(other->series[vm].samples[i].values == in_order.series[vm].samples[i].values);
+      }
+    }
+  }
+}
+
+TEST_CASE("a NUL byte spoils its own row alone") {
+  const Folder folder;
+  std::string content = "time,vm,cpu\n1,web1,0.5\n2,web1,0.6X\n3,weXb,0.5\n4X,web1,0.5\n5,web1,0.7\n";
+  std::replace(content.begin(), content.end(), 'X', '\0');
+  const auto trace = read_trace(folder.file("a.csv", content));
+  CHECK(trace.counts.malformed == 3);
+  REQUIRE(trace.series.size() == 1);
+  CHECK(trace.series[0].samples.size() == 2);
+}
+
+TEST_CASE("lines of all lengths about the limit and the buffer's are read or counted") {
+  const Folder folder;
+  const std::size_t limit = 64u << 10;
+  for (const std::size_t length : {limit - 1, limit, limit + 1, 4 * limit, 4 * limit + 1, 9 * limit}) {
+    const std::string start = "2,web1,0.5,";
+    for (const char* line_end : {"\n", "\r\n", ""}) {
+      const std::string content = "time,vm,cpu,note\n1,web1,0.4,\n" + start + std::string(length - start.size(), 'x') +
+                                  line_end + (*line_end ? "3,web1,0.6,\n" : "");
+      const auto trace = read_trace(folder.file("a.csv", content));
+      const bool fits = length + (*line_end == '\r') <= limit;
+      INFO(length << " bytes, then " << std::string(line_end).size());
+      CHECK(trace.counts.malformed == !fits);
+      CHECK(trace.counts.used == 1u + fits + (*line_end ? 1 : 0));
+    }
+  }
+}
+
+TEST_CASE("a last row that may not be written to its end is left") {
+  const Folder folder;
+  const auto file = folder.file("a.csv", "time,vm,cpu\n1,web1,0.5\n2,web1,0.9");
+  std::size_t rows = 0;
+  const auto count = [&](const metrics::TraceRow&) { ++rows; };
+  const auto no_note = [](const std::string&) {};
+  CHECK(metrics::each_trace_row(file, count, no_note, metrics::Ending::may_be_unfinished).rows == 1);
+  CHECK(rows == 1);
+  CHECK(metrics::each_trace_row(file, count, no_note).rows == 2);
+  const auto young = folder.file("b.csv", "time,vm,cpu\n");
+  CHECK(metrics::each_trace_row(young, count, no_note, metrics::Ending::may_be_unfinished).rows == 0);
 }
