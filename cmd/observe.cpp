@@ -116,7 +116,7 @@ void show(Session& session, const std::vector<ports::SampleRow>& rows) {
   if (!listing.empty()) listing.finish();
 }
 
-/// A run without an end must not let the history grow past `keep`.
+/// A run without an end must not let the history grow past its bounds.
 constexpr base::Millis forget_every{10 * 60'000};
 
 /// Looks once, or again and again; what the last look saw.
@@ -127,7 +127,7 @@ std::vector<ports::SampleRow> look_on(Session& session, const ObserveOptions& op
   base::Millis forgotten{-forget_every};
   for (unsigned round = 1;; ++round) {
     if (!session.common().dry_run && clock.steady() - forgotten >= forget_every) {
-      session.history().forget_before(clock.now() - std::chrono::ceil<base::Millis>(session.config().metrics.keep));
+      session.history().tidy(clock.now(), {session.config().metrics.keep, session.config().metrics.max_size});
       forgotten = clock.steady();
     }
     std::vector<ports::SampleRow> rows = look();
@@ -200,7 +200,9 @@ Verb observe_verb() {
       "files)\n"
       "everything is taken that is newer than the history, of an empty history's first day. Without --interval one "
       "look is\n"
-      "made, for cron and timers.";
+      "made, for cron and timers. The history holds each sample for a day, then one for 5 minutes (mean and maximum) "
+      "for two\n"
+      "weeks, then one an hour as far back as [metrics] keep says.";
   verb.operands = Operands::none;
   verb.changes = true;
   verb.options = {

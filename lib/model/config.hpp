@@ -85,6 +85,9 @@ struct Flavour {
   unsigned count = 1;  ///< how many to keep ready
 };
 
+/// Below this a history would be cut before its newest samples are packed.
+inline constexpr ByteCount smallest_history{16ull << 20};
+
 /// PromQL in place of the source's own; absent: its own.
 struct MetricQueries {
   std::optional<std::string> cpu;
@@ -113,7 +116,8 @@ struct MetricsConfig {
   MetricQueries queries;
   std::string nvml = "libnvidia-ml.so.1";  ///< the library of NVIDIA's driver, opened where it is there
   Capacities capacities;
-  base::Seconds keep{14 * 86400.0};
+  base::Seconds keep{90 * 86400.0};  ///< how far the history reaches back
+  ByteCount max_size{2ull << 30};    ///< of the history
 };
 
 struct PlaceConfig {

@@ -36,12 +36,21 @@ struct Counters {
   std::optional<double> gpu_memory;
 };
 
-/// Use at one instant, averaged since the sample before. Empty: missing.
+/// Use at one instant, averaged since the sample before. Empty: missing. A fraction of the capacity that the VM had
+/// then: one that was resized keeps its past as it was, since 0.9 of two CPUs was as near to saturation as 0.9 of four
+/// is.
 struct Sample {
   base::Instant at;
   std::array<std::optional<double>, all_resources.size()> values{};
+  /// The highest reading where the sample stands for several. Empty: the value itself is a single reading.
+  std::array<std::optional<double>, all_resources.size()> peaks{};
   std::optional<double>& operator[](Resource r) { return values[static_cast<std::size_t>(r)]; }
   const std::optional<double>& operator[](Resource r) const { return values[static_cast<std::size_t>(r)]; }
+  /// The highest reading that the sample stands for.
+  std::optional<double> peak(Resource r) const {
+    const std::optional<double>& highest = peaks[static_cast<std::size_t>(r)];
+    return highest ? highest : (*this)[r];
+  }
 };
 
 /// One VM's samples, oldest first.

@@ -2,6 +2,7 @@
 #pragma once
 // The state that survives a run. Losing it loses history, never data.
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -22,16 +23,31 @@ struct SampleRow {
   model::Sample sample;
 };
 
-/// Samples and the counters they came from. A host's own series has the uuid "host:NAME".
+/// How much of the past stays.
+struct Retention {
+  base::Seconds keep;         ///< at least this long
+  model::ByteCount max_size;  ///< of all samples; the oldest go where they are more, however young
+};
+
+/// Samples and the counters they came from. A series belongs to a uuid, so that a VM keeps its own when it is renamed,
+/// resized or moved; a host's own has the uuid "host:NAME". What lies further back is coarser: one sample for several,
+/// with their mean as value and their maximum as peak.
 class HistoryStore {
  public:
   virtual ~HistoryStore() = default;
+  /// Rows in any order. One of an instant that the series has already takes its place. What can be no fraction of a
+  /// capacity (negative, not finite, beyond all measure) is left out, with a warning.
   virtual void append(std::span<const SampleRow> rows) = 0;
-  /// Oldest first; an unknown uuid gives an empty series.
+  /// Oldest first, no instant twice; an unknown uuid gives an empty series.
   virtual model::Series series(const model::Uuid& uuid, base::Instant since) = 0;
+  /// Every series, one at a time, each as series() gives it, those without a sample since then too. `each` may use the
+  /// store; a series of which it is told is as it was within the last moments, not all as of one instant.
+  virtual void each_series(base::Instant since, const std::function<void(model::Series&&)>& each) = 0;
   virtual std::vector<model::Counters> last_counters() = 0;
   virtual void put_counters(std::span<const model::Counters> counters) = 0;
-  virtual void forget_before(base::Instant oldest) = 0;
+  /// Makes what has become old coarser and forgets what is too old or too much. To be called at least every hour while
+  /// samples are added; costs little where nothing is due.
+  virtual void tidy(base::Instant now, const Retention& retention) = 0;
 };
 
 struct ShadowRow {

@@ -6,6 +6,7 @@
 
 #include "adapters/config/document.hpp"
 #include "base/text.hpp"
+#include "model/units.hpp"
 
 namespace umbra::config {
 namespace {
@@ -48,6 +49,9 @@ class Checks {
     const model::MetricsConfig& metrics = m_document.config.metrics;
     if (metrics.source == "prometheus" && metrics.url.empty())
       problem("metrics.source", "metrics.source is \"prometheus\", but metrics.url does not say where it is");
+    if (metrics.max_size < model::smallest_history)
+      problem("metrics.max_size",
+              fmt::format("metrics.max_size must be 16MiB or more, not {}", model::to_human(metrics.max_size)));
     if (metrics.source == "trace" && metrics.trace.empty())
       problem("metrics.source", "metrics.source is \"trace\", but metrics.trace does not say which file or folder");
     if (metrics.cert.empty() != metrics.key.empty())

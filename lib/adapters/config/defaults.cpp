@@ -71,6 +71,7 @@ void add_defaults(model::Config& config) {
   add_default(config, "metrics.net_capacity", model::to_human(config.metrics.capacities.net));
   add_default(config, "metrics.disk_capacity", model::to_human(config.metrics.capacities.disk));
   add_default(config, "metrics.keep", base::to_human(config.metrics.keep));
+  add_default(config, "metrics.max_size", model::to_human(config.metrics.max_size));
   add_default(config, "place.headroom", fmt::format("{}", config.place.headroom.value));
   add_default(config, "place.cpu_overcommit", fmt::format("{}", config.place.cpu_overcommit));
   std::ranges::stable_sort(config.origins, {}, rank);

@@ -115,6 +115,7 @@ Keys<MetricsConfig> metrics_keys() {
       within(&MetricsConfig::capacities, value("net_capacity", &model::Capacities::net)),
       within(&MetricsConfig::capacities, value("disk_capacity", &model::Capacities::disk)),
       value("keep", &MetricsConfig::keep),
+      value("max_size", &MetricsConfig::max_size),
   };
 }
 

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "adapters/store/store.hpp"
 #include "base/clock.hpp"
@@ -17,6 +18,11 @@
 #include "model/ids.hpp"
 
 namespace umbra::store {
+
+/// Bytes to bind, which must stay until the statement has run.
+struct Blob {
+  std::string_view bytes;
+};
 
 /// A prepared statement. bind() gives all its parameters at once and makes it ready to run again.
 class Query {
@@ -36,6 +42,11 @@ class Query {
   bool next() { return m_statement.executeStep(); }
 
   std::string text(int column) { return m_statement.getColumn(column).getString(); }
+  /// Until the next step.
+  std::string_view bytes(int column) {
+    const SQLite::Column got = m_statement.getColumn(column);
+    return {static_cast<const char*>(got.getBlob()), static_cast<std::size_t>(got.getBytes())};
+  }
   std::int64_t number(int column) { return m_statement.getColumn(column).getInt64(); }
   std::uint64_t count(int column) { return static_cast<std::uint64_t>(number(column)); }
   double real(int column) { return m_statement.getColumn(column).getDouble(); }
@@ -51,6 +62,9 @@ class Query {
 
  private:
   void put(int index, const std::string& value) { m_statement.bind(index, value); }
+  void put(int index, Blob value) {
+    m_statement.bindNoCopy(index, value.bytes.data(), static_cast<int>(value.bytes.size()));
+  }
   void put(int index, double value) { m_statement.bind(index, value); }
   template <std::integral T>
   void put(int index, T value) {

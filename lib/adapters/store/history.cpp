@@ -1,32 +1,88 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <map>
-#include <type_traits>
+// The history as it is written and read; tidy.cpp makes it coarser and forgets.
+#include <fmt/core.h>
 
+#include <algorithm>
+#include <unordered_map>
+
+#include "adapters/store/block.hpp"
+#include "adapters/store/packed.hpp"
 #include "adapters/store/parts.hpp"
+#include "base/log.hpp"
 
 namespace umbra::store {
 namespace {
+
+/// Series read at once by each_series: enough that the reading is sequential, and some MB at most.
+constexpr unsigned series_per_read = 128;
 
 std::string subject_of(const model::Counters& c) {
   return c.uuid.get().empty() ? "host:" + c.host.get() : c.uuid.get();
 }
 
-/// Each series under the name and host of its last row, and its number in the table.
-std::map<model::Uuid, std::int64_t> name_series(SQLite::Database& db, std::span<const ports::SampleRow> rows) {
-  std::map<model::Uuid, const ports::SampleRow*> last;
+/// Each series under the name and host of its last row, and its number in the table. Most have them already, and a
+/// write of all would be as much as the samples.
+std::unordered_map<model::Uuid, std::int64_t> name_series(SQLite::Database& db,
+                                                          std::span<const ports::SampleRow> rows) {
+  std::unordered_map<model::Uuid, const ports::SampleRow*> last;
   for (const ports::SampleRow& row : rows) last[row.uuid] = &row;
+  Query get(db, "SELECT id, vm, host FROM series WHERE uuid = ?");
   Query put(db,
             "INSERT INTO series (uuid, vm, host) VALUES (?, ?, ?) "
             "ON CONFLICT (uuid) DO UPDATE SET vm = excluded.vm, host = excluded.host");
-  Query get(db, "SELECT id FROM series WHERE uuid = ?");
-  std::map<model::Uuid, std::int64_t> ids;
+  std::unordered_map<model::Uuid, std::int64_t> ids;
   for (const auto& [uuid, row] : last) {
-    put.bind(row->uuid, row->vm, row->host).exec();
-    get.bind(uuid).next();
+    const auto known = [&] { return get.bind(uuid).next(); };
+    if (!known() || get.text(1) != row->vm.get() || get.text(2) != row->host.get()) {
+      put.bind(row->uuid, row->vm, row->host).exec();
+      known();
+    }
     ids[uuid] = get.number(0);
   }
   return ids;
 }
+
+/// Instants that no clock tells but a broken one; with others the grid of time could overflow.
+constexpr base::Instant first_instant{base::Millis{0}};
+constexpr base::Instant last_instant = first_instant + 1000 * 366 * day;
+
+/// Lets through what can be the use of a resource, and says what can't.
+class Sieve {
+ public:
+  /// Nothing where nothing of the row is left.
+  std::optional<model::Sample> taken(const ports::SampleRow& row) {
+    const base::Instant at = row.sample.at;
+    if (at < first_instant || at > last_instant) {
+      refuse(row, "an instant", static_cast<double>(at.time_since_epoch().count()));
+      return std::nullopt;
+    }
+    model::Sample sample;
+    sample.at = at;
+    bool any = false;
+    for (const model::Resource r : model::all_resources) {
+      const std::optional<double>& value = row.sample[r];
+      if (!value) continue;
+      sample[r] = rounded(*value);
+      any = any || sample[r];
+      if (!sample[r]) refuse(row, model::to_string(r), *value);
+    }
+    if (!any) return std::nullopt;
+    return sample;
+  }
+  void tell() const {
+    if (m_refused == 0) return;
+    base::log(base::Level::warning,
+              fmt::format("{} values of samples make no sense and are not kept; the first: {}", m_refused, m_first));
+  }
+
+ private:
+  void refuse(const ports::SampleRow& row, std::string_view what, double value) {
+    const std::string name = row.vm.get().empty() ? row.uuid.get() : row.vm.get();
+    if (m_refused++ == 0) m_first = fmt::format("{} of {}: {}", what, name, value);
+  }
+  std::uint64_t m_refused = 0;
+  std::string m_first;
+};
 
 model::Counters counters_from(Query& row) {
   model::Counters c;
@@ -44,43 +100,85 @@ model::Counters counters_from(Query& row) {
   return c;
 }
 
+/// A consistent look: what tidy() moves is seen once, here or there.
+void read_samples(SQLite::Database& db, base::Instant since, std::vector<PackedSeries>& series) {
+  read_blocks(db, slices_since(db, since), series);
+  read_recent(db, since, series);
+}
+
+/// Makes `series` the unpacked one.
+void unpack_into(model::Series& series, PackedSeries& packed, base::Instant since) {
+  std::vector<model::Sample> samples = std::move(series.samples);
+  series = std::move(packed.head);
+  try {
+    unpack(packed, since, samples);
+  } catch (base::Error& e) {
+    e.add_context(fmt::format("the history of {}", series.uuid.get()));
+    throw;
+  }
+  series.samples = std::move(samples);
+}
+
 }  // namespace
 
 void SqliteHistory::append(std::span<const ports::SampleRow> rows) {
   if (rows.empty()) return;
+  Sieve sieve;
   m_database.write([&](SQLite::Database& db) {
-    const std::map<model::Uuid, std::int64_t> ids = name_series(db, rows);
+    const auto ids = name_series(db, rows);
+    // In the order of the table each of its pages is touched once; rows of one instant keep theirs.
+    std::vector<std::pair<std::int64_t, const ports::SampleRow*>> sorted;
+    sorted.reserve(rows.size());
+    for (const ports::SampleRow& row : rows) sorted.emplace_back(ids.at(row.uuid), &row);
+    std::ranges::stable_sort(sorted, {}, [](const auto& one) { return std::pair(one.first, one.second->sample.at); });
     Query add(db,
               "INSERT OR REPLACE INTO samples (series, at, cpu, memory, gpu, gpu_memory, net, disk) "
               "VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
-    for (const ports::SampleRow& row : rows) {
-      const auto& v = row.sample.values;
+    for (const auto& [id, row] : sorted) {
+      const std::optional<model::Sample> sample = sieve.taken(*row);
+      if (!sample) continue;
+      const auto& v = sample->values;
       static_assert(std::tuple_size_v<std::remove_cvref_t<decltype(v)>> == 6, "the table has a column per resource");
-      add.bind(ids.at(row.uuid), row.sample.at, v[0], v[1], v[2], v[3], v[4], v[5]).exec();
+      add.bind(id, sample->at, v[0], v[1], v[2], v[3], v[4], v[5]).exec();
     }
   });
+  sieve.tell();
 }
 
 model::Series SqliteHistory::series(const model::Uuid& uuid, base::Instant since) {
-  return m_database.read([&](SQLite::Database& db) {
-    model::Series series;
-    series.uuid = uuid;
-    Query name(db, "SELECT id, vm, host FROM series WHERE uuid = ?");
-    if (!name.bind(uuid).next()) return series;
-    series.vm = model::VmName(name.text(1));
-    series.host = model::HostName(name.text(2));
-    Query samples(db,
-                  "SELECT at, cpu, memory, gpu, gpu_memory, net, disk FROM samples "
-                  "WHERE series = ? AND at >= ? ORDER BY at");
-    samples.bind(name.number(0), since);
-    while (samples.next()) {
-      model::Sample& sample = series.samples.emplace_back();
-      sample.at = samples.time(0);
-      for (std::size_t i = 0; i < sample.values.size(); ++i)
-        sample.values[i] = samples.maybe_real(static_cast<int>(i) + 1);
+  std::vector<PackedSeries> found = m_database.read([&](SQLite::Database& db) {
+    SQLite::Transaction snapshot(db);
+    std::vector<PackedSeries> one;
+    Query row(db, "SELECT id FROM series WHERE uuid = ?");
+    if (row.bind(uuid).next()) {
+      one = next_series(db, SeriesId(row.number(0) - 1), 1);
+      read_samples(db, since, one);
     }
-    return series;
+    return one;
   });
+  model::Series series;
+  series.uuid = uuid;
+  if (!found.empty()) unpack_into(series, found.front(), since);
+  return series;
+}
+
+void SqliteHistory::each_series(base::Instant since, const std::function<void(model::Series&&)>& each) {
+  model::Series series;  // its memory serves the next, unless `each` takes it
+  for (SeriesId after{0};;) {
+    std::vector<PackedSeries> some = m_database.read([&](SQLite::Database& db) {
+      SQLite::Transaction snapshot(db);
+      std::vector<PackedSeries> next = next_series(db, after, series_per_read);
+      read_samples(db, since, next);
+      return next;
+    });
+    if (some.empty()) return;
+    after = some.back().id;
+    // No lock and no transaction is held from here on: `each` may write.
+    for (PackedSeries& one : some) {
+      unpack_into(series, one, since);
+      each(std::move(series));
+    }
+  }
 }
 
 std::vector<model::Counters> SqliteHistory::last_counters() {
@@ -105,15 +203,6 @@ void SqliteHistory::put_counters(std::span<const model::Counters> counters) {
                c.net_bytes, c.disk_bytes)
           .exec();
     }
-  });
-}
-
-void SqliteHistory::forget_before(base::Instant oldest) {
-  m_database.write([&](SQLite::Database& db) {
-    // Series by series, since the samples' key starts with it: no search through all that stays.
-    Query(db, "DELETE FROM samples WHERE at < ?1 AND series IN (SELECT id FROM series)").bind(oldest).exec();
-    Query(db, "DELETE FROM series WHERE NOT EXISTS (SELECT 1 FROM samples WHERE samples.series = series.id)").exec();
-    Query(db, "DELETE FROM counters WHERE at < ?").bind(oldest).exec();
   });
 }
 

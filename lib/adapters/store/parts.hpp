@@ -12,11 +12,16 @@ class SqliteHistory final : public ports::HistoryStore {
   explicit SqliteHistory(Database& database) : m_database(database) {}
   void append(std::span<const ports::SampleRow> rows) override;
   model::Series series(const model::Uuid& uuid, base::Instant since) override;
+  void each_series(base::Instant since, const std::function<void(model::Series&&)>& each) override;
   std::vector<model::Counters> last_counters() override;
   void put_counters(std::span<const model::Counters> counters) override;
-  void forget_before(base::Instant oldest) override;
+  void tidy(base::Instant now, const ports::Retention& retention) override;
 
  private:
+  void forget_older(base::Instant oldest);
+  void pack_rows(base::Instant now);
+  void make_coarser(base::Instant now);
+  void forget_beyond(model::ByteCount max_size);
   Database& m_database;
 };
 

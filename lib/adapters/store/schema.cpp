@@ -14,9 +14,10 @@ namespace {
 /// "Umbr", so that file(1) and Umbra itself know whose database it is.
 constexpr std::int64_t application_id = 0x556d6272;
 
-// Times are milliseconds since 1970 UTC, sizes are bytes, fractions are 0..1. Bulk is in `samples` alone: a row is some
-// 40 bytes, found by series and time, without an index beside it.
-constexpr std::array<Migration, 4> steps{{
+// Times are milliseconds since 1970 UTC, sizes are bytes, fractions are 0..1. Samples are written to
+// `samples`, some 40 bytes a row, found by series and time without an index beside it; after half an hour they move
+// into packed `blocks` (tiers.hpp, block.hpp), one per series and slice of time.
+constexpr std::array<Migration, 5> steps{{
     {"history", R"sql(
       CREATE TABLE series (
         id INTEGER PRIMARY KEY,
@@ -89,6 +90,19 @@ constexpr std::array<Migration, 4> steps{{
       CREATE TABLE epochs (
         uuid TEXT PRIMARY KEY,
         epoch INTEGER NOT NULL) WITHOUT ROWID;
+    )sql"},
+    {"packed history", R"sql(
+      ALTER TABLE series ADD COLUMN packed INTEGER NOT NULL DEFAULT 0;  -- the end of its newest slice
+      CREATE TABLE slices (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        tier INTEGER NOT NULL,
+        start INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        UNIQUE (tier, start));
+      -- A slice lies in one piece, so that it is written and dropped as fast as the disk goes.
+      CREATE TABLE blocks (
+        key INTEGER PRIMARY KEY,  -- slice * 2^32 + series
+        data BLOB NOT NULL);
     )sql"},
 }};
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // The state on disk: one SQLite database, umbra.db in the state folder. Gives the ports of ports/store.hpp, each in a
-// file of its own; schema.cpp holds the schema as a list of numbered migrations.
-// May touch the state folder and nothing else. Several processes, and threads of one, may use it at once.
+// file of its own; schema.cpp holds the schema as a list of numbered migrations, tiers.hpp how the history grows
+// coarser. May touch the state folder and nothing else. Several processes, and threads of one, may use it at once.
 
 #include <filesystem>
 #include <memory>

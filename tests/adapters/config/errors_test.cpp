@@ -59,6 +59,7 @@ TEST_CASE("unknown keys name the nearest right one") {
 TEST_CASE("values of a wrong type, unit or range say what was expected") {
   check_all({
       {"[vms.\"web*\"]\nwindow = \"7h\"\n", "2:10: vms.\"web*\".window must be 1m to 6h, not 7h"},
+      {"[metrics]\nmax_size = \"1MiB\"\n", "2:12: metrics.max_size must be 16MiB or more, not 1 MiB"},
       {"[state]\ndir = 5\n", "2:7: state.dir must be an absolute path, such as \"/var/lib/umbra\", not 5"},
       {"[state]\ndir = \"here\"\n",
        "2:7: state.dir must be an absolute path, such as \"/var/lib/umbra\", not \"here\""},

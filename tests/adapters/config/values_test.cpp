@@ -86,7 +86,8 @@ TEST_CASE("the example's values arrive") {
   CHECK(config.metrics.source == "libvirt");
   CHECK(config.metrics.capacities.net == model::ByteRate{125e6});
   CHECK(config.metrics.capacities.disk == model::ByteRate{200e6});
-  CHECK(config.metrics.keep == base::Seconds{14 * 86400.0});
+  CHECK(config.metrics.keep == base::Seconds{90 * 86400.0});
+  CHECK(config.metrics.max_size == model::ByteCount{2ull << 30});
   CHECK(config.metrics.step == base::Seconds{60});
   CHECK(config.metrics.timeout == base::Millis{30000});
   CHECK(config.metrics.token_file == "/etc/umbra/prometheus-token");
@@ -166,7 +167,8 @@ TEST_CASE("origins tell file and line, and name the defaults") {
       {"metrics.source", "libvirt", "default"},
       {"metrics.net_capacity", "119.2 MiB/s", "default"},
       {"metrics.disk_capacity", "190.7 MiB/s", "default"},
-      {"metrics.keep", "14d", "default"},
+      {"metrics.keep", "90d", "default"},
+      {"metrics.max_size", "2 GiB", "default"},
       {"place.headroom", "0.1", "default"},
       {"place.cpu_overcommit", "1", "default"},
   };

@@ -63,7 +63,7 @@ TEST_CASE("what is older than asked is forgotten, the rest stays") {
   store::SqliteStore store(dir.path());
   store.history().append(many_samples(20, 2));
   store.history().append(std::vector{sample("old", 10, 0.5)});
-  store.history().forget_before(at(300));
+  store.history().tidy(at(300), {base::Seconds{0}, model::ByteCount{1 << 30}});
   CHECK(store.history().series(model::Uuid("u0"), at(0)).samples.size() == 5);
   CHECK(store.history().series(model::Uuid("u1"), at(0)).samples.size() == 5);
   CHECK(store.history().series(model::Uuid("old"), at(0)).vm == model::VmName(""));

@@ -65,9 +65,12 @@ TEST_CASE("every earlier schema is brought up to date, and its rows stay") {
   const auto kept = store.history().series(model::Uuid("u0"), at(0));
   REQUIRE(kept.samples.size() == 1);
   CHECK(kept.samples[0][model::Resource::cpu] == 0.25);
+  store.history().tidy(at(7200), {base::Seconds{1e6}, model::ByteCount{1 << 30}});
+  CHECK(store.history().series(model::Uuid("u0"), at(0)).samples.size() == 1);
   use_all(store);
   SQLite::Database now(file_in(dir));
   CHECK(now.execAndGet("PRAGMA user_version").getInt64() == static_cast<std::int64_t>(store::migrations().size()));
+  CHECK(now.execAndGet("SELECT count(*) FROM blocks").getInt64() == 1);
 }
 
 TEST_CASE("a migration that fails leaves the older schema as it was") {
@@ -94,7 +97,7 @@ TEST_CASE("a newer schema is refused and not touched") {
   const base::Error error = opening_fails(dir);
   CHECK(error.kind() == base::Kind::unsupported);
   CHECK(std::string(error.what()) ==
-        file_in(dir) + " was written by a newer Umbra: its schema is 99, this program knows 4");
+        file_in(dir) + " was written by a newer Umbra: its schema is 99, this program knows 5");
   CHECK(error.hint() == "install that newer version of Umbra, or choose another folder with --state DIR");
   CHECK(content_of(dir) == before);
 }
