@@ -5,7 +5,7 @@ namespace umbra::predict {
 
 void append_sample(Past& past, const model::Sample& sample, model::Resource resource) {
   const auto& value = sample[resource];
-  if (value) past.append(unix_seconds(sample.at), *value, *value);
+  if (value) past.append(unix_seconds(sample.at), *value, sample.peak(resource).value_or(*value));
 }
 
 double unix_seconds(base::Instant instant) {
