@@ -179,14 +179,11 @@ model::Vm find_in_history(Session& session, const model::VmName& vm) {
               nearest ? fmt::format("did you mean {}?", *nearest) : "umbra predict --all");
 }
 
-model::Uuid key_in_history(Session& session, const model::Vm& vm) {
-  const model::Uuid by_name = ports::uuid_by_name(vm.name);
-  bool has_by_name = false;
-  for (const model::Counters& subject : session.history().last_counters()) {
-    if (subject.uuid == vm.uuid) return vm.uuid;
-    has_by_name = has_by_name || subject.uuid == by_name;
-  }
-  return has_by_name ? by_name : vm.uuid;
+model::Series history_of(Session& session, const model::Vm& vm, base::Instant since) {
+  model::Series series = session.history().series(vm.uuid, since);
+  if (series.samples.empty()) series = session.history().series(ports::uuid_by_name(vm.name), since);
+  series.vm = vm.name;
+  return series;
 }
 
 std::optional<ports::ShadowRow> shadow_row_of(Session& session, const model::Vm& vm) {

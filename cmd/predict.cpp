@@ -128,9 +128,8 @@ int run_predict(Session& session, const PredictOptions& options) {
       session, "predict", predict_table(),
       [&](model::Record& record) {
         const model::Vm vm = record.vm();
-        model::Series series = session.history().series(key_in_history(session, vm), now - looked_back);
-        series.vm = vm.name;
-        ask(session, options, round, vm, series, session.clock().now(), session.config().metrics.source);
+        ask(session, options, round, vm, history_of(session, vm, now - looked_back), session.clock().now(),
+            session.config().metrics.source);
       },
       true,
       [&](std::span<model::Record* const> records) {

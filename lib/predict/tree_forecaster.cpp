@@ -10,6 +10,8 @@
 namespace umbra::predict {
 namespace {
 
+constexpr std::size_t most_at_once = 2048;  // a question takes some 15 kB while its ladder is climbed
+
 double probability(double log_odds) {
   return 1 / (1 + std::exp(-log_odds));
 }
@@ -113,11 +115,15 @@ void TreeForecaster::ask(const View& view) {
 std::vector<Estimate> TreeForecaster::answers() {
   std::vector<Estimate> estimates;
   if (m_questions.empty()) return estimates;
-  const ports::Matrix features{m_features, m_questions.size(), m_features.size() / m_questions.size()};
-  const Sums sums = m_model->sums(features);
-  for (std::size_t row = 0; row < m_questions.size(); ++row) {
-    const Question& q = m_questions[row];
-    estimates.push_back(q.by_trend ? *q.by_trend : m_model->estimate(sums, features, row, q.ceiling, q.window_s));
+  const std::size_t columns = m_features.size() / m_questions.size();
+  for (std::size_t from = 0; from < m_questions.size(); from += most_at_once) {
+    const std::size_t rows = std::min(most_at_once, m_questions.size() - from);
+    const ports::Matrix features{std::span(m_features).subspan(from * columns, rows * columns), rows, columns};
+    const Sums sums = m_model->sums(features);
+    for (std::size_t row = 0; row < rows; ++row) {
+      const Question& q = m_questions[from + row];
+      estimates.push_back(q.by_trend ? *q.by_trend : m_model->estimate(sums, features, row, q.ceiling, q.window_s));
+    }
   }
   m_features.clear();
   m_questions.clear();
