@@ -18,6 +18,7 @@ namespace {
 struct PredictOptions {
   std::optional<base::Seconds> within;
   std::string model;
+  bool model_fallback = false;
   std::string trace;
   std::string at;
 };
@@ -65,6 +66,13 @@ void ask(Session& session, const PredictOptions& options, predict::Round& round,
             {origin, options.within.value_or(policy.window), vm.priority, source});
 }
 
+/// What `round` says, each with why its model is not the one that was asked for.
+std::vector<model::Forecast> finish(predict::Round& round, const ChosenForecaster& chosen) {
+  std::vector<model::Forecast> forecasts = round.finish();
+  for (model::Forecast& forecast : forecasts) forecast.model_fallback = chosen.fallback;
+  return forecasts;
+}
+
 /// A week, and the day before the window ahead of a week ago.
 constexpr base::Millis looked_back{std::chrono::hours(8 * 24)};
 
@@ -84,10 +92,10 @@ const model::Series& series_of(const metrics::Trace& trace, const model::VmName&
 }
 
 /// Forecasts for the VMs of a trace file, which need no host.
-int predict_trace(Session& session, const PredictOptions& options, predict::Forecaster& forecaster) {
+int predict_trace(Session& session, const PredictOptions& options, const ChosenForecaster& chosen) {
   const metrics::Trace trace = metrics::read_trace(options.trace);
   for (const std::string& note : trace.notes) base::log(base::Level::info, note);
-  predict::Round round(forecaster);
+  predict::Round round(*chosen.forecaster);
   std::vector<model::Record> records;
   std::vector<model::Record*> asked;
   const std::vector<std::string> names = names_in_trace(session, trace);
@@ -103,13 +111,14 @@ int predict_trace(Session& session, const PredictOptions& options, predict::Fore
       const base::Instant origin = options.at.empty() ? series.samples.back().at : instant_of(options.at);
       ask(session, options, round, vm, series, origin, "trace");
       asked.push_back(&record);
-    } catch (const base::Error& error) {
+    } catch (base::Error& error) {
+      if (error.kind() == base::Kind::invalid) error.set_hint("give a longer trace, or another --at");
       record.set(model::RecordError{error.kind(), "predict", error.what(), error.hint()});
       print_error(error, "predict", vm.name.get());
       failures.push_back(error.kind());
     }
   }
-  const std::vector<model::Forecast> forecasts = round.finish();
+  const std::vector<model::Forecast> forecasts = finish(round, chosen);
   for (std::size_t i = 0; i < asked.size(); ++i) asked[i]->set(forecasts[i]);
   for (const model::Record& record : records) session.out().record(record);
   session.out().finish(predict_table());
@@ -120,10 +129,12 @@ int run_predict(Session& session, const PredictOptions& options) {
   if (options.within && (*options.within < model::shortest_window || *options.within > model::longest_window))
     throw base::Error(base::Kind::usage, "--within takes 1m to 6h");
   if (!options.at.empty() && options.trace.empty()) throw base::Error(base::Kind::usage, "--at goes with --trace");
-  const auto forecaster = forecaster_of(options.model);
-  if (!options.trace.empty()) return predict_trace(session, options, *forecaster);
+  if (options.model_fallback && options.model.empty())
+    throw base::Error(base::Kind::usage, "--model-fallback goes with --model");
+  const ChosenForecaster chosen = choose_forecaster(options.model, options.model_fallback);
+  if (!options.trace.empty()) return predict_trace(session, options, chosen);
   const base::Instant now = session.clock().now();
-  predict::Round round(*forecaster);
+  predict::Round round(*chosen.forecaster);
   return for_each_vm(
       session, "predict", predict_table(),
       [&](model::Record& record) {
@@ -133,7 +144,7 @@ int run_predict(Session& session, const PredictOptions& options) {
       },
       true,
       [&](std::span<model::Record* const> records) {
-        const std::vector<model::Forecast> forecasts = round.finish();
+        const std::vector<model::Forecast> forecasts = finish(round, chosen);
         for (std::size_t i = 0; i < records.size(); ++i) records[i]->set(forecasts[i]);
         remember(session, std::vector<const model::Record*>(records.begin(), records.end()), "forecast");
       });
@@ -156,6 +167,8 @@ Verb predict_verb() {
       {"-w,--within", "DURATION", "the window ahead, 1m to 6h", "the VM's window",
        set_duration("--within", options->within)},
       {"--model", "FILE", "forecast with that model", "the one in use", set_text(options->model)},
+      {"--model-fallback", "", "where --model can't be used, forecast with the model that ships, and say so", "",
+       set_flag(options->model_fallback)},
       {"--trace", "FILE|DIR", "forecast the VMs of a trace instead", "", set_text(options->trace)},
       {"--at", "TIME", "with --trace: use rows up to then only", "the last row", set_text(options->at)},
   };

@@ -13,7 +13,7 @@ _umbra() {
     --above|--at|--bitmap|--config|--connect|--export|--for|--format|--images|--interval|--into|--model|--name|--note|--on|--out|--output|--predictions|--progress-fd|--resource|--seed|--since|--state|--step|--threshold|--trace|--wait|--watch|--within|-c|-o|-w) return ;;
   esac
   case ${COMP_WORDS[1]} in
-    predict) flags="-w --within --model --trace --at --all -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
+    predict) flags="-w --within --model --model-fallback --trace --at --all -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     place) flags="--on --all -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     shadow) flags="--on --rehearse --watch --drop --forget --all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="list points" ;;
     replicate) flags="--due --wait --all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;

@@ -116,6 +116,7 @@ Json to_json(const Forecast& f) {
   json["binding"] = f.binding ? Json(to_string(*f.binding)) : Json(nullptr);
   json["resources"] = std::move(resources);
   json["model"] = f.model;
+  if (!f.model_fallback.empty()) json["model_fallback"] = f.model_fallback;
   json["history_s"] = f.history_s;
   json["samples"] = f.samples;
   json["source"] = f.source;
@@ -136,6 +137,7 @@ Forecast forecast_from(const Json& json) {
     f.resources[*resource] = resource_from(value);
   }
   f.model = optional_or<std::string>(json, "model", "");
+  f.model_fallback = optional_or<std::string>(json, "model_fallback", "");
   f.history_s = optional_or(json, "history_s", 0.0);
   f.samples = bytes(json, "samples");
   f.source = optional_or<std::string>(json, "source", "");

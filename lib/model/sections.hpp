@@ -53,7 +53,8 @@ struct Forecast {
   bool trigger = false;
   std::optional<Resource> binding;  ///< the resource that saturates first; absent where none does
   std::map<Resource, ResourceForecast> resources;
-  std::string model;
+  std::string model;           ///< the one that was used
+  std::string model_fallback;  ///< why the one that was asked for was not; empty: it was
   double history_s = 0;
   std::uint64_t samples = 0;
   std::string source;

@@ -69,7 +69,17 @@ class Parts {
   std::span<const std::byte> m_rest;
 };
 
+/// Of another version the first bytes alone are sure to be where they are now.
+void refuse_other_version(std::span<const std::byte> file) {
+  constexpr std::size_t name = file_magic.size() - 1;
+  if (file.size() < file_magic.size() || std::memcmp(file.data(), file_magic.data(), name) != 0) return;
+  if (static_cast<char>(file[name]) == file_magic.back()) return;
+  throw base::Error(base::Kind::unsupported, "the forecast model was written by another version of umbra",
+                    "umbra model train --help");
+}
+
 Bytes plain_body(std::span<const std::byte> file) {
+  refuse_other_version(file);
   if (file.size() < frame_at || std::memcmp(file.data(), file_magic.data(), file_magic.size()) != 0) {
     throw damaged("it does not begin as one");
   }

@@ -19,7 +19,8 @@
 namespace umbra::xgb {
 
 std::vector<std::byte> encode_model(const model::ForecastModel& model);
-/// Kind::corrupt where `file` is no model, is cut short or differs from its digest.
+/// Kind::corrupt where `file` is no model, is cut short or differs from its digest;
+/// Kind::unsupported where it is another version's.
 model::ForecastModel decode_model(std::span<const std::byte> file);
 
 /// Appears whole or not at all.

@@ -41,7 +41,7 @@ bool is_refused(std::span<const std::byte> file) {
     xgb::decode_model(file);
   } catch (const base::Error& error) {
     CHECK(error.hint().find("umbra model") != std::string::npos);
-    return error.kind() == base::Kind::corrupt;
+    return error.kind() == base::Kind::corrupt || error.kind() == base::Kind::unsupported;
   }
   return false;
 }
@@ -73,6 +73,18 @@ TEST_CASE("a model file that is cut short, changed or foreign is refused") {
     CHECK(is_refused(changed));
   }
   CHECK(is_refused(bytes("time,vm,cpu\n1,web1,0.5\n")));
+}
+
+TEST_CASE("a model file of another version is told as such, and not as damaged") {
+  auto file = xgb::encode_model(some_model());
+  file[7] = std::byte{'2'};
+  try {
+    xgb::decode_model(sealed(file));
+    FAIL("no error");
+  } catch (const base::Error& error) {
+    CHECK(error.kind() == base::Kind::unsupported);
+    CHECK(std::string(error.what()).find("another version") != std::string::npos);
+  }
 }
 
 TEST_CASE("a size that no model has takes no memory") {
