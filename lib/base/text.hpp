@@ -29,6 +29,12 @@ std::string shell_word(const Strong<Tag>& name) {
 /// `; did you mean "x"?` or nothing: the end of a message about an unknown `word`.
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
 
+/// Whether it is text in UTF-8 (RFC 3629), as JSON must be.
+bool is_utf8(std::string_view text);
+
+/// What a message may show of text from elsewhere: at most 60 bytes, control characters and what is no UTF-8 as "?".
+std::string shown(std::string_view text);
+
 /// "http://host/path" of "http://user:password@host/path": for messages.
 std::string without_credentials(std::string_view url);
 

@@ -44,3 +44,20 @@ TEST_CASE("a word for a shell stands as it is where it is safe, else in single q
   CHECK(shell_word("$(reboot)") == "'$(reboot)'");
   CHECK(shell_word("") == "''");
 }
+
+TEST_CASE("text is UTF-8 where each of its characters is whole, shortest and a character") {
+  for (const char* good : {"", "web1", "B\xC3\xBCro", "\xE2\x82\xAC", "\xF0\x9F\x98\x80", "\xF4\x8F\xBF\xBF"})
+    CHECK(is_utf8(good));
+  for (const char* bad :
+       {"B\xFCro", "\xC3", "\xE2\x82", "\xC0\xAF", "\xE0\x9F\xBF", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\x80"})
+    CHECK_FALSE(is_utf8(bad));
+}
+
+TEST_CASE("what a message shows of foreign text steers no terminal, and is short") {
+  CHECK(shown("0.5") == "0.5");
+  CHECK(shown("B\xC3\xBCro") == "B\xC3\xBCro");
+  CHECK(shown("\x1B[2Ja\x7F\xC2\x9B"
+              "b\xFC\xC3") == "?[2Ja??b??");
+  CHECK(shown(std::string(100000, 'x')) == std::string(60, 'x') + "...");
+  rc::check([](const std::string& text) { RC_ASSERT(is_utf8(shown(text)) && shown(text).size() <= 66u); });
+}

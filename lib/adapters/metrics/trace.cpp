@@ -16,6 +16,7 @@
 #include "adapters/metrics/number.hpp"
 #include "base/clock.hpp"
 #include "base/error.hpp"
+#include "base/text.hpp"
 
 namespace umbra::metrics {
 namespace {
@@ -24,6 +25,9 @@ namespace fs = std::filesystem;
 
 constexpr double year_9999 = 253402300800;  // Unix seconds
 constexpr double most_fraction = 10;        // more is a percentage, or no fraction at all
+constexpr double odd_fraction = 2;          // more was hardly ever measured: taken, and told
+constexpr const char* header_hint =
+    "the first line must be: time,vm,cpu,memory,gpu,gpu_memory,net,disk (resources as far as known)";
 
 std::optional<base::Instant> time_of(std::string_view text) {
   const auto seconds = number_of(text);
@@ -41,6 +45,16 @@ struct Columns {
   std::vector<std::string> ignored;
 };
 
+/// Text that some programs save as CSV and that would only show as a strange header.
+void refuse_foreign(std::string_view first_line, const fs::path& file) {
+  std::string what;
+  if (first_line.starts_with("\xFF\xFE") || first_line.starts_with("\xFE\xFF"))
+    what = "is text in UTF-16, not in UTF-8";
+  if (first_line.find('\r') != std::string_view::npos) what = "ends its lines with CR alone, not with LF or CR LF";
+  if (!what.empty())
+    throw base::Error(base::Kind::invalid, fmt::format("{} {}", file.string(), what), "save it as plain CSV in UTF-8");
+}
+
 Columns columns_of(const Cells& header, const fs::path& file) {
   Columns columns;
   columns.count = header.size();
@@ -49,7 +63,8 @@ Columns columns_of(const Cells& header, const fs::path& file) {
     const bool again = !seen.insert(header[i]).second;
     if (again && !header[i].empty()) {
       throw base::Error(base::Kind::invalid,
-                        fmt::format("{}: the header names \"{}\" twice", file.string(), header[i]));
+                        fmt::format("{}: the header names \"{}\" twice", file.string(), base::shown(header[i])),
+                        header_hint);
     }
     if (header[i] == "time") {
       columns.time = i;
@@ -58,14 +73,16 @@ Columns columns_of(const Cells& header, const fs::path& file) {
     } else if (const auto resource = model::resource_from_string(header[i])) {
       columns.resources.emplace_back(*resource, i);
     } else {
-      columns.ignored.emplace_back(header[i]);
+      columns.ignored.push_back(base::shown(header[i]));
     }
   }
   for (const char* name : {"time", "vm"}) {
     if (seen.contains(name)) continue;
     throw base::Error(base::Kind::invalid, fmt::format("{}: the header has no column \"{}\"", file.string(), name),
-                      "the first line must be: time,vm,cpu,memory,gpu,gpu_memory,net,disk (resources as far as known)");
+                      header_hint);
   }
+  if (columns.resources.empty())
+    throw base::Error(base::Kind::invalid, fmt::format("{}: the header names no resource", file.string()), header_hint);
   return columns;
 }
 
@@ -103,7 +120,10 @@ class Reader {
   void read(const fs::path& file) {
     LineReader lines(file);
     std::string_view line;
-    if (!lines.next(line)) throw no_usable_row(file, "it is empty");
+    const bool is_empty = !lines.next(line);
+    if (m_ending == Ending::may_be_unfinished && (is_empty || lines.unfinished())) return;
+    if (is_empty) throw no_usable_row(file, "it is empty");
+    refuse_foreign(line, file);
     Cells header;
     if (!header.parse(line)) throw no_usable_row(file, "a quote is left open in the header");
     const Columns columns = columns_of(header, file);
@@ -113,6 +133,7 @@ class Reader {
     }
 
     const std::uint64_t sound_before = m_counts.used + m_counts.repeated;
+    m_first_fault.clear();
     while (lines.next(line)) {
       if (m_ending == Ending::may_be_unfinished && lines.unfinished()) break;
       if (line.find_first_not_of(" \t") == std::string_view::npos && !lines.cut()) continue;
@@ -121,16 +142,14 @@ class Reader {
            [&] { return fmt::format("{}:{}", file.string(), lines.number()); });
     }
     if (m_counts.used + m_counts.repeated == sound_before && m_ending == Ending::is_whole)
-      throw no_usable_row(file, "each of its rows is empty or malformed");
+      throw no_usable_row(file, m_first_fault.empty() ? "it ends with its header" : m_first_fault);
   }
 
   const TraceCounts& counts() const { return m_counts; }
 
  private:
   static base::Error no_usable_row(const fs::path& file, const std::string& why) {
-    return base::Error(
-        base::Kind::invalid, fmt::format("{} has no usable row: {}", file.string(), why),
-        "the first line must be: time,vm,cpu,memory,gpu,gpu_memory,net,disk (resources as far as known)");
+    return base::Error(base::Kind::invalid, fmt::format("{} has no usable row: {}", file.string(), why), header_hint);
   }
 
   /// Into m_cells, m_at, m_sample; why the row is malformed, or nothing.
@@ -139,9 +158,10 @@ class Reader {
     if (m_cells.size() != columns.count)
       return fmt::format("{} cells where the header has {}", m_cells.size(), columns.count);
     const auto at = time_of(m_cells[columns.time]);
-    if (!at) return fmt::format("\"{}\" is no time", m_cells[columns.time]);
+    if (!at) return fmt::format("\"{}\" is no time", base::shown(m_cells[columns.time]));
     m_vm = m_cells[columns.vm];
     if (m_vm.empty()) return "it names no VM";
+    if (!base::is_utf8(m_vm)) return "the VM's name is not in UTF-8";
     if (has_control_character(m_vm)) return "the VM's name has a control character";
     m_sample = {};
     m_sample.at = *at;
@@ -151,7 +171,7 @@ class Reader {
       if (cell.empty()) continue;
       const auto value = number_of(cell);
       if (!value || *value < 0 || *value > most_fraction)
-        return fmt::format("\"{}\" of {} is no fraction of capacity", cell, to_string(resource));
+        return fmt::format("\"{}\" of {} is no fraction of capacity", base::shown(cell), to_string(resource));
       m_sample[resource] = *value;
       m_any = true;
     }
@@ -172,8 +192,19 @@ class Reader {
     } else {
       m_newest[vm] = m_sample.at;
     }
+    if (const auto odd = beyond_capacity()) bad(m_counts.beyond, "oddly full", where, *odd);
     ++m_counts.used;
     m_each({m_names[vm], vm, m_sample});
+  }
+
+  /// A measured resource at a multiple of its capacity: a percentage, likely, of a VM that idles.
+  std::optional<std::string> beyond_capacity() const {
+    for (const model::Resource r :
+         {model::Resource::cpu, model::Resource::memory, model::Resource::gpu, model::Resource::gpu_memory}) {
+      if (m_sample[r] && *m_sample[r] > odd_fraction)
+        return fmt::format("{} of {} is {:.0f} % of capacity", *m_sample[r], to_string(r), *m_sample[r] * 100);
+    }
+    return std::nullopt;
   }
 
   std::string about_row() const { return fmt::format("{} of {}", base::to_rfc3339(m_sample.at), m_vm); }
@@ -182,6 +213,7 @@ class Reader {
   template <class Where>
   void bad(std::uint64_t& counter, const char* kind, const Where& where, const std::string& why) {
     ++counter;
+    if (m_first_fault.empty()) m_first_fault = fmt::format("first bad row: {}: {}", where(), why);
     if (m_noted.insert(kind).second) m_note(fmt::format("{}: first {} row: {}", where(), kind, why));
   }
 
@@ -192,6 +224,7 @@ class Reader {
   Names m_names;
   std::vector<base::Instant> m_newest;  ///< by the VM's number
   std::set<std::string> m_noted;
+  std::string m_first_fault;  ///< of the file at hand
   // The row at hand.
   Cells m_cells;
   std::string_view m_vm;
@@ -218,6 +251,13 @@ std::vector<fs::path> files_of(const fs::path& path) {
   }
   std::sort(files.begin(), files.end());
   return files;
+}
+
+/// What became of all rows, where not each was used as it came.
+std::optional<std::string> told(const TraceCounts& c) {
+  if (c.used == c.rows && c.out_of_order == 0) return std::nullopt;
+  return fmt::format("{} of {} rows are used; {} malformed, {} repeated, {} empty; {} out of order, put in their place",
+                     c.used, c.rows, c.malformed, c.repeated, c.empty, c.out_of_order);
 }
 
 /// By time; of rows of the same time the first is kept. How many were not.
@@ -254,6 +294,7 @@ Trace read_trace(const fs::path& path) {
     trace.counts.used -= again;
   }
   std::ranges::sort(trace.series, {}, &model::Series::vm);
+  if (const auto text = told(trace.counts)) trace.notes.push_back(fmt::format("{}: {}", path.string(), *text));
   return trace;
 }
 

@@ -20,12 +20,13 @@ struct TraceCounts {
   std::uint64_t out_of_order = 0;  ///< earlier than a row of the same VM before it; put in its place
   std::uint64_t repeated = 0;      ///< the same VM and time again; the first is kept
   std::uint64_t empty = 0;         ///< every resource missing
+  std::uint64_t beyond = 0;        ///< used, though CPU, memory or GPU are at more than twice their capacity
 };
 
 struct Trace {
   std::vector<model::Series> series;  ///< by VM name
   TraceCounts counts;
-  std::vector<std::string> notes;  ///< for a person: columns ignored, the first bad row of each kind
+  std::vector<std::string> notes;  ///< for a person: columns ignored, the first bad row of each kind, how many in all
 };
 
 /// Reads FILE, or every *.csv of DIR in the order of their names; each series is by time, whatever the rows' order in

@@ -116,13 +116,50 @@ TEST_CASE("bad rows are counted by their kind and the first of each is told") {
   CHECK(trace.counts.out_of_order == 2);
   CHECK(trace.counts.empty == 1);
   CHECK(trace.counts.malformed == 9);
-  CHECK(trace.notes.size() == 4);
+  REQUIRE(trace.notes.size() == 5);
   const auto& web = trace.series[1].samples;
   REQUIRE(web.size() == 3);
   CHECK(web[0][Resource::cpu] == 0.6);
   CHECK(web[1][Resource::cpu] == 0.5);
   CHECK(web[2][Resource::cpu] == 0.7);
   CHECK(trace.notes[3] == file.string() + ":6: first malformed row: \"much\" of cpu is no fraction of capacity");
+  CHECK(trace.notes[4] ==
+        file.string() +
+            ": 4 of 17 rows are used; 9 malformed, 3 repeated, 1 empty; 2 out of order, put in their place");
+}
+
+TEST_CASE("rows that are used may be odd: that is told, and no row is lost") {
+  const Folder folder;
+  const auto file = folder.file("a.csv", "time,vm,cpu,net\n1,web1,0.5,3\n2,web1,1.9,0\n3,web1,5.5,0\n4,web1,7,0\n");
+  const auto trace = read_trace(file);
+  CHECK(trace.counts.used == 4);
+  CHECK(trace.counts.beyond == 2);
+  REQUIRE(trace.notes.size() == 1);
+  CHECK(trace.notes[0] == file.string() + ":4: first oddly full row: 5.5 of cpu is 550 % of capacity");
+}
+
+TEST_CASE("a VM's name that JSON could not hold makes its row malformed") {
+  const Folder folder;
+  const auto trace = read_trace(folder.file("a.csv", "time,vm,cpu\n1,B\xFCro,0.5\n2,B\xC3\xBCro,0.5\n"));
+  CHECK(trace.counts.malformed == 1);
+  REQUIRE(trace.series.size() == 1);
+  CHECK(trace.series[0].vm.get() == "B\xC3\xBCro");
+}
+
+TEST_CASE("the error of a file without a usable row tells why its first row is none") {
+  const Folder folder;
+  const auto why = [&](const std::string& content) {
+    const std::string error = error_of(folder.file("a.csv", content));
+    return error.substr(error.find("a.csv"));
+  };
+  CHECK(why("time,vm,cpu\n1700000000000,web1,0.5\n") ==
+        "a.csv has no usable row: first bad row: " + (folder.path() / "a.csv:2").string() +
+            ": \"1700000000000\" is no time");
+  CHECK(why("time,vm,cpu\n") == "a.csv has no usable row: it ends with its header");
+  CHECK(why("time,vm,speed\n1,web1,0.5\n") == "a.csv: the header names no resource");
+  CHECK(why("time,vm,cpu\r1,web1,0.5\r2,web1,0.5\r") == "a.csv ends its lines with CR alone, not with LF or CR LF");
+  CHECK(why(std::string("\xFF\xFEt\0i\0m\0e\0", 10)) == "a.csv is text in UTF-16, not in UTF-8");
+  CHECK(why("time,vm,cpu\n1,web1,\x1B[2J\n").find('\x1B') == std::string::npos);
 }
 
 TEST_CASE("a file without a usable row is an error that names it") {
