@@ -39,9 +39,10 @@ Known known_at(const model::Series& series, model::Resource resource, base::Inst
 
 /// How much of the last four windows was seen: 1 where no reading is missing.
 double confidence(const Past& past, double origin, double window_s) {
-  const double step = std::max(1e-3, median_step(past));
-  const double seen = past.since(origin - 4 * window_s).count();
-  return std::clamp(std::round(100 * seen * step / (4 * window_s)) / 100, 0.0, 1.0);
+  const Stretch seen = past.since(origin - 4 * window_s);
+  // The step of these alone: the history grows coarser with age.
+  const double step = std::max(1e-3, median_step(past, seen.count() > 2 ? seen : past.whole()));
+  return std::clamp(std::round(100 * seen.count() * step / (4 * window_s)) / 100, 0.0, 1.0);
 }
 
 /// Of the resources that are likely enough to saturate, the one that does so first.
@@ -55,22 +56,35 @@ std::optional<model::Resource> binding_of(const std::map<model::Resource, model:
   return first;
 }
 
+/// The most readings up to then that any resource has.
+std::size_t readings_until(const model::Series& series, base::Instant origin) {
+  std::size_t most = 0;
+  for (const model::Resource resource : model::all_resources) {
+    const auto known = std::ranges::count_if(
+        series.samples, [&](const model::Sample& sample) { return sample.at <= origin && sample[resource]; });
+    most = std::max(most, static_cast<std::size_t>(known));
+  }
+  return most;
+}
+
 base::Error too_short(const model::Series& series, const Question& question) {
   const std::string hint = "umbra observe --interval 1s --for 60s";
   const std::string vm = series.vm.get();
-  if (series.samples.empty()) {
+  const auto known = std::ranges::upper_bound(series.samples, question.origin, {}, &model::Sample::at);
+  if (known == series.samples.begin()) {
     return base::Error(base::Kind::invalid, fmt::format("there is no history of \"{}\" to forecast from", vm), hint);
   }
-  const base::Instant newest = series.samples.back().at;
+  const base::Instant newest = std::prev(known)->at;
   if (newest + question.within < question.origin) {
     return base::Error(base::Kind::invalid,
                        fmt::format("the history of \"{}\" is too old to forecast from: its newest sample is of {}", vm,
                                    base::to_rfc3339(newest)),
                        hint);
   }
-  return base::Error(
-      base::Kind::invalid,
-      fmt::format("the history of \"{}\" is too short to forecast from: {} samples", vm, series.samples.size()), hint);
+  return base::Error(base::Kind::invalid,
+                     fmt::format("the history of \"{}\" is too short to forecast from: {} samples where {} are needed",
+                                 vm, readings_until(series, question.origin), least_history + 1),
+                     hint);
 }
 
 }  // namespace

@@ -36,8 +36,12 @@ std::optional<Outcome> outcome_of(const Past& past, std::size_t origin, const As
 }
 
 double median_step(const Past& past) {
+  return median_step(past, past.whole());
+}
+
+double median_step(const Past& past, Stretch s) {
   std::vector<double> steps;
-  for (std::size_t i = 1; i < past.size(); ++i) steps.push_back(past.time(i) - past.time(i - 1));
+  for (std::size_t i = s.from + 1; i < s.to; ++i) steps.push_back(past.time(i) - past.time(i - 1));
   if (steps.empty()) return missing;
   const auto middle = steps.begin() + static_cast<std::ptrdiff_t>(steps.size() / 2);
   std::nth_element(steps.begin(), middle, steps.end());

@@ -28,5 +28,6 @@ std::optional<Outcome> outcome_of(const Past& past, std::size_t origin, const As
 
 /// The median of the seconds between neighbours; NaN below two readings.
 double median_step(const Past& past);
+double median_step(const Past& past, Stretch s);
 
 }  // namespace umbra::predict

@@ -117,7 +117,13 @@ TEST_CASE("too little or too old history is an error that says how to get some")
     return std::string("no error");
   };
   CHECK(refused(series(0, idle, idle), origin) == "there is no history of \"web1\" to forecast from");
-  CHECK(refused(series(5, idle, idle), origin) == "the history of \"web1\" is too short to forecast from: 5 samples");
+  CHECK(refused(series(12, idle, idle), origin) ==
+        "the history of \"web1\" is too short to forecast from: 12 samples where 13 are needed");
+  // What comes after the origin is not known then.
+  CHECK(refused(series(60, idle, idle), origin - std::chrono::hours(1)) ==
+        "there is no history of \"web1\" to forecast from");
+  CHECK(refused(series(60, idle, idle), origin - std::chrono::seconds(55)) ==
+        "the history of \"web1\" is too short to forecast from: 5 samples where 13 are needed");
   CHECK(refused(series(60, idle, idle), origin + std::chrono::hours(1)) ==
         "the history of \"web1\" is too old to forecast from: its newest sample is of 2026-11-24T10:00:00Z");
 }
@@ -149,4 +155,17 @@ TEST_CASE("confidence tells how much of the last four windows was seen") {
   CHECK(of(24) == Approx(0.1));
   CHECK(of(120) == Approx(0.5));
   CHECK(of(600) == 1);
+}
+
+TEST_CASE("coarse samples of the past make no gap of the present look seen") {
+  Level level;
+  model::Series s = series(60, idle, idle);  // the last minute of the last four
+  for (int i = 0; i < 500; ++i) {
+    model::Sample coarse;
+    coarse.at = origin - std::chrono::hours(50) + i * std::chrono::minutes(5);
+    coarse[Resource::cpu] = 0.2;
+    s.samples.insert(s.samples.begin() + i, coarse);
+  }
+  const auto f = forecast(s, thresholds_of({}), level, {origin, base::Seconds(60)});
+  CHECK(f.resources.at(Resource::cpu).confidence == Approx(0.25));
 }
