@@ -158,6 +158,8 @@ std::vector<model::Vm> vms_in_history(Session& session) {
   const std::vector<model::Counters> subjects = session.history().last_counters();
   base::Instant newest;
   for (const model::Counters& subject : subjects) newest = std::max(newest, subject.at);
+  // One that was seen by a clock that ran ahead makes no other look gone.
+  newest = std::min(newest, session.clock().now());
   std::vector<model::Vm> vms;
   for (const model::Counters& subject : subjects) {
     const bool is_gone = newest - subject.at > model::longest_window;

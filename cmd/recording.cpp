@@ -26,8 +26,12 @@ Recording::Recording(Session& session, std::unique_ptr<ports::RecordedSource> so
                      std::optional<base::Seconds> since)
     : m_session(session), m_source(std::move(source)), m_since(since) {
   if (since) return;
-  for (const model::Counters& c : session.history().last_counters())
+  const base::Instant now = session.clock().now();
+  // What a clock that ran ahead has left would hide all that is recorded until then.
+  for (const model::Counters& c : session.history().last_counters()) {
+    if (c.at > now) continue;
     m_held[c.uuid.get().empty() ? model::Uuid("host:" + c.host.get()) : c.uuid] = c.at;
+  }
 }
 
 std::vector<ports::SampleRow> Recording::look() {
