@@ -43,6 +43,25 @@ std::string trimmed(std::string text) {
   return text;
 }
 
+/// One word: with a line end in it, it would end the header that it is sent in.
+std::string token_in(const std::string& file) {
+  constexpr const char* hint = "[metrics] token_file must be a file that holds the token and nothing else";
+  std::string token;
+  try {
+    token = trimmed(base::read_text_file(file, 1u << 16));
+  } catch (base::Error& error) {
+    error.set_hint(hint);
+    error.add_context("the token for Prometheus");
+    throw;
+  }
+  if (token.empty())
+    throw base::Error(base::Kind::usage, fmt::format("{}, the file of the token, is empty", file), hint);
+  if (token.find_first_of(" \t\r\n") != std::string::npos || token.find('\0') != std::string::npos)
+    throw base::Error(base::Kind::usage, fmt::format("{}, the file of the token, holds more than one word", file),
+                      hint);
+  return token;
+}
+
 /// `url` is without credentials.
 base::Error transfer_error(CURLcode code, const std::string& url, const char* detail) {
   const std::string text = fmt::format("{}: {}", url, *detail != '\0' ? detail : curl_easy_strerror(code));
@@ -132,7 +151,7 @@ struct Http::Handle {
       base::log(base::Level::warning, fmt::format("{} holds a token and can be read by every user: chmod o-rwx {}",
                                                   options.token_file, base::shell_word(options.token_file)));
     }
-    const std::string token = trimmed(base::read_text_file(options.token_file, 1u << 16));
+    const std::string token = token_in(options.token_file);
     curl_easy_setopt(curl, CURLOPT_HTTPAUTH, static_cast<long>(CURLAUTH_BEARER));
     curl_easy_setopt(curl, CURLOPT_XOAUTH2_BEARER, token.c_str());
   }

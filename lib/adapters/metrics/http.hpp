@@ -31,7 +31,8 @@ class Http {
 
   /// The body. Kind::unreachable where no answer comes, Kind::timeout past the deadline, Kind::refused for 401 and 403,
   /// Kind::not_found for 404, Kind::io for any other status than 2xx; each names the URL, without the password that it
-  /// may hold. A token's file that others may read is warned of, once.
+  /// may hold. A token's file that others may read is warned of, once; one that holds no token is Kind::usage, and
+  /// nothing is sent.
   std::string get(const std::string& url, const std::vector<std::pair<std::string, std::string>>& query = {});
 
  private:

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "adapters/metrics/prometheus.hpp"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <catch2/catch.hpp>
 
@@ -79,6 +81,13 @@ const char* const fleet = R"(
     if 'FB_USED' in q: return [({'instance': 'x:1', 'Hostname': 'train1'}, '0.125')]
     if 'node_cpu' in q: return [(node, '0.625')]
     return [])";
+
+/// The most that this process has had so far.
+double resident_mib_at_most() {
+  rusage use{};
+  ::getrusage(RUSAGE_SELF, &use);
+  return static_cast<double>(use.ru_maxrss) / 1024;
+}
 
 }  // namespace
 
@@ -204,4 +213,32 @@ TEST_CASE("no server is an unreachable one, and the password in its address is n
     CHECK(std::string(e.what()).find("http://127.0.0.1:1/api/v1/query") != std::string::npos);
     CHECK((e.what() + e.hint()).find("secret") == std::string::npos);
   }
+}
+
+TEST_CASE("the answers for 2,000 VMs are read in seconds and in memory like their own size") {
+  // Each is some 4 MB of JSON, made once.
+  const Server server(R"(
+q = query['query'][0]
+if q == 'time()': return 200, '{"status":"success","data":{"resultType":"scalar","result":[1700003600,"1700003600"]}}'
+start = float(query['start'][0]) if 'start' in query else 0
+empty = '{"status":"success","data":{"resultType":"%s","result":[]}}' % ('matrix' if start else 'vector')
+if 'cpu_time' not in q and 'usable_bytes' not in q: return 200, empty
+n = int((float(query['end'][0]) - start) / float(query['step'][0])) + 1
+values = ','.join('[%.3f,"0.%06d"]' % (start + 60 * i, 123457 * i % 1000000) for i in range(n))
+each = ','.join('{"metric":{"domain":"vm%d","instance":"10.0.%d.1:9177"},"values":[%s]}' % (i, i // 40, values) for i in range(2000))
+return 200, '{"status":"success","data":{"resultType":"matrix","result":[' + each + ']}}')");
+  std::size_t samples = 0;
+  const double before = resident_mib_at_most();
+  const auto begin = std::chrono::steady_clock::now();
+  prometheus(options_for(server))
+      ->range({at(start), at(start + 59 * 60), base::Seconds{60}, {}}, [&](const std::vector<model::Series>& piece) {
+        for (const model::Series& one : piece) samples += one.samples.size();
+      });
+  const base::Seconds took = std::chrono::steady_clock::now() - begin;
+  INFO(took.count() << " s, " << resident_mib_at_most() - before << " MiB");
+  CHECK(samples == 2000 * 60);
+  CHECK(took < base::Seconds{30});
+#ifndef __SANITIZE_ADDRESS__
+  CHECK(resident_mib_at_most() - before < 150);
+#endif
 }

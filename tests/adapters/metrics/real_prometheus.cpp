@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The real server, loaded with a recorded series, behind TLS and a password.
+// The real server, loaded with a recorded series, behind TLS and a password; or behind a gate that wants a token.
 #include <arpa/inet.h>
 #include <fmt/core.h>
 #include <netinet/in.h>
@@ -14,6 +14,7 @@
 #include "base/error.hpp"
 #include "base/fd.hpp"
 #include "base/process.hpp"
+#include "server.hpp"
 
 namespace {
 
@@ -100,9 +101,7 @@ class Loaded {
                             "tls_server_config: { cert_file: cert.pem, key_file: key.pem }\n"
                             "basic_auth_users: { me: $2b$12$hNf2lSsxfm0.i4a.1kVpSOVyBCfIB51VRjgBUyv6kdnyTlgWj81Ay }\n");
     must_run({"promtool", "tsdb", "create-blocks-from", "openmetrics", m_dir / "samples", m_dir / "tsdb"});
-    must_run({"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
-              "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", m_dir / "key.pem",
-              "-out", m_dir / "cert.pem"});
+    make_certificate("cert.pem", "key.pem");
     const std::string address = fmt::format("127.0.0.1:{}", free_port());
     m_server = base::spawn(
         {"prometheus", "--config.file=" + (m_dir / "prometheus.yml").string(),
@@ -121,6 +120,19 @@ class Loaded {
   }
   Loaded(const Loaded&) = delete;
   Loaded& operator=(const Loaded&) = delete;
+
+  /// A file of that content beside the server's own.
+  fs::path file(const std::string& name, const std::string& content) const {
+    base::write_file_atomic(m_dir / name, content, 0600);
+    return m_dir / name;
+  }
+  fs::path path(const std::string& name) const { return m_dir / name; }
+  /// Of this machine's loopback, signed by itself.
+  void make_certificate(const std::string& cert, const std::string& key) const {
+    must_run({"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
+              "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", m_dir / key, "-out",
+              m_dir / cert});
+  }
 
   metrics::PrometheusOptions options;
 
@@ -221,5 +233,59 @@ TEST_CASE("the real server gives what was recorded, and its gaps as gaps") {
     metrics::PrometheusOptions options = server.options;
     options.queries.cpu = "sum(";
     CHECK(std::string(failure(options).what()).find("parse error") != std::string::npos);
+  }
+}
+
+TEST_CASE("a token from a file opens a server that is behind TLS, and no other token does") {
+  const Loaded server;
+  // What stands before a server where tokens are asked for: TLS ends here, and what bears the token is passed on.
+  const metrics::test::Server gate(R"(
+if self.headers.get('Authorization') != 'Bearer opens-it': return 401, 'no such token'
+ask = urllib.request.Request(')" + server.options.url.substr(0, 8) +
+                                       server.options.url.substr(16) + R"(' + self.path)
+ask.add_header('Authorization', 'Basic bWU6dGVzdA==')
+try:
+    with urllib.request.urlopen(ask, context=ssl._create_unverified_context()) as got: return 200, got.read().decode()
+except urllib.error.HTTPError as error: return error.code, error.read().decode())",
+                                   server.path("cert.pem"), server.path("key.pem"));
+  metrics::PrometheusOptions options = server.options;
+  options.url = gate.url();
+  options.http.token_file = server.file("token", "opens-it\n");
+
+  SECTION("what it gives is what the server gives") {
+    const auto behind = taken(options);
+    const auto before = taken(server.options);
+    REQUIRE(behind.size() == 1);
+    const auto& samples = behind.begin()->second.samples;
+    CHECK(samples.size() > 100);
+    CHECK(samples.size() == before.begin()->second.samples.size());
+    CHECK(samples.back()[Resource::cpu] == before.begin()->second.samples.back()[Resource::cpu]);
+  }
+  SECTION("another token is refused, and is not told") {
+    options.http.token_file = server.file("token", "opens-nothing\n");
+    const base::Error error = failure(options);
+    CHECK(error.kind() == base::Kind::refused);
+    CHECK(error.hint().find("[metrics] token_file") != std::string::npos);
+    CHECK((error.what() + error.hint()).find("opens-nothing") == std::string::npos);
+  }
+  SECTION("an authority that did not sign the certificate makes the server unreachable") {
+    server.make_certificate("other.pem", "other-key.pem");
+    options.http.ca = server.path("other.pem");
+    const base::Error error = failure(options);
+    CHECK(error.kind() == base::Kind::unreachable);
+    CHECK(std::string(error.what()).find("certificate") != std::string::npos);
+    CHECK(error.hint().find("[metrics] ca") != std::string::npos);
+  }
+  SECTION("a file that holds no token is told before anything is sent") {
+    for (const char* content : {"", " \n", "two words", "two\nlines"}) {
+      options.http.token_file = server.file("token", content);
+      const base::Error error = failure(options);
+      CHECK(error.kind() == base::Kind::usage);
+      CHECK(std::string(error.what()).find(options.http.token_file) != std::string::npos);
+      CHECK(error.hint().find("[metrics] token_file") != std::string::npos);
+    }
+    options.http.token_file = server.path("no-such-file");
+    CHECK(failure(options).kind() == base::Kind::not_found);
+    CHECK(failure(options).hint().find("[metrics] token_file") != std::string::npos);
   }
 }
