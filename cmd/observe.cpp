@@ -127,7 +127,9 @@ std::vector<ports::SampleRow> look_on(Session& session, const ObserveOptions& op
   base::Millis forgotten{-forget_every};
   for (unsigned round = 1;; ++round) {
     if (!session.common().dry_run && clock.steady() - forgotten >= forget_every) {
-      session.history().tidy(clock.now(), {session.config().metrics.keep, session.config().metrics.max_size});
+      const ports::Retention retention{session.config().metrics.keep, session.config().metrics.max_size};
+      session.history().tidy(clock.now(), retention);
+      session.ledger().tidy(clock.now(), retention);
       forgotten = clock.steady();
     }
     std::vector<ports::SampleRow> rows = look();

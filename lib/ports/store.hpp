@@ -86,7 +86,6 @@ class PoolRegistry {
   virtual bool take(const model::ShadowId& id) = 0;
 };
 
-/// Decisions and outcomes, newest last, as the JSON of their record sections.
 /// A section of a record, as JSON.
 struct LedgerRow {
   model::Uuid vm;
@@ -95,6 +94,7 @@ struct LedgerRow {
   base::Instant at;
 };
 
+/// What verbs said and did, by VM and section.
 class Ledger {
  public:
   virtual ~Ledger() = default;
@@ -104,7 +104,11 @@ class Ledger {
     add_sections({&row, 1});
   }
   virtual std::optional<std::string> last_section(const model::Uuid& vm, std::string_view section) = 0;
+  /// At most so many, newest last.
   virtual std::vector<std::string> sections(const model::Uuid& vm, std::string_view section, unsigned most) = 0;
+  /// Forgets the oldest of what every run says anew, forecasts and placements: what is older than `keep`, and what is
+  /// more than an eighth of `max_size`. The newest of each VM stays, and so do decisions, outcomes and rehearsals.
+  virtual void tidy(base::Instant now, const Retention& retention) = 0;
 };
 
 enum class StepPhase { intent, done, undone };

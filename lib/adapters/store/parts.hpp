@@ -55,6 +55,7 @@ class SqliteLedger final : public ports::Ledger {
   void add_sections(std::span<const ports::LedgerRow> rows) override;
   std::optional<std::string> last_section(const model::Uuid& vm, std::string_view section) override;
   std::vector<std::string> sections(const model::Uuid& vm, std::string_view section, unsigned most) override;
+  void tidy(base::Instant now, const ports::Retention& retention) override;
 
  private:
   Database& m_database;

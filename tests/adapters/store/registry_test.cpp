@@ -128,3 +128,54 @@ TEST_CASE("the ledger forgets what lies a thousand sections back") {
   REQUIRE(kept.size() == 1000);
   CHECK(kept.front() == "3");
 }
+
+namespace {
+
+/// Sections of so many VMs, one round after another; those of a round have its number as JSON, 1,000 bytes long.
+void add_rounds(store::SqliteStore& store, const std::string& section, int vms, int rounds) {
+  for (int round = 0; round < rounds; ++round) {
+    std::vector<ports::LedgerRow> rows;
+    for (int vm = 0; vm < vms; ++vm)
+      rows.push_back({model::Uuid("u" + std::to_string(vm)), section,
+                      std::string(1000 - 4, '0') + std::to_string(1000 + round), at(60 * round)});
+    store.ledger().add_sections(rows);
+  }
+}
+
+std::size_t kept_of(store::SqliteStore& store, int vm, const std::string& section) {
+  return store.ledger().sections(model::Uuid("u" + std::to_string(vm)), section, 5000).size();
+}
+
+}  // namespace
+
+TEST_CASE("the ledger's forecasts stay within their share of space, the newest of each VM and all decisions kept") {
+  TempDir dir;
+  store::SqliteStore store(dir.path());
+  store.ledger().add_section(model::Uuid("gone"), "forecast", "last", at(0));
+  add_rounds(store, "decision", 5, 30);
+  add_rounds(store, "forecast", 50, 30);
+  const ports::Retention retention{base::Seconds{1e6}, model::ByteCount{8 * 500 * 1140}};  // room for 500 rows
+  store.ledger().tidy(at(1800), retention);
+  CHECK(kept_of(store, 7, "forecast") == 10);
+  CHECK(store.ledger().last_section(model::Uuid("u7"), "forecast")->ends_with("1029"));
+  CHECK(store.ledger().last_section(model::Uuid("gone"), "forecast") == "last");
+  CHECK(kept_of(store, 4, "decision") == 30);
+
+  const ports::Retention hardly_any{base::Seconds{1e6}, model::ByteCount{8000}};
+  store.ledger().tidy(at(1800), hardly_any);
+  for (int vm = 0; vm < 50; ++vm) CHECK(kept_of(store, vm, "forecast") == 1);
+  CHECK(kept_of(store, 4, "decision") == 30);
+}
+
+TEST_CASE("the ledger forgets forecasts that are older than the history, but a VM's newest") {
+  TempDir dir;
+  store::SqliteStore store(dir.path());
+  add_rounds(store, "forecast", 3, 30);
+  add_rounds(store, "outcome", 3, 30);
+  const ports::Retention retention{base::Seconds{600}, model::ByteCount{1ull << 40}};
+  store.ledger().tidy(at(29 * 60), retention);
+  CHECK(kept_of(store, 1, "forecast") == 11);
+  store.ledger().tidy(at(100'000), retention);
+  CHECK(kept_of(store, 1, "forecast") == 1);
+  CHECK(kept_of(store, 1, "outcome") == 30);
+}
