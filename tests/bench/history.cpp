@@ -16,24 +16,17 @@
 
 #include "adapters/store/store.hpp"
 #include "adapters/store/temp_dir.hpp"
+#include "measure.hpp"
 
 using namespace umbra;
+using bench::median;
+using bench::seconds_of;
+using bench::tell;
 
 namespace {
 
 constexpr base::Millis minute{60'000};
 const base::Instant origin{base::Millis{1'790'000'000'000}};
-
-double seconds_of(const std::function<void()>& act) {
-  const auto start = std::chrono::steady_clock::now();
-  act();
-  return base::Seconds(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::ranges::sort(values);
-  return values[values.size() / 2];
-}
 
 /// CPU that follows the day with noise and bursts, memory that creeps, network and disk that burst: no GPU.
 class Fleet {
@@ -233,11 +226,6 @@ double memory_mb(const std::function<void()>& act) {
   const double before = highest();
   act();
   return highest() - before;
-}
-
-void tell(const char* what, const char* unit, double own, double peer, bool more_is_better = false) {
-  fmt::print("{:<44}{:>14.2f}{:>14.2f} {:<10}{:>8.2f}\n", what, own, peer, unit,
-             more_is_better ? own / peer : peer / own);
 }
 
 }  // namespace
