@@ -31,13 +31,18 @@ void Crossings::take(const Past& past, std::size_t i) {
 
 void Crossings::settle(const Past& past, std::size_t i) {
   const double origin = past.time(i);
-  const Stretch ahead = past.between(origin, origin + m_window_s);
+  // Origins come in their order: each bound only ever moves on, and needs no search.
+  const auto moved_on = [&](std::size_t& bound, double time) {
+    while (bound < past.size() && past.time(bound) <= time) ++bound;
+    return bound;
+  };
+  const Stretch ahead{i + 1, moved_on(m_ahead_to, origin + m_window_s)};
+  const Stretch before{moved_on(m_before_from, origin - m_window_s), i + 1};
+  const Stretch four{moved_on(m_four_from, origin - 4 * m_window_s), i + 1};
   if (ahead.empty()) return;
-  const Stretch before = past.between(origin - m_window_s, origin);
   Odds& odds = share_above(before) > 0 ? m_loud : m_quiet;
   odds.origins += 1;
   odds.saturated += share_above(ahead) > 0 ? 1 : 0;
-  const Stretch four = past.between(origin - 4 * m_window_s, origin);
   m_precedents.push_back({static_cast<float>(past.value(i)), static_cast<float>(past.shape(before).mean),
                           static_cast<float>(past.highest(four)),
                           static_cast<float>(past.highest(ahead) - past.value(i))});

@@ -54,6 +54,9 @@ class Crossings {
   double m_window_s;
   std::vector<std::size_t> m_count_above;  ///< up to and including each reading
   std::size_t m_settled = 0;               ///< origins whose window has passed
+  std::size_t m_ahead_to = 0;              ///< of the newest of them: the readings of its window end here,
+  std::size_t m_before_from = 0;           ///< those of the window before it begin here,
+  std::size_t m_four_from = 0;             ///< and those of the four before it here
   bool m_above = false;
   double m_run_start;
   double m_last_above;

@@ -60,8 +60,8 @@ double Past::extreme(Stretch s, const std::vector<double>& readings, std::vector
   if (s.empty()) return missing;
   double best = readings[s.from];
   for (std::size_t i = s.from; i < s.to;) {
-    const auto whole = std::ranges::find_if(
-        m_blocks, [&](const Blocks& blocks) { return i % blocks.size == 0 && i + blocks.size <= s.to; });
+    const auto fits = [&](const Blocks& blocks) { return i % blocks.size == 0 && i + blocks.size <= s.to; };
+    const auto whole = i % smallest_block != 0 ? m_blocks.end() : std::ranges::find_if(m_blocks, fits);
     const bool alone = whole == m_blocks.end();
     const double here = alone ? readings[i] : ((*whole).*of)[i / whole->size];
     if (better(here, best)) best = here;

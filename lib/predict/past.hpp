@@ -58,7 +58,8 @@ class Past {
   struct Sums {
     double v = 0, vv = 0, t = 0, tt = 0, tv = 0, walk = 0;
   };
-  /// Extremes of whole blocks of 16, 256 and 4096 readings.
+  static constexpr std::size_t smallest_block = 16;
+  /// Extremes of whole blocks of 16, 256 and 4096 readings; each begins where a smaller one does.
   struct Blocks {
     std::size_t size;
     std::vector<double> highest;
@@ -71,7 +72,7 @@ class Past {
   std::vector<double> m_value;
   std::vector<double> m_peak;
   std::vector<Sums> m_sums;
-  std::array<Blocks, 3> m_blocks{Blocks{4096, {}, {}}, Blocks{256, {}, {}}, Blocks{16, {}, {}}};
+  std::array<Blocks, 3> m_blocks{Blocks{4096, {}, {}}, Blocks{256, {}, {}}, Blocks{smallest_block, {}, {}}};
 };
 
 }  // namespace umbra::predict
