@@ -48,6 +48,7 @@ ResourceForecast resource_from(const Json& json) {
   f.now = required<double>(json, "now");
   f.threshold = required<double>(json, "threshold");
   f.threshold_source = optional_or<std::string>(json, "threshold_source", "");
+  f.threshold_reason = optional_or<std::string>(json, "threshold_reason", "");
   f.p_saturation = required<double>(json, "p_saturation");
   if (const auto it = json.find("saturates_in_s"); it != json.end() && !it->is_null())
     f.saturates_in_s = quantiles_from(*it);
@@ -60,6 +61,7 @@ Json resource_json(const ResourceForecast& f) {
   Json json = {{"now", f.now},
                {"threshold", f.threshold},
                {"threshold_source", f.threshold_source},
+               {"threshold_reason", f.threshold_reason},
                {"p_saturation", f.p_saturation}};
   if (f.saturates_in_s) json["saturates_in_s"] = quantiles_json(*f.saturates_in_s);
   json["peak"] = quantiles_json(f.peak);

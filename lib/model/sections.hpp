@@ -40,7 +40,8 @@ struct Quantiles {
 struct ResourceForecast {
   double now = 0;
   double threshold = 0.9;
-  std::string threshold_source;             ///< "configured", "default"
+  std::string threshold_source;             ///< "configured", "learned", "default"
+  std::string threshold_reason;             ///< one sentence with the numbers
   double p_saturation = 0;                  ///< that the maximum over the window reaches the threshold
   std::optional<Quantiles> saturates_in_s;  ///< where it comes; absent where it is improbable
   Quantiles peak;

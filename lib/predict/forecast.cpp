@@ -4,20 +4,14 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include "base/error.hpp"
+#include "predict/thresholds.hpp"
 #include "predict/walk.hpp"
 
 namespace umbra::predict {
 namespace {
-
-constexpr std::array default_thresholds{
-    std::pair{model::Resource::cpu, 0.90}, std::pair{model::Resource::memory, 0.92},
-    std::pair{model::Resource::gpu, 0.90}, std::pair{model::Resource::gpu_memory, 0.92},
-    std::pair{model::Resource::net, 0.85}, std::pair{model::Resource::disk, 0.90},
-};
 
 constexpr double not_worth_a_time = 0.05;
 
@@ -75,13 +69,6 @@ base::Error too_short(const model::Series& series, const Question& question) {
 
 }  // namespace
 
-Thresholds thresholds_of(const model::VmPolicy& policy) {
-  Thresholds thresholds;
-  for (const auto& [resource, value] : default_thresholds) thresholds[resource] = {{value}, "default"};
-  for (const auto& [resource, value] : policy.saturation) thresholds[resource] = {value, "configured"};
-  return thresholds;
-}
-
 double trigger_probability(model::Priority priority) {
   switch (priority) {
     case model::Priority::critical:
@@ -96,7 +83,7 @@ double trigger_probability(model::Priority priority) {
   return 1 / 2.0;
 }
 
-void Round::add(const model::Series& series, const Thresholds& thresholds, const Question& question) {
+void Round::add(const model::Series& series, const Configured& configured, const Question& question) {
   Asked asked;
   asked.priority = question.priority;
   model::Forecast& f = asked.forecast;
@@ -105,10 +92,13 @@ void Round::add(const model::Series& series, const Thresholds& thresholds, const
   f.model = m_forecaster.name();
   f.source = question.source;
   const double origin = unix_seconds(question.origin);
-  for (const auto& [resource, threshold] : thresholds) {
+  for (const model::Resource resource : model::all_resources) {
     const Known known = known_at(series, resource, question.origin);
     const Past& past = known.past;
     if (past.size() <= least_history || past.time(past.size() - 1) + f.within_s < origin) continue;
+    const auto set = configured.find(resource);
+    const Threshold threshold = threshold_of(
+        resource, set == configured.end() ? std::nullopt : std::optional(set->second), question.priority, past);
     Crossings crossings(threshold.value.value, f.within_s);
     crossings.follow(past);
     m_forecaster.ask({past, crossings, known.companion.empty() ? nullptr : &known.companion, resource});
@@ -117,6 +107,7 @@ void Round::add(const model::Series& series, const Thresholds& thresholds, const
     one.now = past.value(past.size() - 1);
     one.threshold = threshold.value.value;
     one.threshold_source = threshold.source;
+    one.threshold_reason = threshold.reason;
     one.confidence = confidence(past, origin, f.within_s);
     f.samples = std::max<std::uint64_t>(f.samples, past.size());
     f.history_s = std::max(f.history_s, past.time(past.size() - 1) - past.time(0));
@@ -145,10 +136,10 @@ std::vector<model::Forecast> Round::finish() {
   return forecasts;
 }
 
-model::Forecast forecast(const model::Series& series, const Thresholds& thresholds, Forecaster& forecaster,
+model::Forecast forecast(const model::Series& series, const Configured& configured, Forecaster& forecaster,
                          const Question& question) {
   Round round(forecaster);
-  round.add(series, thresholds, question);
+  round.add(series, configured, question);
   return round.finish().front();
 }
 
