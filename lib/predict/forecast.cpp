@@ -8,6 +8,7 @@
 
 #include "base/error.hpp"
 #include "predict/thresholds.hpp"
+#include "predict/waiting.hpp"
 #include "predict/walk.hpp"
 
 namespace umbra::predict {
@@ -38,15 +39,18 @@ double confidence(const Past& past, double origin, double window_s) {
   return std::clamp(std::round(100 * seen * step / (4 * window_s)) / 100, 0.0, 1.0);
 }
 
-/// Of the resources that are likely enough to saturate, the one that does so first.
-std::optional<model::Resource> binding_of(const std::map<model::Resource, model::ResourceForecast>& resources,
-                                          double probability) {
-  std::optional<model::Resource> first;
-  for (const auto& [resource, f] : resources) {
-    if (f.p_saturation < probability || !f.saturates_in_s) continue;
-    if (!first || f.saturates_in_s->p50 < resources.at(*first).saturates_in_s->p50) first = resource;
+/// The resource where waiting costs most, if it costs as much as acting; of equals the one that saturates first.
+std::optional<model::Resource> binding_of(const model::Forecast& f) {
+  const auto worse = [](const model::ResourceForecast& a, const model::ResourceForecast& b) {
+    if (a.expected_cost_s != b.expected_cost_s) return a.expected_cost_s > b.expected_cost_s;
+    return a.saturates_in_s && b.saturates_in_s && a.saturates_in_s->p50 < b.saturates_in_s->p50;
+  };
+  std::optional<model::Resource> worst;
+  for (const auto& [resource, one] : f.resources) {
+    if (one.expected_cost_s < f.acting_cost_s) continue;
+    if (!worst || worse(one, f.resources.at(*worst))) worst = resource;
   }
-  return first;
+  return worst;
 }
 
 base::Error too_short(const model::Series& series, const Question& question) {
@@ -69,20 +73,6 @@ base::Error too_short(const model::Series& series, const Question& question) {
 
 }  // namespace
 
-double trigger_probability(model::Priority priority) {
-  switch (priority) {
-    case model::Priority::critical:
-      return 1 / 5.0;
-    case model::Priority::high:
-      return 1 / 3.0;
-    case model::Priority::normal:
-      return 1 / 2.0;
-    case model::Priority::low:
-      return 1 / 1.4;
-  }
-  return 1 / 2.0;
-}
-
 void Round::add(const model::Series& series, const Configured& configured, const Question& question) {
   Asked asked;
   asked.priority = question.priority;
@@ -92,6 +82,7 @@ void Round::add(const model::Series& series, const Configured& configured, const
   f.model = m_forecaster.name();
   f.source = question.source;
   const double origin = unix_seconds(question.origin);
+  f.acting_cost_s = cost_of_acting(question.priority);
   for (const model::Resource resource : model::all_resources) {
     const Known known = known_at(series, resource, question.origin);
     const Past& past = known.past;
@@ -125,10 +116,11 @@ std::vector<model::Forecast> Round::finish() {
     for (auto& [resource, one] : f.resources) {
       one.p_saturation = estimate->p_saturation;
       one.peak = estimate->peak;
+      one.expected_cost_s = cost_of_waiting(*estimate, one.threshold, f.within_s, asked.priority);
       if (one.p_saturation >= not_worth_a_time) one.saturates_in_s = estimate->first_s;
       ++estimate;
     }
-    f.binding = binding_of(f.resources, trigger_probability(asked.priority));
+    f.binding = binding_of(f);
     f.trigger = f.binding.has_value();
     forecasts.push_back(std::move(f));
   }

@@ -24,10 +24,6 @@ struct Question {
   std::string source{};  ///< where the history came from, for the record
 };
 
-/// The probability from which a VM of that priority triggers. Acting pays where p x cost of a saturation > cost of a
-/// false alarm; a saturation is taken to cost 5 (critical), 3 (high), 2 (normal) and 1.4 (low) false alarms.
-double trigger_probability(model::Priority priority);
-
 /// Forecasts of many VMs, made together.
 class Round {
  public:
@@ -37,8 +33,9 @@ class Round {
   /// Kind::invalid where no resource has; such a VM gets no place in finish(). Thresholds that are not configured come
   /// from the same readings.
   void add(const model::Series& series, const Configured& configured, const Question& question);
-  /// One for each VM added since the last call, in their order. The binding resource is, of those whose probability
-  /// reaches the trigger's, the one that saturates first.
+  /// One for each VM added since the last call, in their order. It triggers where waiting is expected to cost as much
+  /// as acting, for any resource; the binding one is the one where waiting costs most, and of equals the first to
+  /// saturate.
   std::vector<model::Forecast> finish();
 
  private:

@@ -52,7 +52,7 @@ class Level final : public Forecaster {
 
 }  // namespace
 
-TEST_CASE("the resource that saturates first is the binding one") {
+TEST_CASE("the resource where waiting costs most is the binding one") {
   Level level;
   const auto slow = [](double t) { return 0.3 + 0.006 * t; };
   const auto fast = [](double t) { return 0.3 + 0.008 * t; };
@@ -76,11 +76,6 @@ TEST_CASE("an idle VM triggers nothing and names nothing as binding") {
 }
 
 TEST_CASE("a critical VM triggers on a chance that a low one does not") {
-  // The lower the priority, the surer the forecast must be.
-  CHECK(trigger_probability(model::Priority::critical) < trigger_probability(model::Priority::high));
-  CHECK(trigger_probability(model::Priority::high) < trigger_probability(model::Priority::normal));
-  CHECK(trigger_probability(model::Priority::normal) < trigger_probability(model::Priority::low));
-
   Level even(1.8);  // 0.4 at 20 % of a threshold of 90 %
   const auto history = series(20, idle, idle);
   const auto ask = [&](model::Priority p) {
@@ -90,6 +85,34 @@ TEST_CASE("a critical VM triggers on a chance that a low one does not") {
   CHECK(ask(model::Priority::high));
   CHECK_FALSE(ask(model::Priority::normal));
   CHECK_FALSE(ask(model::Priority::low));
+}
+
+TEST_CASE("where waiting costs most, not what saturates first, is the binding resource; of equals the first") {
+  // All are certain and come within the first third of the window; memory comes first.
+  class Certain final : public Forecaster {
+   public:
+    explicit Certain(double peak_of_memory) : m_peak_of_memory(peak_of_memory) {}
+    std::string name() const override { return "certain"; }
+    void ask(const View& view) override {
+      const bool memory = view.resource == Resource::memory;
+      const double first = memory ? 20 : 40;
+      const double peak = memory ? m_peak_of_memory : 1;
+      m_answers.push_back({1, {first, first, first}, {peak, peak, peak}});
+    }
+    std::vector<Estimate> answers() override { return std::exchange(m_answers, {}); }
+
+   private:
+    double m_peak_of_memory;
+    std::vector<Estimate> m_answers;
+  };
+  Certain slight(0.96);
+  Certain full(1);
+  const auto f = forecast(series(60, idle, idle), {}, slight, {origin, base::Seconds(300)});
+  CHECK(f.binding == Resource::cpu);
+  CHECK(f.acting_cost_s == 30);
+  CHECK(f.resources.at(Resource::cpu).expected_cost_s == 90);
+  CHECK(f.resources.at(Resource::memory).expected_cost_s == 75);
+  CHECK(forecast(series(60, idle, idle), {}, full, {origin, base::Seconds(300)}).binding == Resource::memory);
 }
 
 TEST_CASE("what a VM does without harm is learned from what was known at the origin, and from nothing later") {
