@@ -23,6 +23,13 @@ struct PredictOptions {
   std::string at;
 };
 
+/// "90 %", "97 % learned": where it is not the resource's default, from where it is.
+std::string threshold_cell(const model::ResourceForecast& f) {
+  const std::string value = percent(f.threshold);
+  if (f.threshold_source == "learned") return value + " learned";
+  return f.threshold_source == "configured" ? value + " set" : value;
+}
+
 const RecordTable& predict_table() {
   static const RecordTable table{
       {"VM", "HOST", "BINDING", "NOW", "THRESHOLD", "P(SATURATION)", "IN (P50)", "PEAK (P90)", "TRIGGER"},
@@ -42,7 +49,7 @@ const RecordTable& predict_table() {
                 vm.host.get(),
                 std::string(model::to_string(shown->first)),
                 percent(f.now),
-                percent(f.threshold),
+                threshold_cell(f),
                 fmt::format("{:.2f}", f.p_saturation),
                 f.saturates_in_s ? base::to_human(base::Seconds(f.saturates_in_s->p50)) : "-",
                 percent(f.peak.p90),
@@ -62,8 +69,7 @@ base::Instant instant_of(const std::string& text) {
 void ask(Session& session, const PredictOptions& options, predict::Round& round, const model::Vm& vm,
          const model::Series& series, base::Instant origin, const std::string& source) {
   const model::VmPolicy policy = session.config().policy(vm.name);
-  round.add(series, predict::thresholds_of(policy),
-            {origin, options.within.value_or(policy.window), vm.priority, source});
+  round.add(series, policy.saturation, {origin, options.within.value_or(policy.window), vm.priority, source});
 }
 
 /// What `round` says, each with why its model is not the one that was asked for.
@@ -160,7 +166,12 @@ Verb predict_verb() {
   verb.text =
       "From the history that `umbra observe` keeps: the probability that the use of a resource reaches its threshold "
       "within the\n"
-      "window, when, and how high the peak will be. `trigger` says that acting is worth it at the VM's priority; later "
+      "window, when, and how high the peak will be. A threshold that is not configured is learned from what the VM did "
+      "day after\n"
+      "day without harm, or else the resource's default, earlier for a critical VM and later for a low one; "
+      "`threshold_reason`\n"
+      "tells. `trigger` says that waiting is expected to cost as much unmet demand as acting, weighted by priority; "
+      "later "
       "verbs\n"
       "of a pipeline pass a VM without a trigger by.";
   verb.options = {

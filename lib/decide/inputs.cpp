@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "base/error.hpp"
+#include "model/prices.hpp"
 
 namespace umbra::decide {
 namespace {
@@ -51,12 +52,12 @@ void add_migration(Numbers& numbers, const Situation& s) {
 }
 
 void add_judgement(Numbers& numbers, const Situation& s) {
-  numbers["priority_weight"] = weight_of(s.priority);
+  numbers["priority_weight"] = model::weight_of(s.priority);
   numbers["threshold_s"] = threshold_of(s.priority);
-  numbers["saturation_loss"] = 0.25;
+  numbers["saturation_loss"] = model::saturation_loss;
   numbers["horizon_windows"] = 2;
-  numbers["brownout_slowdown"] = 0.10;
-  numbers["load_share"] = 0.20;
+  numbers["brownout_slowdown"] = model::brownout_slowdown;
+  numbers["load_share"] = model::load_share;
   numbers["room_wanted"] = 0.10;
   numbers["past_switched"] = s.past.switched;
   numbers["past_failed"] = s.past.failed;
@@ -77,20 +78,6 @@ double number(const Numbers& numbers, const std::string& name) {
 double number_or(const Numbers& numbers, const std::string& name, double fallback) {
   const auto it = numbers.find(name);
   return it == numbers.end() ? fallback : it->second;
-}
-
-double weight_of(model::Priority priority) {
-  switch (priority) {
-    case model::Priority::critical:
-      return 4;
-    case model::Priority::high:
-      return 2;
-    case model::Priority::normal:
-      return 1;
-    case model::Priority::low:
-      return 0.5;
-  }
-  return 1;
 }
 
 double threshold_of(model::Priority priority) {

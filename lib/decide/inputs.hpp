@@ -16,17 +16,13 @@ double number(const Numbers& numbers, const std::string& name);
 double number_or(const Numbers& numbers, const std::string& name, double fallback);
 
 /// Every number of `situation`, with the assumptions that the model makes beside what was measured:
-///   saturation_loss      part of its work that a saturated VM loses: queues grow without bound at full use
+///   saturation_loss, brownout_slowdown, load_share, priority_weight: see model/prices.hpp
 ///   horizon_windows      what saturates within the window is taken to stay so as long again
-///   brownout_slowdown    part of its work that a VM loses while its memory is copied
-///   load_share           part of one CPU that the migration takes from each of the two hosts
 ///   handover_s           device state and start at the target, seconds within the blackout
 ///   room_wanted          of the target's capacity; below it the VM might lack something there too
 /// Kind::invalid for a number that is not finite.
 Numbers inputs_of(const Situation& situation);
 
-/// What a second of unmet demand of such a VM counts: critical 4, high 2, normal 1, low 0.5.
-double weight_of(model::Priority priority);
 /// Net benefit below which a VM of that priority stays, in weighted seconds: critical 1, high 2, normal 4, low 8.
 double threshold_of(model::Priority priority);
 

@@ -38,7 +38,7 @@ struct VmPolicy {
   Priority priority = Priority::normal;
   base::Seconds window{1800};  ///< shortest_window to longest_window
   base::Seconds rpo{300};
-  std::map<Resource, Fraction> saturation;  ///< where absent, the default of the forecast
+  std::map<Resource, Fraction> saturation;  ///< where absent, the forecast learns it or has a default
   std::vector<std::string> redirect;        ///< hook executables
   base::Argv probe;                         ///< health probe; empty: none
   base::Seconds probe_deadline{10};

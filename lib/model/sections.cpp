@@ -48,10 +48,12 @@ ResourceForecast resource_from(const Json& json) {
   f.now = required<double>(json, "now");
   f.threshold = required<double>(json, "threshold");
   f.threshold_source = optional_or<std::string>(json, "threshold_source", "");
+  f.threshold_reason = optional_or<std::string>(json, "threshold_reason", "");
   f.p_saturation = required<double>(json, "p_saturation");
   if (const auto it = json.find("saturates_in_s"); it != json.end() && !it->is_null())
     f.saturates_in_s = quantiles_from(*it);
   f.peak = quantiles_from(required<Json>(json, "peak"));
+  f.expected_cost_s = optional_or<double>(json, "expected_cost_s", 0);
   f.confidence = optional_or<double>(json, "confidence", 0);
   return f;
 }
@@ -60,9 +62,11 @@ Json resource_json(const ResourceForecast& f) {
   Json json = {{"now", f.now},
                {"threshold", f.threshold},
                {"threshold_source", f.threshold_source},
+               {"threshold_reason", f.threshold_reason},
                {"p_saturation", f.p_saturation}};
   if (f.saturates_in_s) json["saturates_in_s"] = quantiles_json(*f.saturates_in_s);
   json["peak"] = quantiles_json(f.peak);
+  json["expected_cost_s"] = f.expected_cost_s;
   json["confidence"] = f.confidence;
   return json;
 }
@@ -114,6 +118,7 @@ Json to_json(const Forecast& f) {
     resources[std::string(to_string(resource))] = resource_json(forecast);
   Json json = {{"made_at", base::to_rfc3339(f.made_at)}, {"within_s", f.within_s}, {"trigger", f.trigger}};
   json["binding"] = f.binding ? Json(to_string(*f.binding)) : Json(nullptr);
+  json["acting_cost_s"] = f.acting_cost_s;
   json["resources"] = std::move(resources);
   json["model"] = f.model;
   if (!f.model_fallback.empty()) json["model_fallback"] = f.model_fallback;
@@ -129,6 +134,7 @@ Forecast forecast_from(const Json& json) {
   f.within_s = required<double>(json, "within_s");
   f.trigger = required<bool>(json, "trigger");
   if (maybe<std::string>(json, "binding")) f.binding = required_name(json, "binding", resource_from_string);
+  f.acting_cost_s = optional_or(json, "acting_cost_s", 0.0);
   const Json resources = required<Json>(json, "resources");
   for (const auto& [name, value] : resources.items()) {
     const auto resource = resource_from_string(name);

@@ -40,18 +40,21 @@ struct Quantiles {
 struct ResourceForecast {
   double now = 0;
   double threshold = 0.9;
-  std::string threshold_source;             ///< "configured", "default"
+  std::string threshold_source;             ///< "configured", "learned", "default"
+  std::string threshold_reason;             ///< one sentence with the numbers
   double p_saturation = 0;                  ///< that the maximum over the window reaches the threshold
   std::optional<Quantiles> saturates_in_s;  ///< where it comes; absent where it is improbable
   Quantiles peak;
-  double confidence = 0;  ///< how much of the last four windows was seen
+  double expected_cost_s = 0;  ///< of waiting; seconds of unmet demand weighted by priority
+  double confidence = 0;       ///< how much of the last four windows was seen
 };
 
 struct Forecast {
   base::Instant made_at;
   double within_s = 0;
-  bool trigger = false;
-  std::optional<Resource> binding;  ///< the resource that saturates first; absent where none does
+  bool trigger = false;             ///< waiting is expected to cost as much as acting, or more
+  std::optional<Resource> binding;  ///< where waiting costs most; absent without a trigger
+  double acting_cost_s = 0;         ///< perhaps in vain; in the unit of expected_cost_s
   std::map<Resource, ResourceForecast> resources;
   std::string model;           ///< the one that was used
   std::string model_fallback;  ///< why the one that was asked for was not; empty: it was

@@ -4,20 +4,15 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include "base/error.hpp"
+#include "predict/thresholds.hpp"
+#include "predict/waiting.hpp"
 #include "predict/walk.hpp"
 
 namespace umbra::predict {
 namespace {
-
-constexpr std::array default_thresholds{
-    std::pair{model::Resource::cpu, 0.90}, std::pair{model::Resource::memory, 0.92},
-    std::pair{model::Resource::gpu, 0.90}, std::pair{model::Resource::gpu_memory, 0.92},
-    std::pair{model::Resource::net, 0.85}, std::pair{model::Resource::disk, 0.90},
-};
 
 constexpr double not_worth_a_time = 0.05;
 
@@ -45,15 +40,18 @@ double confidence(const Past& past, double origin, double window_s) {
   return std::clamp(std::round(100 * seen.count() * step / (4 * window_s)) / 100, 0.0, 1.0);
 }
 
-/// Of the resources that are likely enough to saturate, the one that does so first.
-std::optional<model::Resource> binding_of(const std::map<model::Resource, model::ResourceForecast>& resources,
-                                          double probability) {
-  std::optional<model::Resource> first;
-  for (const auto& [resource, f] : resources) {
-    if (f.p_saturation < probability || !f.saturates_in_s) continue;
-    if (!first || f.saturates_in_s->p50 < resources.at(*first).saturates_in_s->p50) first = resource;
+/// The resource where waiting costs most, if it costs as much as acting; of equals the one that saturates first.
+std::optional<model::Resource> binding_of(const model::Forecast& f) {
+  const auto worse = [](const model::ResourceForecast& a, const model::ResourceForecast& b) {
+    if (a.expected_cost_s != b.expected_cost_s) return a.expected_cost_s > b.expected_cost_s;
+    return a.saturates_in_s && b.saturates_in_s && a.saturates_in_s->p50 < b.saturates_in_s->p50;
+  };
+  std::optional<model::Resource> worst;
+  for (const auto& [resource, one] : f.resources) {
+    if (one.expected_cost_s < f.acting_cost_s) continue;
+    if (!worst || worse(one, f.resources.at(*worst))) worst = resource;
   }
-  return first;
+  return worst;
 }
 
 /// The most readings up to then that any resource has.
@@ -89,28 +87,7 @@ base::Error too_short(const model::Series& series, const Question& question) {
 
 }  // namespace
 
-Thresholds thresholds_of(const model::VmPolicy& policy) {
-  Thresholds thresholds;
-  for (const auto& [resource, value] : default_thresholds) thresholds[resource] = {{value}, "default"};
-  for (const auto& [resource, value] : policy.saturation) thresholds[resource] = {value, "configured"};
-  return thresholds;
-}
-
-double trigger_probability(model::Priority priority) {
-  switch (priority) {
-    case model::Priority::critical:
-      return 1 / 5.0;
-    case model::Priority::high:
-      return 1 / 3.0;
-    case model::Priority::normal:
-      return 1 / 2.0;
-    case model::Priority::low:
-      return 1 / 1.4;
-  }
-  return 1 / 2.0;
-}
-
-void Round::add(const model::Series& series, const Thresholds& thresholds, const Question& question) {
+void Round::add(const model::Series& series, const Configured& configured, const Question& question) {
   Asked asked;
   asked.priority = question.priority;
   model::Forecast& f = asked.forecast;
@@ -119,10 +96,14 @@ void Round::add(const model::Series& series, const Thresholds& thresholds, const
   f.model = m_forecaster.name();
   f.source = question.source;
   const double origin = unix_seconds(question.origin);
-  for (const auto& [resource, threshold] : thresholds) {
+  f.acting_cost_s = cost_of_acting(question.priority);
+  for (const model::Resource resource : model::all_resources) {
     const Known known = known_at(series, resource, question.origin);
     const Past& past = known.past;
     if (past.size() <= least_history || past.time(past.size() - 1) + f.within_s < origin) continue;
+    const auto set = configured.find(resource);
+    const Threshold threshold = threshold_of(
+        resource, set == configured.end() ? std::nullopt : std::optional(set->second), question.priority, past);
     Crossings crossings(threshold.value.value, f.within_s);
     crossings.follow(past);
     m_forecaster.ask({past, crossings, known.companion.empty() ? nullptr : &known.companion, resource});
@@ -131,6 +112,7 @@ void Round::add(const model::Series& series, const Thresholds& thresholds, const
     one.now = past.value(past.size() - 1);
     one.threshold = threshold.value.value;
     one.threshold_source = threshold.source;
+    one.threshold_reason = threshold.reason;
     one.confidence = confidence(past, origin, f.within_s);
     f.samples = std::max<std::uint64_t>(f.samples, past.size());
     f.history_s = std::max(f.history_s, past.time(past.size() - 1) - past.time(0));
@@ -148,10 +130,11 @@ std::vector<model::Forecast> Round::finish() {
     for (auto& [resource, one] : f.resources) {
       one.p_saturation = estimate->p_saturation;
       one.peak = estimate->peak;
+      one.expected_cost_s = cost_of_waiting(*estimate, one.threshold, f.within_s, asked.priority);
       if (one.p_saturation >= not_worth_a_time) one.saturates_in_s = estimate->first_s;
       ++estimate;
     }
-    f.binding = binding_of(f.resources, trigger_probability(asked.priority));
+    f.binding = binding_of(f);
     f.trigger = f.binding.has_value();
     forecasts.push_back(std::move(f));
   }
@@ -159,10 +142,10 @@ std::vector<model::Forecast> Round::finish() {
   return forecasts;
 }
 
-model::Forecast forecast(const model::Series& series, const Thresholds& thresholds, Forecaster& forecaster,
+model::Forecast forecast(const model::Series& series, const Configured& configured, Forecaster& forecaster,
                          const Question& question) {
   Round round(forecaster);
-  round.add(series, thresholds, question);
+  round.add(series, configured, question);
   return round.finish().front();
 }
 

@@ -14,15 +14,8 @@
 
 namespace umbra::predict {
 
-struct Threshold {
-  model::Fraction value;
-  std::string source;  ///< "configured", "default"
-};
-using Thresholds = std::map<model::Resource, Threshold>;
-
-/// Every resource's threshold: the policy's where it names one, else cpu 0.90, memory 0.92, gpu 0.90, gpu_memory 0.92,
-/// net 0.85, disk 0.90.
-Thresholds thresholds_of(const model::VmPolicy& policy);
+/// The thresholds that the configuration sets.
+using Configured = std::map<model::Resource, model::Fraction>;
 
 struct Question {
   base::Instant origin;  ///< the present, or an instant of the past in a backtest
@@ -31,20 +24,18 @@ struct Question {
   std::string source{};  ///< where the history came from, for the record
 };
 
-/// The probability from which a VM of that priority triggers. Acting pays where p x cost of a saturation > cost of a
-/// false alarm; a saturation is taken to cost 5 (critical), 3 (high), 2 (normal) and 1.4 (low) false alarms.
-double trigger_probability(model::Priority priority);
-
 /// Forecasts of many VMs, made together.
 class Round {
  public:
   explicit Round(Forecaster& forecaster) : m_forecaster(forecaster) {}
 
   /// All resources of a VM that have enough readings up to the origin, the newest no older than the window.
-  /// Kind::invalid where no resource has; such a VM gets no place in finish().
-  void add(const model::Series& series, const Thresholds& thresholds, const Question& question);
-  /// One for each VM added since the last call, in their order. The binding resource is, of those whose probability
-  /// reaches the trigger's, the one that saturates first.
+  /// Kind::invalid where no resource has; such a VM gets no place in finish(). Thresholds that are not configured come
+  /// from the same readings.
+  void add(const model::Series& series, const Configured& configured, const Question& question);
+  /// One for each VM added since the last call, in their order. It triggers where waiting is expected to cost as much
+  /// as acting, for any resource; the binding one is the one where waiting costs most, and of equals the first to
+  /// saturate.
   std::vector<model::Forecast> finish();
 
  private:
@@ -57,7 +48,7 @@ class Round {
 };
 
 /// A single VM's.
-model::Forecast forecast(const model::Series& series, const Thresholds& thresholds, Forecaster& forecaster,
+model::Forecast forecast(const model::Series& series, const Configured& configured, Forecaster& forecaster,
                          const Question& question);
 
 }  // namespace umbra::predict

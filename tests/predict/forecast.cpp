@@ -52,12 +52,12 @@ class Level final : public Forecaster {
 
 }  // namespace
 
-TEST_CASE("the resource that saturates first is the binding one") {
+TEST_CASE("the resource where waiting costs most is the binding one") {
   Level level;
   const auto slow = [](double t) { return 0.3 + 0.006 * t; };
   const auto fast = [](double t) { return 0.3 + 0.008 * t; };
   const Question question{origin, base::Seconds(300), model::Priority::normal, "trace"};
-  const auto f = forecast(series(60, slow, fast), thresholds_of({}), level, question);
+  const auto f = forecast(series(60, slow, fast), {}, level, question);
   CHECK(f.trigger);
   CHECK(f.binding == Resource::memory);
   CHECK(f.resources.size() == 2);
@@ -65,26 +65,21 @@ TEST_CASE("the resource that saturates first is the binding one") {
   CHECK(f.history_s == 59);
   CHECK(f.source == "trace");
   CHECK(f.model == "level");
-  CHECK(forecast(series(60, fast, slow), thresholds_of({}), level, question).binding == Resource::cpu);
+  CHECK(forecast(series(60, fast, slow), {}, level, question).binding == Resource::cpu);
 }
 
 TEST_CASE("an idle VM triggers nothing and names nothing as binding") {
   Level level;
-  const auto f = forecast(series(60, idle, idle), thresholds_of({}), level, {origin, base::Seconds(1800)});
+  const auto f = forecast(series(60, idle, idle), {}, level, {origin, base::Seconds(1800)});
   CHECK_FALSE(f.trigger);
   CHECK_FALSE(f.binding);
 }
 
 TEST_CASE("a critical VM triggers on a chance that a low one does not") {
-  // The lower the priority, the surer the forecast must be.
-  CHECK(trigger_probability(model::Priority::critical) < trigger_probability(model::Priority::high));
-  CHECK(trigger_probability(model::Priority::high) < trigger_probability(model::Priority::normal));
-  CHECK(trigger_probability(model::Priority::normal) < trigger_probability(model::Priority::low));
-
   Level even(1.8);  // 0.4 at 20 % of a threshold of 90 %
   const auto history = series(20, idle, idle);
   const auto ask = [&](model::Priority p) {
-    return forecast(history, thresholds_of({}), even, {origin, base::Seconds(300), p}).trigger;
+    return forecast(history, {}, even, {origin, base::Seconds(300), p}).trigger;
   };
   CHECK(ask(model::Priority::critical));
   CHECK(ask(model::Priority::high));
@@ -92,13 +87,65 @@ TEST_CASE("a critical VM triggers on a chance that a low one does not") {
   CHECK_FALSE(ask(model::Priority::low));
 }
 
-TEST_CASE("the policy's thresholds are used and named as such") {
+TEST_CASE("where waiting costs most, not what saturates first, is the binding resource; of equals the first") {
+  // All are certain and come within the first third of the window; memory comes first.
+  class Certain final : public Forecaster {
+   public:
+    explicit Certain(double peak_of_memory) : m_peak_of_memory(peak_of_memory) {}
+    std::string name() const override { return "certain"; }
+    void ask(const View& view) override {
+      const bool memory = view.resource == Resource::memory;
+      const double first = memory ? 20 : 40;
+      const double peak = memory ? m_peak_of_memory : 1;
+      m_answers.push_back({1, {first, first, first}, {peak, peak, peak}});
+    }
+    std::vector<Estimate> answers() override { return std::exchange(m_answers, {}); }
+
+   private:
+    double m_peak_of_memory;
+    std::vector<Estimate> m_answers;
+  };
+  Certain slight(0.96);
+  Certain full(1);
+  const auto f = forecast(series(60, idle, idle), {}, slight, {origin, base::Seconds(300)});
+  CHECK(f.binding == Resource::cpu);
+  CHECK(f.acting_cost_s == 30);
+  CHECK(f.resources.at(Resource::cpu).expected_cost_s == 90);
+  CHECK(f.resources.at(Resource::memory).expected_cost_s == 75);
+  CHECK(forecast(series(60, idle, idle), {}, full, {origin, base::Seconds(300)}).binding == Resource::memory);
+}
+
+TEST_CASE("what a VM does without harm is learned from what was known at the origin, and from nothing later") {
+  const base::Instant middle = origin - std::chrono::hours(100);
+  model::Series whole;
+  for (int i = 10 * 144; i >= 0; --i) {
+    const base::Instant at = origin - std::chrono::minutes(10 * i);
+    const int hour = i / 6 % 24;
+    // Before the middle 95 % for 8 hours each day, then idle.
+    model::Sample sample;
+    sample.at = at;
+    sample[Resource::cpu] = at <= middle && hour < 8 ? 0.95 : 0.3;
+    whole.samples.push_back(sample);
+  }
+  model::Series cut = whole;
+  std::erase_if(cut.samples, [&](const model::Sample& sample) { return sample.at > middle; });
   Level level;
-  model::VmPolicy policy;
-  policy.saturation[Resource::cpu] = {0.15};
-  const auto f = forecast(series(60, idle, idle), thresholds_of(policy), level, {origin, base::Seconds(300)});
+  const Question question{middle, base::Seconds(1800)};
+  const auto known = forecast(cut, {}, level, question).resources.at(Resource::cpu);
+  const auto also = forecast(whole, {}, level, question).resources.at(Resource::cpu);
+  CHECK(known.threshold_source == "learned");
+  CHECK(known.threshold == Approx(0.975));
+  CHECK(also.threshold == known.threshold);
+  CHECK(also.threshold_reason == known.threshold_reason);
+  CHECK(forecast(whole, {}, level, {origin, base::Seconds(1800)}).resources.at(Resource::cpu).threshold == 0.9);
+}
+
+TEST_CASE("configured thresholds are used and named as such") {
+  Level level;
+  const auto f = forecast(series(60, idle, idle), {{Resource::cpu, {0.15}}}, level, {origin, base::Seconds(300)});
   CHECK(f.resources.at(Resource::cpu).threshold == 0.15);
   CHECK(f.resources.at(Resource::cpu).threshold_source == "configured");
+  CHECK(f.resources.at(Resource::cpu).threshold_reason == "set in the configuration");
   CHECK(f.resources.at(Resource::memory).threshold == 0.92);
   CHECK(f.resources.at(Resource::memory).threshold_source == "default");
   CHECK(f.trigger);
@@ -108,7 +155,7 @@ TEST_CASE("too little or too old history is an error that says how to get some")
   Level level;
   const auto refused = [&level](const model::Series& s, base::Instant at) {
     try {
-      forecast(s, thresholds_of({}), level, {at, base::Seconds(300)});
+      forecast(s, {}, level, {at, base::Seconds(300)});
     } catch (const base::Error& e) {
       CHECK(e.kind() == base::Kind::invalid);
       CHECK(e.hint() == "umbra observe --interval 1s --for 60s");
@@ -131,11 +178,11 @@ TEST_CASE("too little or too old history is an error that says how to get some")
 TEST_CASE("VMs that are asked together get each its own answer") {
   Level level;
   Round round(level);
-  round.add(series(60, idle, [](double) { return 0.7; }), thresholds_of({}), {origin, base::Seconds(300)});
-  CHECK_THROWS_AS(round.add(series(3, idle, idle), thresholds_of({}), {origin, base::Seconds(300)}), base::Error);
+  round.add(series(60, idle, [](double) { return 0.7; }), {}, {origin, base::Seconds(300)});
+  CHECK_THROWS_AS(round.add(series(3, idle, idle), {}, {origin, base::Seconds(300)}), base::Error);
   round.add(series(
                 60, [](double) { return 0.9; }, idle),
-            thresholds_of({}), {origin, base::Seconds(300)});
+            {}, {origin, base::Seconds(300)});
   const auto forecasts = round.finish();
   REQUIRE(forecasts.size() == 2);
   CHECK(forecasts[0].resources.at(Resource::memory).now == 0.7);
@@ -148,7 +195,7 @@ TEST_CASE("VMs that are asked together get each its own answer") {
 TEST_CASE("confidence tells how much of the last four windows was seen") {
   Level level;
   const auto of = [&](std::size_t samples) {
-    return forecast(series(samples, idle, idle), thresholds_of({}), level, {origin, base::Seconds(60)})
+    return forecast(series(samples, idle, idle), {}, level, {origin, base::Seconds(60)})
         .resources.at(Resource::cpu)
         .confidence;
   };
