@@ -24,6 +24,7 @@ TEST_CASE("bytes that no XML may hold are replaced") {
   CHECK(escaped(std::string("a\0b\x01\x7f", 5)) == "a" + replaced + "b" + replaced + replaced);
   CHECK(escaped("\xff\xc3") == replaced + replaced);
   CHECK(escaped("\xc0\xbc") == replaced + replaced);                 // "<" in two bytes
+  CHECK(escaped("\xe0\x80\xbc") == replaced + replaced + replaced);  // and in three
   CHECK(escaped("\xed\xa0\x80") == replaced + replaced + replaced);  // half of a pair
   CHECK(escaped("\xef\xbf\xbf") == replaced + replaced + replaced);  // U+FFFF
   CHECK(escaped("\xf4\x90\x80\x80") == replaced + replaced + replaced + replaced);
