@@ -143,8 +143,10 @@ void draw_events(Markup& out, const predict::Episode& episode, Range time) {
   }
   const auto& warned_at = episode.event.warned_at;
   if (!warned_at) return;
-  plot.vertical(*warned_at, "alarm", fmt::format("first alarm at {}", minute_text(*warned_at)));
-  plot.label({*warned_at, 1}, {-5, 13}, "event end", "first alarm");
+  const bool in_vain = episode.interest == predict::Interest::false_alarm;
+  const std::string_view name = in_vain ? "false alarm" : "first alarm";
+  plot.vertical(*warned_at, "alarm", fmt::format("{} at {}", name, minute_text(*warned_at)));
+  plot.label({*warned_at, 1}, {-5, 13}, "event end", name);
 }
 
 /// Nothing to be seen: what the pointer finds over each forecast.
@@ -165,7 +167,9 @@ std::string event_text(const BacktestPage& page, const predict::Episode& episode
   switch (episode.interest) {
     case predict::Interest::false_alarm:
       return fmt::format(
-          "From {} on there were alarms, the highest forecast {:.2f}; no window after them came to more than {:.2f}.",
+          "After a quiet window there were alarms from {} on, {:.2f} at the most; none of their windows came to more "
+          "than "
+          "{:.2f}.",
           minute_text(*event.warned_at), event.highest_p, event.peak);
     case predict::Interest::highest:
       return fmt::format("The highest forecast of all, {:.2f}, was made at {}; the window after it came to {:.2f}.",
