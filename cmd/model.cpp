@@ -2,15 +2,19 @@
 // umbra model: train a forecast model, try it on the past, show what it is.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
 #include "adapters/metrics/trace.hpp"
 #include "adapters/xgb/grower.hpp"
 #include "adapters/xgb/model_file.hpp"
+#include "base/fd.hpp"
 #include "base/log.hpp"
+#include "base/text.hpp"
 #include "cmd/exit_status.hpp"
 #include "cmd/forecasters.hpp"
+#include "cmd/output/backtest_page.hpp"
 #include "cmd/output/predictions.hpp"
 #include "cmd/records.hpp"
 #include "cmd/session.hpp"
@@ -32,6 +36,7 @@ struct ModelOptions {
   std::optional<double> threshold;
   std::optional<base::Seconds> step;
   std::string predictions;
+  std::string html;
   std::string model;
 };
 
@@ -94,15 +99,14 @@ model::Json scores_json(const predict::Scores& s) {
       {"lead", {{"events", s.lead.events}, {"warned", s.lead.warned}, {"median_lead_s", maybe(s.lead.median_lead_s)}}}};
 }
 
-std::string figure(const std::optional<double>& value) {
-  return value ? fmt::format("{:.3f}", *value) : "-";
-}
-
-void report(Session& session, const std::string& model, const predict::Backtest& result, double window_s) {
+/// `kept` gets what a page shows of each forecaster, where one is wanted.
+void report(Session& session, const std::string& model, const predict::Backtest& result, double window_s,
+            std::vector<Contender>* kept) {
   Listing listing(session.out(), {"FORECASTER", "BRIER SKILL", "AVG PRECISION", "RECALL@P.8", "ONSET AP", "ONSET R@P.5",
                                   "PINBALL", "COVERAGE", "CAL. ERROR", "LEAD"});
   const auto add = [&](const std::string& name, std::span<const predict::Verified> forecasts) {
     const predict::Scores s = predict::score(forecasts, window_s);
+    if (kept) kept->push_back(contender_of(name, forecasts, s));
     listing.add({{"forecaster", name}, {"scores", scores_json(s)}},
                 {name, figure(s.all.brier_skill), figure(s.all.average_precision), figure(s.all.recall_at_precision_80),
                  figure(s.onsets.average_precision), figure(s.onsets.recall_at_precision_50),
@@ -117,11 +121,39 @@ void report(Session& session, const std::string& model, const predict::Backtest&
   listing.finish();
 }
 
+void write_page(const ModelOptions& options, const std::vector<model::Series>& series,
+                const predict::BacktestPlan& plan, const predict::Backtest& result, std::vector<Contender> contenders) {
+  constexpr std::size_t most_episodes = 6;
+  BacktestPage page;
+  page.trace = std::filesystem::path(options.traces.front()).filename().string();
+  page.resource = plan.resource;
+  page.ask = plan.ask;
+  page.vms = series.size();
+  page.origins = result.origins;
+  const auto [first, last] = std::ranges::minmax_element(result.verified, {}, &predict::Verified::time);
+  page.from = first->time;
+  page.to = last->time;
+  page.alarm_level = alarm_level_of(contenders.front().scores);
+  page.contenders = std::move(contenders);
+  page.episodes = predict::episodes(series, plan, result.verified, page.alarm_level, most_episodes);
+  base::write_file_atomic(options.html, to_html(page));
+  base::log(base::Level::info, fmt::format("model: back-test written to {}", options.html));
+}
+
+/// A walk takes minutes: where its page has nowhere to go, that is said before it.
+void check_folder_of(const std::string& file) {
+  const std::filesystem::path folder = std::filesystem::path(file).parent_path();
+  if (folder.empty() || std::filesystem::is_directory(folder)) return;
+  throw base::Error(base::Kind::usage, fmt::format("--html {}: there is no folder {}", file, folder.string()),
+                    fmt::format("mkdir -p {}", base::shell_word(folder.string())));
+}
+
 int run_backtest(Session& session, const ModelOptions& options) {
   if (options.traces.size() != 1) {
     throw base::Error(base::Kind::usage, "model backtest needs one --trace",
                       "umbra model backtest --trace week.csv --resource cpu --within 30m --threshold 0.9");
   }
+  check_folder_of(options.html);
   const metrics::Trace trace = read_told(options.traces.front());
   predict::BacktestPlan plan;
   plan.resource = *model::resource_from_string(options.resource);
@@ -146,7 +178,10 @@ int run_backtest(Session& session, const ModelOptions& options) {
     throw base::Error(base::Kind::invalid, "no window of this trace was seen to its end, so nothing can be scored",
                       "a longer trace, or a shorter --within");
   }
-  report(session, forecaster->name(), result, plan.ask.window_s);
+  const bool wants_page = !options.html.empty() && !session.common().dry_run;
+  std::vector<Contender> contenders;
+  report(session, forecaster->name(), result, plan.ask.window_s, wants_page ? &contenders : nullptr);
+  if (wants_page) write_page(options, trace.series, plan, result, std::move(contenders));
   return exit_done;
 }
 
@@ -209,10 +244,12 @@ Verb model_verb() {
       {"--step", "DURATION", "backtest: origins of a VM lie at least that far apart", "every row",
        set_duration("--step", options->step)},
       {"--predictions", "FILE", "backtest: every forecast, as JSON lines", "", set_text(options->predictions)},
+      {"--html", "FILE", "backtest: scores, curves and a few stretches as one page", "", set_text(options->html)},
       {"--model", "FILE", "backtest, show: that model", "the one in use", set_text(options->model)},
   };
   verb.examples = {
       "umbra model backtest --trace week.csv --resource cpu --within 30m --threshold 0.9 -o table",
+      "umbra model backtest --trace week.csv --html week.html",
       "umbra model train --trace week.csv --out site.model",
       "umbra model show",
   };

@@ -10,7 +10,7 @@ _umbra() {
     -o|--output) mapfile -t COMPREPLY < <(compgen -W "auto table jsonl" -- "$cur"); return ;;
     --config|--export|--trace) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
     --state|--into|--images) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
-    --above|--at|--bitmap|--config|--connect|--export|--for|--format|--images|--interval|--into|--model|--name|--note|--on|--out|--output|--predictions|--progress-fd|--resource|--seed|--since|--state|--step|--threshold|--trace|--wait|--watch|--within|-c|-o|-w) return ;;
+    --above|--at|--bitmap|--config|--connect|--export|--for|--format|--html|--images|--interval|--into|--model|--name|--note|--on|--out|--output|--predictions|--progress-fd|--resource|--seed|--since|--state|--step|--threshold|--trace|--wait|--watch|--within|-c|-o|-w) return ;;
   esac
   case ${COMP_WORDS[1]} in
     predict) flags="-w --within --model --model-fallback --trace --at --all -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
@@ -22,7 +22,7 @@ _umbra() {
     switchover) flags="--rollback --recover --decommission --force --all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     pool) flags="-o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="list fill claim release resize" ;;
     observe) flags="--interval --for --since -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
-    model) flags="--trace --out --name --note --seed --resource -w --within --threshold --step --predictions --model -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="train backtest show" ;;
+    model) flags="--trace --out --name --note --seed --resource -w --within --threshold --step --predictions --html --model -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="train backtest show" ;;
     status) flags="-o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     doctor) flags="--show-config -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     receive) flags="--session --images --into --export --format --bitmap --above -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;

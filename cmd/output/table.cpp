@@ -86,4 +86,8 @@ std::string percent(double fraction) {
   return fmt::format("{:.0f} %", fraction * 100);
 }
 
+std::string figure(const std::optional<double>& value) {
+  return value ? fmt::format("{:.3f}", *value) : "-";
+}
+
 }  // namespace umbra::cmd

@@ -2,6 +2,7 @@
 #pragma once
 // Tables for a person: columns as wide as their contents, numbers to the right, colour only where asked for.
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,5 +35,7 @@ std::size_t display_width(const std::string& text);
 
 std::string human_bytes(unsigned long long bytes);
 std::string percent(double fraction);
+/// Three decimals; "-" where there is none.
+std::string figure(const std::optional<double>& value);
 
 }  // namespace umbra::cmd

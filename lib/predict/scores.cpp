@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "predict/isotonic.hpp"
+#include "predict/onsets.hpp"
 
 namespace umbra::predict {
 namespace {
@@ -145,36 +146,12 @@ PeakScores peak_scores(std::span<const Verified> forecasts) {
   return scores;
 }
 
-/// Onset events of one VM's forecasts, which rise in time: the first reading above after each quiet stretch.
-void count_events(std::span<const Verified> vm, double window_s, double level, LeadScores& scores,
-                  std::vector<double>& leads) {
-  double event = -1;
-  double warned = missing;
-  const auto close = [&] {
-    if (event < 0) return;
-    ++scores.events;
-    if (!std::isnan(warned)) leads.push_back(event - warned);
-    event = -1;
-    warned = missing;
-  };
-  for (const Verified& v : vm) {
-    if (!v.outcome.onset || !v.outcome.saturated) continue;
-    const double at = v.time + v.outcome.first_s;
-    if (at != event) close();
-    event = at;
-    if (std::isnan(warned) && v.p_saturation >= level && at - v.time <= window_s) warned = v.time;
-  }
-  close();
-}
-
 LeadScores lead_scores(std::span<const Verified> forecasts, double window_s, double level) {
   LeadScores scores;
   std::vector<double> leads;
-  for (std::size_t from = 0; from < forecasts.size();) {
-    std::size_t to = from;
-    while (to < forecasts.size() && forecasts[to].vm == forecasts[from].vm) ++to;
-    count_events(forecasts.subspan(from, to - from), window_s, level, scores, leads);
-    from = to;
+  for (const Event& event : onsets_of(forecasts, level, window_s)) {
+    ++scores.events;
+    if (event.warned_at) leads.push_back(event.time - *event.warned_at);
   }
   scores.warned = leads.size();
   if (leads.empty()) return scores;
@@ -186,12 +163,16 @@ LeadScores lead_scores(std::span<const Verified> forecasts, double window_s, dou
 
 }  // namespace
 
+std::vector<Verified> after_quiet(std::span<const Verified> forecasts) {
+  std::vector<Verified> quiet;
+  std::ranges::copy_if(forecasts, std::back_inserter(quiet), [](const Verified& v) { return v.outcome.onset; });
+  return quiet;
+}
+
 Scores score(std::span<const Verified> forecasts, double window_s) {
-  std::vector<Verified> onsets;
-  std::ranges::copy_if(forecasts, std::back_inserter(onsets), [](const Verified& v) { return v.outcome.onset; });
   Scores scores;
   scores.all = probability_scores(forecasts);
-  scores.onsets = probability_scores(onsets);
+  scores.onsets = probability_scores(after_quiet(forecasts));
   scores.peak = peak_scores(forecasts);
   scores.lead = lead_scores(forecasts, window_s, scores.onsets.alarm_50.value_or(2));
   return scores;

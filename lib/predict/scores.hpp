@@ -62,6 +62,9 @@ struct Scores {
 
 Scores score(std::span<const Verified> forecasts, double window_s);
 
+/// Those with a quiet window before them: the ones whose alarm is news.
+std::vector<Verified> after_quiet(std::span<const Verified> forecasts);
+
 /// One bin of ten of the reliability curve.
 struct ReliabilityBin {
   double forecast = 0;  ///< mean probability
