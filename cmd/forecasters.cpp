@@ -3,40 +3,89 @@
 
 #include <fmt/core.h>
 
+#include <functional>
+
 #include "adapters/xgb/default_model.hpp"
 #include "adapters/xgb/grower.hpp"
 #include "adapters/xgb/model_file.hpp"
 #include "base/log.hpp"
-#include "predict/tree_forecaster.hpp"
+#include "cmd/session.hpp"
+#include "predict/learning_forecaster.hpp"
 
 namespace umbra::cmd {
+namespace {
+
+constexpr const char* site_model = "the site's own model";
+
+using Loaded = std::shared_ptr<const predict::LoadedModel>;
+
+Loaded loaded(const std::string& where, const model::ForecastModel& saved) {
+  return base::with_context(where, [&] { return std::make_shared<const predict::LoadedModel>(saved, trees()); });
+}
+
+Loaded the_one_that_ships() {
+  return loaded("the model that ships", saved_model({}));
+}
+
+/// `load`, or else, where that may be, the one that ships.
+ChosenModel chosen(const std::function<Loaded()>& load, bool may_fall_back) {
+  try {
+    return {load(), {}};
+  } catch (base::Error& error) {
+    if (!may_fall_back) {
+      error.set_hint(fmt::format("{}; or add --model-fallback to forecast with the model that ships", error.hint()));
+      throw;
+    }
+    ChosenModel own{the_one_that_ships(), error.what()};
+    base::log(base::Level::warning,
+              fmt::format("{}; forecasting with {} instead", own.fallback, own.model->values().name()));
+    return own;
+  }
+}
+
+}  // namespace
+
+const ports::TreeGrower& trees() {
+  static const xgb::Grower grower;
+  return grower;
+}
 
 model::ForecastModel saved_model(const std::string& file) {
   return file.empty() ? xgb::decode_model(xgb::default_model()) : xgb::read_model_file(file);
 }
 
-std::unique_ptr<predict::Forecaster> forecaster_of(const std::string& file) {
-  const model::ForecastModel saved = saved_model(file);
-  return base::with_context(file.empty() ? "the model that ships" : file, [&] {
-    return std::make_unique<predict::TreeForecaster>(
-        std::make_shared<const predict::LoadedModel>(saved, xgb::Grower()));
-  });
+model::ForecastModel model_in_use(Session& session) {
+  const auto file = session.models().in_use();
+  if (!file) return saved_model({});
+  return base::with_context(site_model, [&] { return xgb::decode_model(*file); });
 }
 
-ChosenForecaster choose_forecaster(const std::string& file, bool may_fall_back) {
-  try {
-    return {forecaster_of(file), {}};
-  } catch (base::Error& error) {
-    if (file.empty()) throw;
-    if (!may_fall_back) {
-      error.set_hint(fmt::format("{}; or add --model-fallback to forecast with the model that ships", error.hint()));
-      throw;
+ChosenModel choose_model(const std::string& file, bool may_fall_back) {
+  if (file.empty()) return {the_one_that_ships(), {}};
+  return chosen([&] { return loaded(file, saved_model(file)); }, may_fall_back);
+}
+
+ChosenModel choose_model_in_use(Session& session, bool may_fall_back) {
+  if (!session.models().in_use()) return {the_one_that_ships(), {}};
+  const auto load = [&] {
+    try {
+      return loaded(site_model, model_in_use(session));
+    } catch (base::Error& error) {
+      throw error.set_hint("umbra model train --history, or umbra model back");
     }
-    ChosenForecaster own{forecaster_of({}), error.what()};
-    base::log(base::Level::warning,
-              fmt::format("{}; forecasting with {} instead", own.fallback, own.forecaster->name()));
-    return own;
-  }
+  };
+  return chosen(load, may_fall_back);
+}
+
+std::unique_ptr<predict::Forecaster> forecaster_of(const ChosenModel& chosen) {
+  return std::make_unique<predict::TreeForecaster>(chosen.model);
+}
+
+std::unique_ptr<predict::Forecaster> learning_forecaster_of(const ChosenModel& chosen,
+                                                            std::span<const model::Series> series) {
+  return std::make_unique<predict::LearningForecaster>(chosen.model, trees(), series, [](const std::string& text) {
+    base::log(base::Level::debug, "learned from " + text);
+  });
 }
 
 }  // namespace umbra::cmd

@@ -21,6 +21,7 @@ struct PredictOptions {
   bool model_fallback = false;
   std::string trace;
   std::string at;
+  bool no_learning = false;
 };
 
 /// "90 %", "97 % learned": where it is not the resource's default, from where it is.
@@ -73,7 +74,7 @@ void ask(Session& session, const PredictOptions& options, predict::Round& round,
 }
 
 /// What `round` says, each with why its model is not the one that was asked for.
-std::vector<model::Forecast> finish(predict::Round& round, const ChosenForecaster& chosen) {
+std::vector<model::Forecast> finish(predict::Round& round, const ChosenModel& chosen) {
   std::vector<model::Forecast> forecasts = round.finish();
   for (model::Forecast& forecast : forecasts) forecast.model_fallback = chosen.fallback;
   return forecasts;
@@ -98,10 +99,11 @@ const model::Series& series_of(const metrics::Trace& trace, const model::VmName&
 }
 
 /// Forecasts for the VMs of a trace file, which need no host.
-int predict_trace(Session& session, const PredictOptions& options, const ChosenForecaster& chosen) {
+int predict_trace(Session& session, const PredictOptions& options, const ChosenModel& chosen) {
   const metrics::Trace trace = metrics::read_trace(options.trace);
   for (const std::string& note : trace.notes) base::log(base::Level::info, note);
-  predict::Round round(*chosen.forecaster);
+  const auto forecaster = options.no_learning ? forecaster_of(chosen) : learning_forecaster_of(chosen, trace.series);
+  predict::Round round(*forecaster);
   std::vector<model::Record> records;
   std::vector<model::Record*> asked;
   const std::vector<std::string> names = names_in_trace(session, trace);
@@ -135,12 +137,17 @@ int run_predict(Session& session, const PredictOptions& options) {
   if (options.within && (*options.within < model::shortest_window || *options.within > model::longest_window))
     throw base::Error(base::Kind::usage, "--within takes 1m to 6h");
   if (!options.at.empty() && options.trace.empty()) throw base::Error(base::Kind::usage, "--at goes with --trace");
-  if (options.model_fallback && options.model.empty())
-    throw base::Error(base::Kind::usage, "--model-fallback goes with --model");
-  const ChosenForecaster chosen = choose_forecaster(options.model, options.model_fallback);
-  if (!options.trace.empty()) return predict_trace(session, options, chosen);
+  if (!options.trace.empty()) {
+    if (options.model_fallback && options.model.empty())
+      throw base::Error(base::Kind::usage, "--model-fallback goes with --model");
+    return predict_trace(session, options, choose_model(options.model, options.model_fallback));
+  }
+  if (options.no_learning) throw base::Error(base::Kind::usage, "--no-learning goes with --trace");
+  const ChosenModel chosen = options.model.empty() ? choose_model_in_use(session, options.model_fallback)
+                                                   : choose_model(options.model, options.model_fallback);
   const base::Instant now = session.clock().now();
-  predict::Round round(*chosen.forecaster);
+  const auto forecaster = forecaster_of(chosen);
+  predict::Round round(*forecaster);
   return for_each_vm(
       session, "predict", predict_table(),
       [&](model::Record& record) {
@@ -177,11 +184,13 @@ Verb predict_verb() {
   verb.options = {
       {"-w,--within", "DURATION", "the window ahead, 1m to 6h", "the VM's window",
        set_duration("--within", options->within)},
-      {"--model", "FILE", "forecast with that model", "the one in use", set_text(options->model)},
-      {"--model-fallback", "", "where --model can't be used, forecast with the model that ships, and say so", "",
+      {"--model", "FILE", "forecast with that model", "the site's own, else the one that ships; for traces the latter",
+       set_text(options->model)},
+      {"--model-fallback", "", "where that model can't be used, forecast with the one that ships, and say so", "",
        set_flag(options->model_fallback)},
       {"--trace", "FILE|DIR", "forecast the VMs of a trace instead", "", set_text(options->trace)},
       {"--at", "TIME", "with --trace: use rows up to then only", "the last row", set_text(options->at)},
+      {"--no-learning", "", "with --trace: do not learn from its earlier days", "", set_flag(options->no_learning)},
   };
   verb.examples = {"umbra predict --all --within 30m", "umbra predict web1 -o table",
                    "umbra predict --trace week.csv --all --within 1h"};

@@ -182,6 +182,9 @@ ports::Ledger& Session::ledger() {
 ports::Journal& Session::journal() {
   return opened(m_parts->store, config().state_dir, m_common.dry_run).journal();
 }
+ports::ModelStore& Session::models() {
+  return opened(m_parts->store, config().state_dir, m_common.dry_run).models();
+}
 
 ports::Leases& Session::leases() {
   if (!m_parts->leases) m_parts->leases.emplace(config().state_dir);

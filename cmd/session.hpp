@@ -42,6 +42,7 @@ class Session {
   ports::PoolRegistry& pool();
   ports::Ledger& ledger();
   ports::Journal& journal();
+  ports::ModelStore& models();
   ports::Leases& leases();
   ports::Hypervisors& hypervisors();
   /// Hosts that did not answer in this run: --all need not wait for each of them once per VM.

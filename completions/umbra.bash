@@ -13,7 +13,7 @@ _umbra() {
     --above|--at|--bitmap|--config|--connect|--export|--for|--format|--html|--images|--interval|--into|--model|--name|--note|--on|--out|--output|--predictions|--progress-fd|--resource|--seed|--since|--state|--step|--threshold|--trace|--wait|--watch|--within|-c|-o|-w) return ;;
   esac
   case ${COMP_WORDS[1]} in
-    predict) flags="-w --within --model --model-fallback --trace --at --all -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
+    predict) flags="-w --within --model --model-fallback --trace --at --no-learning --all -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     place) flags="--on --all -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     shadow) flags="--on --rehearse --watch --drop --forget --all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="list points" ;;
     replicate) flags="--due --wait --all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
@@ -22,7 +22,7 @@ _umbra() {
     switchover) flags="--rollback --recover --decommission --force --all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     pool) flags="-o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="list fill claim release resize" ;;
     observe) flags="--interval --for --since -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
-    model) flags="--trace --out --name --note --seed --resource -w --within --threshold --step --predictions --html --model -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="train backtest show" ;;
+    model) flags="--trace --history --out --from-scratch --name --note --seed --resource -w --within --threshold --step --predictions --html --no-learning --model -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="train backtest show list back" ;;
     status) flags="-o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     doctor) flags="--show-config -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     receive) flags="--session --images --into --export --format --bitmap --above -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;

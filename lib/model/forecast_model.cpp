@@ -33,7 +33,7 @@ double Correction::operator()(double x) const {
 Json to_json(const ForecastModel& model) {
   Json layers = Json::array();
   for (const ForecastLayer& layer : model.layers)
-    layers.push_back({{"name", layer.name}, {"training", layer.training}});
+    layers.push_back({{"name", layer.name}, {"weight", layer.weight}, {"training", layer.training}});
   return {{"features", model.features},
           {"layers", layers},
           {"log_odds", {{"from", model.log_odds.from}, {"to", model.log_odds.to}}},
@@ -47,6 +47,9 @@ ForecastModel forecast_model_from(const Json& json) {
   for (const Json& layer : required<Json>(json, "layers")) {
     auto& added = model.layers.emplace_back();
     added.name = required<std::string>(layer, "name");
+    added.weight = required<double>(layer, "weight");
+    if (!(added.weight > 0 && added.weight <= 1))
+      throw base::Error(base::Kind::invalid, "a layer's weight is not within 0..1");
     added.training = required<Json>(layer, "training");
   }
   if (model.layers.empty()) throw base::Error(base::Kind::invalid, "the model has no layer");

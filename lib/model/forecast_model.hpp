@@ -23,9 +23,10 @@ inline constexpr std::array learned_quantiles{0.1, 0.5, 0.9};
 
 using SavedTrees = std::vector<std::byte>;
 
-/// Trees that were trained together.
+/// Trees that were trained together. One above the first may lack some: there it adds nothing.
 struct ForecastLayer {
   std::string name;       ///< "default/2026.11"
+  double weight = 1;      ///< what it adds counts so much
   Json training;          ///< traces with their digests and provenance, settings, numbers of rows
   SavedTrees saturation;  ///< log odds that the threshold is reached within the window
   SavedTrees peak;        ///< log odds that the window's peak reaches a level

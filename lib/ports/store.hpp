@@ -111,6 +111,29 @@ class Ledger {
   virtual void tidy(base::Instant now, const Retention& retention) = 0;
 };
 
+/// A forecast model that was trained on the site's own history.
+struct SiteModel {
+  std::int64_t id = 0;
+  base::Instant made;
+  std::string name;
+  std::string trial;  ///< in words: how it did before it was put in use
+  bool in_use = false;
+};
+
+/// The site's models. At most one is in use; where none is, the one that ships.
+class ModelStore {
+ public:
+  virtual ~ModelStore() = default;
+  /// Keeps a model and puts it in use. The newest eight stay.
+  virtual void put(const SiteModel& model, std::span<const std::byte> file) = 0;
+  virtual std::vector<SiteModel> all() = 0;  ///< newest first
+  /// The file of the one in use.
+  virtual std::optional<std::vector<std::byte>> in_use() = 0;
+  /// Back to the one before it, or to the one that ships; that model's row, nothing for the one that ships.
+  /// Kind::invalid where that is in use already.
+  virtual std::optional<SiteModel> step_back() = 0;
+};
+
 enum class StepPhase { intent, done, undone };
 
 /// One line of a walk's journal. `data` is JSON that the step needs to be asked, finished or undone.

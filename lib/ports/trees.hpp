@@ -28,6 +28,7 @@ struct Growth {
   unsigned depth = 5;
   double eta = 0.06;
   double least_weight = 50;   ///< of the rows in a leaf
+  double ridge = 1;           ///< L2 penalty on what a leaf says
   double row_share = 0.5;     ///< drawn for each tree
   double column_share = 0.3;  ///< drawn for each tree
   std::uint32_t seed = 1;

@@ -32,38 +32,46 @@ Examples examples_in(const model::Series& known, const Past& whole, double step_
     if (!outcome) continue;
     append_features(walk.view(), examples.features);
     examples.saturated.push_back(outcome->saturated ? 1.0f : 0.0f);
+    examples.onset.push_back(outcome->onset ? 1.0f : 0.0f);
     examples.rise.push_back(static_cast<float>(outcome->peak - walk.value()));
     examples.first.push_back(static_cast<float>(outcome->first_s / ask.window_s));
     examples.value.push_back(static_cast<float>(walk.value()));
     examples.time.push_back(walk.time());
+    examples.ends.push_back(walk.time() + ask.window_s);
   }
   return examples;
 }
 
+/// What most ask: whether nine tenths, or eight, are reached within half an hour, or an hour.
+Ask usual_ask(Dice& dice) {
+  return {dice.below(4) > 0 ? 0.9 : 0.8, dice.below(4) > 0 ? 1800.0 : 3600.0};
+}
+
+double varied_window(double step_s, Dice& dice) {
+  constexpr std::array windows{1, 2, 3, 4, 6, 6, 6, 6, 9, 12, 12, 12, 18, 24, 36, 72};  // in steps
+  constexpr std::array longer{1, 5, 25};
+  constexpr double coarse_step = 200;  // seconds; with finer ones windows have more steps
+  constexpr double fine_step = 20;
+  constexpr double shortest = 60;
+  constexpr double longest = 6 * hour;
+  const double window = step_s * windows[dice.below(windows.size())];
+  if (step_s >= coarse_step) return std::min(longest, window);
+  return std::clamp(window * longer[dice.below(step_s < fine_step ? 3 : 2)], shortest, longest);
+}
+
 /// A question as somebody somewhere may ask it. `sorted` are the VM's values.
 Ask varied_ask(const std::vector<double>& sorted, double step_s, Dice& dice) {
-  constexpr std::array windows{1, 2, 3, 4, 6, 6, 6, 6, 9, 12, 12, 12, 18, 24, 36, 72};  // in steps
-  constexpr double coarse_step = 200;
-  constexpr double shortest = 60;
-  constexpr double longest = 6 * 3600;
-  Ask ask;
-  ask.window_s = step_s * windows[dice.below(windows.size())];
-  if (step_s < coarse_step) ask.window_s = std::max(shortest, ask.window_s * (dice.below(2) == 0 ? 1 : 5));
-  ask.window_s = std::min(longest, ask.window_s);
-
+  constexpr double usual = 0.35;
+  if (dice.share() < usual) return usual_ask(dice);
+  const double window = varied_window(step_s, dice);
   const double kind = dice.share();
-  if (kind < 0.2) {
-    ask.threshold = 0.9;
-  } else if (kind < 0.3) {
-    ask.threshold = 0.8;
-  } else if (kind < 0.6) {
-    ask.threshold = 0.1 + 0.9 * dice.share();
-  } else {  // reached by 30 % down to 0.3 % of the readings
-    const double rank = 1 - std::pow(10, -0.5 - 2 * dice.share());
-    const double value = sorted[static_cast<std::size_t>(rank * static_cast<double>(sorted.size() - 1))];
-    ask.threshold = std::max(0.05, value + 0.02 * (dice.share() - 0.5));
-  }
-  return ask;
+  if (kind < 0.15) return {0.9, window};
+  if (kind < 0.2) return {0.8, window};
+  if (kind < 0.55) return {0.1 + 0.9 * dice.share(), window};
+  // Reached by 30 % down to 0.3 % of the readings.
+  const double rank = 1 - std::pow(10, -0.5 - 2 * dice.share());
+  const double value = sorted[static_cast<std::size_t>(rank * static_cast<double>(sorted.size() - 1))];
+  return {std::max(0.05, value + 0.02 * (dice.share() - 0.5)), window};
 }
 
 }  // namespace
@@ -83,10 +91,12 @@ ports::Matrix Examples::matrix() const {
 void Examples::append(const Examples& more) {
   extend(features, more.features);
   extend(saturated, more.saturated);
+  extend(onset, more.onset);
   extend(rise, more.rise);
   extend(first, more.first);
   extend(value, more.value);
   extend(time, more.time);
+  extend(ends, more.ends);
 }
 
 Examples Examples::only(std::span<const std::size_t> rows) const {
@@ -96,10 +106,12 @@ Examples Examples::only(std::span<const std::size_t> rows) const {
     const auto begin = features.begin() + static_cast<std::ptrdiff_t>(row * columns);
     some.features.insert(some.features.end(), begin, begin + static_cast<std::ptrdiff_t>(columns));
     some.saturated.push_back(saturated[row]);
+    some.onset.push_back(onset[row]);
     some.rise.push_back(rise[row]);
     some.first.push_back(first[row]);
     some.value.push_back(value[row]);
     some.time.push_back(time[row]);
+    some.ends.push_back(ends[row]);
   }
   return some;
 }

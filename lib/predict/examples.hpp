@@ -16,10 +16,12 @@ namespace umbra::predict {
 struct Examples {
   std::vector<float> features;   ///< row-major, as append_features() gives them
   std::vector<float> saturated;  ///< 0 or 1
+  std::vector<float> onset;      ///< 1 where an alarm would be news (outcome.hpp), else 0
   std::vector<float> rise;       ///< of the window's peak over the value at the origin
   std::vector<float> first;      ///< time to saturation, in windows; NaN where there was none
   std::vector<float> value;      ///< at the origin
   std::vector<double> time;      ///< of the origin
+  std::vector<double> ends;      ///< when its window does
 
   std::size_t rows() const { return saturated.size(); }
   ports::Matrix matrix() const;
@@ -50,9 +52,10 @@ struct Draw {
 Examples examples_of(const model::Series& series, model::Resource resource, const Ask& ask, const Draw& draw,
                      Dice& dice);
 
-/// Origins of one series under `asks` different questions each: windows of 1 to 72 steps, thresholds all over the range
-/// and in the tail of what this VM does, so that VMs that never come near their capacity teach too what comes before
-/// their own peaks. Without this trees learn the few that saturate by heart.
+/// Origins of one series under `asks` different questions each. A third are the usual ones (0.9 or 0.8, half an hour or
+/// an hour); the others have windows of 1 to 72 steps, of fine steps up to 1,800, and thresholds all over the range and
+/// in the tail of what this VM does, so that VMs that never come near their capacity teach too what comes before their
+/// own peaks. Without these trees learn the few that saturate by heart.
 Examples varied_examples_of(const model::Series& series, model::Resource resource, unsigned asks, const Draw& draw,
                             Dice& dice);
 

@@ -388,6 +388,22 @@ std::size_t course_columns() {
   return names().course;
 }
 
+const std::vector<std::size_t>& telling_columns() {
+  static const std::vector<std::size_t> columns = [] {
+    constexpr std::array exact{"steps",      "windows_known", "is_memory", "mean_12",     "share_above_ever", "odds",
+                               "odds_quiet", "odds_loud",     "apart",     "apart_least", "run_length"};
+    std::vector<std::size_t> telling;
+    const std::vector<std::string>& all = names().all;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const bool is = all[i].starts_with("day_") || all[i].starts_with("own_rise") || all[i].ends_with("_24") ||
+                      std::ranges::find(exact, all[i]) != exact.end();
+      if (is) telling.push_back(i);
+    }
+    return telling;
+  }();
+  return columns;
+}
+
 LevelColumns::LevelColumns() {
   for (const char* name : {"highest_1", "highest_2", "highest_4", "highest_12", "highest_24", "day_highest_1",
                            "day_highest_7", "mean_1", "mean_4", "mean_12", "mean_24", "lowest_1", "back_highest_1",

@@ -36,6 +36,9 @@ const std::vector<std::string>& feature_names();
 /// How many of them, from the first on, are the course.
 std::size_t course_columns();
 
+/// Columns that hardly change from one day of a VM to the next: by them few VMs are told apart and learned by heart.
+const std::vector<std::size_t>& telling_columns();
+
 /// What a course says of a level that its peak may reach: how far it lies above what was seen. Every column rises with
 /// the level.
 class LevelColumns {

@@ -93,7 +93,6 @@ void Round::add(const model::Series& series, const Configured& configured, const
   model::Forecast& f = asked.forecast;
   f.made_at = question.origin;
   f.within_s = question.within.count();
-  f.model = m_forecaster.name();
   f.source = question.source;
   const double origin = unix_seconds(question.origin);
   f.acting_cost_s = cost_of_acting(question.priority);
@@ -127,6 +126,7 @@ std::vector<model::Forecast> Round::finish() {
   std::vector<model::Forecast> forecasts;
   for (Asked& asked : m_asked) {
     model::Forecast& f = asked.forecast;
+    f.model = m_forecaster.name();
     for (auto& [resource, one] : f.resources) {
       one.p_saturation = estimate->p_saturation;
       one.peak = estimate->peak;

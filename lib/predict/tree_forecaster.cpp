@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "predict/statistical.hpp"
+#include "predict/walk.hpp"
 
 namespace umbra::predict {
 namespace {
@@ -29,10 +30,6 @@ double rounded(double x) {
 model::Quantiles in_order(std::array<double, model::learned_quantiles.size()> q) {
   std::sort(q.begin(), q.end());
   return {rounded(q[0]), rounded(q[1]), rounded(q[2])};
-}
-
-base::Instant instant_of(double unix_s) {
-  return base::Instant(std::chrono::round<base::Millis>(base::Seconds(unix_s)));
 }
 
 /// What a line through the readings says, where that is all there is to go by.
@@ -62,12 +59,45 @@ LoadedModel::LoadedModel(const model::ForecastModel& model, const ports::TreeGro
     throw base::Error(base::Kind::unsupported, "the model " + model.name() + " was trained by another version of umbra",
                       "umbra model train");
   }
-  for (const model::ForecastLayer& saved : model.layers) {
-    Layer& layer = m_layers.emplace_back();
-    layer.saturation = grower.load(saved.saturation);
-    layer.peak = grower.load(saved.peak);
-    for (std::size_t i = 0; i < layer.first.size(); ++i) layer.first[i] = grower.load(saved.first[i]);
+  for (const model::ForecastLayer& layer : model.layers) load(layer, grower);
+}
+
+LoadedModel LoadedModel::with(const model::ForecastLayer& layer, const ports::TreeGrower& grower) const {
+  LoadedModel more = *this;
+  more.m_model.layers.push_back(layer);
+  more.load(layer, grower);
+  return more;
+}
+
+void LoadedModel::load(const model::ForecastLayer& layer, const ports::TreeGrower& grower) {
+  const auto add = [&](Layers& layers, const model::SavedTrees& saved) {
+    if (!saved.empty()) layers.push_back({grower.load(saved), static_cast<float>(layer.weight)});
+  };
+  add(m_saturation, layer.saturation);
+  add(m_peak, layer.peak);
+  for (std::size_t i = 0; i < m_first.size(); ++i) add(m_first[i], layer.first[i]);
+}
+
+std::vector<float> LoadedModel::summed(const Layers& layers, const ports::Matrix& features) {
+  std::vector<float> sum;
+  for (const Weighed& layer : layers) {
+    std::vector<float> next = layer.trees->values(features, sum);
+    for (std::size_t i = 0; i < sum.size(); ++i) next[i] = sum[i] + layer.weight * (next[i] - sum[i]);
+    sum = std::move(next);
   }
+  return sum;
+}
+
+std::vector<float> LoadedModel::log_odds(const ports::Matrix& features) const {
+  return summed(m_saturation, features);
+}
+
+std::vector<float> LoadedModel::peak_log_odds(const ports::Matrix& levels) const {
+  return summed(m_peak, levels);
+}
+
+std::vector<float> LoadedModel::first(const ports::Matrix& features, std::size_t quantile) const {
+  return summed(m_first.at(quantile), features);
 }
 
 Sums LoadedModel::sums(const ports::Matrix& features) const {
@@ -76,15 +106,10 @@ Sums LoadedModel::sums(const ports::Matrix& features) const {
     const auto course = course_of(features, row);
     append_ladder(m_levels, course, course.front(), rungs);
   }
-  const ports::Matrix ladder{rungs, features.rows * peak_ladder.size(), course_columns() + m_levels.count()};
   Sums sums;
-  for (const Layer& layer : m_layers) {
-    sums.log_odds = layer.saturation->values(features, sums.log_odds);
-    sums.peak = layer.peak->values(ladder, sums.peak);
-    for (std::size_t i = 0; i < layer.first.size(); ++i) {
-      sums.first[i] = layer.first[i]->values(features, sums.first[i]);
-    }
-  }
+  sums.log_odds = log_odds(features);
+  sums.peak = peak_log_odds({rungs, features.rows * peak_ladder.size(), course_columns() + m_levels.count()});
+  for (std::size_t i = 0; i < sums.first.size(); ++i) sums.first[i] = first(features, i);
   return sums;
 }
 

@@ -20,25 +20,36 @@ struct Sums {
   std::array<std::vector<float>, model::learned_quantiles.size()> first;  ///< windows
 };
 
-/// A model whose trees are loaded. Kind::unsupported where its features are not this program's.
+/// A model whose trees are loaded. Copies share them.
 class LoadedModel {
  public:
+  /// Kind::unsupported where the model's features are not this program's.
   LoadedModel(const model::ForecastModel& model, const ports::TreeGrower& grower);
+  /// The same with one more layer on top.
+  LoadedModel with(const model::ForecastLayer& layer, const ports::TreeGrower& grower) const;
   const model::ForecastModel& values() const { return m_model; }
   /// `features` as append_features() gives them.
   Sums sums(const ports::Matrix& features) const;
+  /// One part of the sums alone, to grow a layer on.
+  std::vector<float> log_odds(const ports::Matrix& features) const;
+  std::vector<float> peak_log_odds(const ports::Matrix& levels) const;  ///< a course and LevelColumns a row
+  std::vector<float> first(const ports::Matrix& features, std::size_t quantile) const;
   /// Corrected, in order, and between 0 and what the resource can reach.
   Estimate estimate(const Sums& sums, const ports::Matrix& features, std::size_t row, double ceiling,
                     double window_s) const;
 
  private:
-  struct Layer {
-    std::unique_ptr<ports::Trees> saturation;
-    std::unique_ptr<ports::Trees> peak;
-    std::array<std::unique_ptr<ports::Trees>, model::learned_quantiles.size()> first;
+  struct Weighed {
+    std::shared_ptr<const ports::Trees> trees;
+    float weight;
   };
+  using Layers = std::vector<Weighed>;
+  static std::vector<float> summed(const Layers& layers, const ports::Matrix& features);
+  void load(const model::ForecastLayer& layer, const ports::TreeGrower& grower);
   model::ForecastModel m_model;
-  std::vector<Layer> m_layers;
+  Layers m_saturation;
+  Layers m_peak;
+  std::array<Layers, model::learned_quantiles.size()> m_first;
   LevelColumns m_levels;
 };
 

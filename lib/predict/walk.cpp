@@ -12,6 +12,10 @@ double unix_seconds(base::Instant instant) {
   return base::Seconds(instant.time_since_epoch()).count();
 }
 
+base::Instant instant_of(double unix_s) {
+  return base::Instant(std::chrono::round<base::Millis>(base::Seconds(unix_s)));
+}
+
 Past past_of(const model::Series& series, model::Resource resource) {
   Past past;
   for (const model::Sample& sample : series.samples) append_sample(past, sample, resource);

@@ -42,5 +42,6 @@ class Walk {
 };
 
 double unix_seconds(base::Instant instant);
+base::Instant instant_of(double unix_s);
 
 }  // namespace umbra::predict

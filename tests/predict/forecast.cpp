@@ -213,6 +213,6 @@ TEST_CASE("coarse samples of the past make no gap of the present look seen") {
     coarse[Resource::cpu] = 0.2;
     s.samples.insert(s.samples.begin() + i, coarse);
   }
-  const auto f = forecast(s, thresholds_of({}), level, {origin, base::Seconds(60)});
+  const auto f = forecast(s, {}, level, {origin, base::Seconds(60)});
   CHECK(f.resources.at(Resource::cpu).confidence == Approx(0.25));
 }

@@ -61,6 +61,18 @@ class SqliteLedger final : public ports::Ledger {
   Database& m_database;
 };
 
+class SqliteModels final : public ports::ModelStore {
+ public:
+  explicit SqliteModels(Database& database) : m_database(database) {}
+  void put(const ports::SiteModel& model, std::span<const std::byte> file) override;
+  std::vector<ports::SiteModel> all() override;
+  std::optional<std::vector<std::byte>> in_use() override;
+  std::optional<ports::SiteModel> step_back() override;
+
+ private:
+  Database& m_database;
+};
+
 class SqliteJournal final : public ports::Journal {
  public:
   explicit SqliteJournal(Database& database) : m_database(database) {}

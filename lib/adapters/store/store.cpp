@@ -13,6 +13,7 @@ struct SqliteStore::Ports {
   SqlitePool pool{database};
   SqliteLedger ledger{database};
   SqliteJournal journal{database};
+  SqliteModels models{database};
 };
 
 SqliteStore::SqliteStore(const std::filesystem::path& state_dir, Access access)
@@ -35,6 +36,9 @@ ports::Ledger& SqliteStore::ledger() {
 }
 ports::Journal& SqliteStore::journal() {
   return m_ports->journal;
+}
+ports::ModelStore& SqliteStore::models() {
+  return m_ports->models;
 }
 
 }  // namespace umbra::store

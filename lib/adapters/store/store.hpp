@@ -33,6 +33,7 @@ class SqliteStore {
   ports::PoolRegistry& pool();
   ports::Ledger& ledger();
   ports::Journal& journal();
+  ports::ModelStore& models();
 
  private:
   struct Ports;

@@ -47,6 +47,7 @@ TrainOptions options_of(const ports::Growth& growth, std::size_t columns) {
                     {"max_depth", std::to_string(growth.depth)},
                     {"eta", fmt::format("{}", growth.eta)},
                     {"min_child_weight", fmt::format("{}", growth.least_weight)},
+                    {"lambda", fmt::format("{}", growth.ridge)},
                     {"subsample", fmt::format("{}", growth.row_share)},
                     {"colsample_bytree", fmt::format("{}", growth.column_share)}};
   if (growth.falling > 0) options.params["monotone_constraints"] = constraints(columns, growth.falling);

@@ -45,6 +45,7 @@ void use_all(store::SqliteStore& store) {
   store.ledger().add_section(model::Uuid("u1"), "decision", "{}", at(1));
   store.journal().append(store.journal().open_walk(walk_of("u1")), {"freeze", ports::StepPhase::intent, "{}", at(1)});
   store.journal().raise_epoch(model::Uuid("u1"), model::Epoch{1});
+  store.models().put({}, std::as_bytes(std::span("file")));
 }
 
 }  // namespace
@@ -58,7 +59,8 @@ TEST_CASE("every earlier schema is brought up to date, and its rows stay") {
     store::migrate(old, from);
     CHECK(old.execAndGet("PRAGMA user_version").getInt64() == static_cast<std::int64_t>(from));
     old.exec(
-        "INSERT INTO series VALUES (1, 'u0', 'web0', 'alpha'); INSERT INTO samples (series, at, cpu) VALUES (1, 5000, "
+        "INSERT INTO series (id, uuid, vm, host) VALUES (1, 'u0', 'web0', 'alpha'); INSERT INTO samples (series, at, "
+        "cpu) VALUES (1, 5000, "
         "0.25)");
   }
   store::SqliteStore store(dir.path());
@@ -97,7 +99,7 @@ TEST_CASE("a newer schema is refused and not touched") {
   const base::Error error = opening_fails(dir);
   CHECK(error.kind() == base::Kind::unsupported);
   CHECK(std::string(error.what()) ==
-        file_in(dir) + " was written by a newer Umbra: its schema is 99, this program knows 5");
+        file_in(dir) + " was written by a newer Umbra: its schema is 99, this program knows 6");
   CHECK(error.hint() == "install that newer version of Umbra, or choose another folder with --state DIR");
   CHECK(content_of(dir) == before);
 }

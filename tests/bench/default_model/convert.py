@@ -2,14 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Brings recordings that are not in the format of --trace into it.  convert.py TRACES OUT
 
-TRACES is the folder of recordings (one folder each, see their PROVENANCE.md); OUT gets google.csv, ifca.csv and
-bitbrains_io.csv. What has no capacity is measured against its own range: power against its maximum, network and disk
+TRACES is the folder of recordings (one folder each, see their PROVENANCE.md); OUT gets google.csv, ifca.csv, bitbrains_io.csv,
+planetlab.csv with every day that there is, and made_up.csv: waves, ramps, leaks, jobs and bursts at steps of a second to a
+quarter of an hour, so that what is smooth and regular is known too. What has no capacity is measured against its own range: power against its maximum, network and disk
 rates against what 0.1 % of the readings pass. Needs the standard library alone, so that every machine gives the same.
 """
+import calendar
 import csv
 import glob
+import math
 import os
+import random
 import sys
+import time
 
 GOOGLE_START = 1304208000  # 2011-05-01, when that trace was recorded
 IFCA_START = 1742169600    # 2025-03-17T00:00:00Z, as its PROVENANCE.md tells
@@ -63,8 +68,63 @@ def bitbrains_io(traces, out):
                 file.write('%s,%s,%.4f,%.4f,%.4f\n' % (row['t_s'], vm, n, d, float(row['cpu_pct']) / 100))
 
 
+def planetlab(traces, out):
+    with open(os.path.join(out, 'planetlab.csv'), 'w') as file:
+        file.write('time,vm,cpu\n')
+        for path in sorted(glob.glob(os.path.join(traces, 'planetlab', '2011*.csv'))):
+            day = os.path.basename(path)[:8]
+            start = calendar.timegm(time.strptime(day, '%Y%m%d'))
+            for row in rows_of(path)[1:]:
+                for step, percent in enumerate(row[1:]):
+                    file.write('%d,p%s_%s,%.2f\n' % (start + 300 * step, day[4:], row[0], int(percent) / 100))
+
+
+def course(dice, kind, steps):
+    """Values of `steps` readings, without noise."""
+    low, high = sorted((dice.uniform(0.02, 0.7), dice.uniform(0.3, 1.15)))
+    period = dice.choice((12, 24, 48, 96, 288, dice.uniform(8, 400)))
+    shift = dice.uniform(0, period)
+    if kind == 'wave':
+        return [low + (high - low) * (0.5 + 0.5 * math.sin(2 * math.pi * (i + shift) / period)) for i in range(steps)]
+    if kind == 'leak':  # grows, and starts again
+        return [low + (high - low) * (((i + shift) % period) / period) for i in range(steps)]
+    if kind == 'job':  # at regular times, for a while
+        busy = dice.uniform(0.05, 0.6)
+        return [high if (i + shift) % period < busy * period else low for i in range(steps)]
+    if kind == 'ramp':  # once, from one level to another
+        begin, length = dice.uniform(0.1, 0.8) * steps, dice.uniform(0.02, 0.6) * steps
+        return [low + (high - low) * min(1, max(0, (i - begin) / length)) for i in range(steps)]
+    if kind == 'burst':  # now and then, dying away
+        values, level = [], 0
+        for _ in range(steps):
+            level = 1 if dice.random() < 0.6 / period else level * dice.uniform(0.6, 0.95)
+            values.append(low + (high - low) * level)
+        return values
+    values, value = [], dice.uniform(low, high)  # wander
+    for _ in range(steps):
+        value = min(high, max(low, value + dice.gauss(0, 0.03)))
+        values.append(value)
+    return values
+
+
+def made_up(_, out):
+    dice = random.Random(1)
+    start = 1600000000
+    with open(os.path.join(out, 'made_up.csv'), 'w') as file:
+        file.write('time,vm,cpu\n')
+        for number in range(600):
+            step = dice.choice((1, 5, 15, 60, 60, 300, 300, 300, 900))
+            steps = dice.choice((60, 150, 400, 1000, 2000))
+            noise = dice.choice((0, 0.002, 0.01, 0.03, 0.08))
+            values = course(dice, dice.choice(('wave', 'leak', 'job', 'ramp', 'burst', 'wander')), steps)
+            begin = start + dice.randrange(86400)
+            for i, value in enumerate(values):
+                seen = min(1, max(0, value + dice.gauss(0, noise)))
+                file.write('%d,m_%d,%.4f\n' % (begin + step * i, number, seen))
+
+
 if __name__ == '__main__':
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    for convert in (google, ifca, bitbrains_io):
+    for convert in (google, ifca, bitbrains_io, planetlab, made_up):
         convert(*sys.argv[1:])

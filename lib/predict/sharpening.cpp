@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "predict/sharpening.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "predict/correcting.hpp"
+#include "predict/features.hpp"
+#include "predict/tree_forecaster.hpp"
+
+namespace umbra::predict {
+namespace {
+
+constexpr double fitted_share = 0.75;
+constexpr std::size_t least_rows = 2000;  // to learn from
+constexpr std::size_t least_tests = 500;
+constexpr std::size_t most_tests = 4000;  // each climbs the ladder of the peak, twice
+constexpr unsigned most_asks = 6;
+constexpr double weight = 0.5;
+constexpr double noise = 0.002;  // a Brier score that is better by less is no better
+constexpr ports::Growth slow{.rounds = 100, .depth = 4, .eta = 0.04, .least_weight = 20, .ridge = 50};
+
+/// Some of the VMs that had readings by then, by their names, so that others that come later change nothing.
+std::vector<model::Series> some_of(std::span<const model::Series> series, const SiteLot& lot) {
+  std::multimap<std::uint64_t, const model::Series*> by_name;
+  for (const model::Series& one : series) {
+    if (one.samples.empty() || unix_seconds(one.samples.front().at) > lot.until) continue;
+    by_name.emplace(draw_rank(one), &one);
+  }
+  std::vector<model::Series> some;
+  for (const auto& [number, one] : by_name) {
+    if (some.size() == lot.most_vms) break;
+    some.push_back(*one);
+  }
+  return some;
+}
+
+Examples drawn(std::span<const model::Series> series, const SiteLot& lot) {
+  Examples all;
+  const Lot each{.seed = lot.seed, .most_rows = lot.most_rows, .most_asks = most_asks, .until = lot.until};
+  for (const model::Resource resource : lot.resources) {
+    draw_examples(series, resource, each, [&](const model::Series&, Examples&& more) { all.append(more); });
+  }
+  return all;
+}
+
+struct Parts {
+  Examples fitted;
+  Examples tested;
+};
+
+/// By time: what is tested begins after every window that was fitted has ended.
+Parts parts_of(const Examples& all, const SiteLot& lot) {
+  std::vector<double> times = all.time;
+  std::sort(times.begin(), times.end());
+  const double cut =
+      std::max(lot.tested_from, times[static_cast<std::size_t>(fitted_share * static_cast<double>(times.size()))]);
+  std::vector<std::size_t> fitted;
+  std::vector<std::size_t> tested;
+  for (std::size_t row = 0; row < all.rows(); ++row) {
+    if (all.ends[row] <= cut) fitted.push_back(row);
+    if (all.time[row] >= cut) tested.push_back(row);
+  }
+  if (tested.size() > most_tests) {
+    const std::size_t each = (tested.size() + most_tests - 1) / most_tests;
+    std::vector<std::size_t> fewer;
+    for (std::size_t i = 0; i < tested.size(); i += each) fewer.push_back(tested[i]);
+    tested = std::move(fewer);
+  }
+  return {all.only(fitted), all.only(tested)};
+}
+
+Trial trial_of(const LoadedModel& model, const Examples& tested) {
+  Trial trial;
+  double onsets = 0;
+  const std::vector<Verified> all = verified(model, tested);
+  for (const Verified& v : all) {
+    const double error = std::pow(v.p_saturation - (v.outcome.saturated ? 1 : 0), 2);
+    trial.brier += error;
+    trial.saturations += v.outcome.saturated ? 1 : 0;
+    if (!v.outcome.onset) continue;
+    trial.onset_brier += error;
+    onsets += 1;
+  }
+  trial.origins = all.size();
+  trial.brier /= std::max(1.0, static_cast<double>(all.size()));
+  trial.onset_brier /= std::max(1.0, onsets);
+  trial.pinball = score(all, 1).peak.pinball;
+  return trial;
+}
+
+}  // namespace
+
+std::uint64_t draw_rank(const model::Series& series) {
+  return number_of(series.vm.get() + series.uuid.get());
+}
+
+Sharpened sharpen(const LoadedModel& under, std::span<const model::Series> series, const SiteLot& lot,
+                  const ports::TreeGrower& grower, const Told& told, const LoadedModel* rival) {
+  Sharpened result;
+  const Examples all = drawn(some_of(series, lot), lot);
+  const auto saturated = std::ranges::count(all.saturated, 1.0f);
+  if (all.rows() < least_rows || static_cast<std::size_t>(saturated) < least_examples) {
+    result.verdict = fmt::format("too little to learn from: {} origins, {} of them saturate", all.rows(), saturated);
+    return result;
+  }
+  const Parts parts = parts_of(all, lot);
+  if (parts.tested.rows() < least_tests || parts.fitted.rows() < least_rows / 2) {
+    result.verdict = fmt::format("too little that is new: {} origins to try it on", parts.tested.rows());
+    return result;
+  }
+  const LayerGrowth growth{slow, slow, {}, telling_columns()};
+  const auto layer_of = [&](const Examples& examples) {
+    model::ForecastLayer layer = grow_layer(examples, &under, grower, growth, lot.seed, told);
+    layer.weight = weight;
+    return layer;
+  };
+  result.before = trial_of(rival == nullptr ? under : *rival, parts.tested);
+  result.after = trial_of(under.with(layer_of(parts.fitted), grower), parts.tested);
+  const bool better = result.after.brier < (1 - noise) * result.before.brier &&
+                      result.after.pinball <= (1 + noise) * result.before.pinball;
+  result.verdict =
+      fmt::format("{}: Brier score {:.5f}, was {:.5f}; pinball loss {:.5f}, was {:.5f}; of {} later origins",
+                  better ? "better" : "no better", result.after.brier, result.before.brier, result.after.pinball,
+                  result.before.pinball, result.after.origins);
+  if (better) result.layer = layer_of(all);
+  return result;
+}
+
+}  // namespace umbra::predict
