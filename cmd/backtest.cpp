@@ -95,8 +95,9 @@ int run_backtest(Session& session, const ModelOptions& options) {
   plan.ask = {options.threshold.value_or(0.9), options.within.value_or(base::Seconds(1800)).count()};
   plan.apart_s = options.step.value_or(base::Seconds(0)).count();
 
-  const ChosenModel chosen = choose_model(options.model, false);
-  const auto forecaster = options.no_learning ? forecaster_of(chosen) : learning_forecaster_of(chosen, trace.series);
+  const ChosenModel chosen = choose_model(options.model, Fallback::none);
+  const auto forecaster =
+      options.no_learning ? forecaster_of(chosen) : learning_forecaster_of(session, chosen, trace.series);
   std::optional<PredictionsFile> predictions;
   if (!options.predictions.empty()) predictions.emplace(options.predictions);
   const predict::Backtest result =

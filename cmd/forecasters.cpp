@@ -27,12 +27,15 @@ Loaded the_one_that_ships() {
   return loaded("the model that ships", saved_model({}));
 }
 
-/// `load`, or else, where that may be, the one that ships.
-ChosenModel chosen(const std::function<Loaded()>& load, bool may_fall_back) {
+/// `load`, or else, where that may be, the one that ships: for a model that is damaged or of another version. One that
+/// can't be read at all is another matter.
+ChosenModel chosen(const std::function<Loaded()>& load, Fallback fallback) {
   try {
     return {load(), {}};
   } catch (base::Error& error) {
-    if (!may_fall_back) {
+    const bool unusable = error.kind() == base::Kind::corrupt || error.kind() == base::Kind::unsupported;
+    if (!unusable || fallback == Fallback::none) throw;
+    if (fallback == Fallback::offered) {
       error.set_hint(fmt::format("{}; or add --model-fallback to forecast with the model that ships", error.hint()));
       throw;
     }
@@ -60,12 +63,12 @@ model::ForecastModel model_in_use(Session& session) {
   return base::with_context(site_model, [&] { return xgb::decode_model(*file); });
 }
 
-ChosenModel choose_model(const std::string& file, bool may_fall_back) {
+ChosenModel choose_model(const std::string& file, Fallback fallback) {
   if (file.empty()) return {the_one_that_ships(), {}};
-  return chosen([&] { return loaded(file, saved_model(file)); }, may_fall_back);
+  return chosen([&] { return loaded(file, saved_model(file)); }, fallback);
 }
 
-ChosenModel choose_model_in_use(Session& session, bool may_fall_back) {
+ChosenModel choose_model_in_use(Session& session, Fallback fallback) {
   if (!session.models().in_use()) return {the_one_that_ships(), {}};
   const auto load = [&] {
     try {
@@ -74,18 +77,20 @@ ChosenModel choose_model_in_use(Session& session, bool may_fall_back) {
       throw error.set_hint("umbra model train --history, or umbra model back");
     }
   };
-  return chosen(load, may_fall_back);
+  return chosen(load, fallback);
 }
 
 std::unique_ptr<predict::Forecaster> forecaster_of(const ChosenModel& chosen) {
   return std::make_unique<predict::TreeForecaster>(chosen.model);
 }
 
-std::unique_ptr<predict::Forecaster> learning_forecaster_of(const ChosenModel& chosen,
+std::unique_ptr<predict::Forecaster> learning_forecaster_of(Session& session, const ChosenModel& chosen,
                                                             std::span<const model::Series> series) {
-  return std::make_unique<predict::LearningForecaster>(chosen.model, trees(), series, [](const std::string& text) {
-    base::log(base::Level::debug, "learned from " + text);
-  });
+  return std::make_unique<predict::LearningForecaster>(chosen.model, trees(), series,
+                                                       [&session](const std::string& text) {
+                                                         session.cancel().check();
+                                                         base::log(base::Level::debug, text);
+                                                       });
 }
 
 }  // namespace umbra::cmd

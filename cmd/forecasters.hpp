@@ -34,15 +34,21 @@ struct ChosenModel {
   std::string fallback;  ///< why it is not the one that was asked for; empty: it is
 };
 
-/// The file's; where that can't be used and `may_fall_back`, the program's own, with a warning. Otherwise the error
-/// tells of --model-fallback: which model forecasts is never guessed.
-ChosenModel choose_model(const std::string& file, bool may_fall_back);
-/// The one in use, which may be damaged too; likewise.
-ChosenModel choose_model_in_use(Session& session, bool may_fall_back);
+/// What becomes of a run whose model is damaged or of another version: which one forecasts is never guessed.
+enum class Fallback {
+  none,     ///< it is an error
+  offered,  ///< an error that tells of --model-fallback
+  taken,    ///< the program's own forecasts, with a warning
+};
+
+/// The file's; the program's own where `file` is empty.
+ChosenModel choose_model(const std::string& file, Fallback fallback);
+/// The one in use.
+ChosenModel choose_model_in_use(Session& session, Fallback fallback);
 
 std::unique_ptr<predict::Forecaster> forecaster_of(const ChosenModel& chosen);
 /// One that goes on learning from `series`, which must outlive it.
-std::unique_ptr<predict::Forecaster> learning_forecaster_of(const ChosenModel& chosen,
+std::unique_ptr<predict::Forecaster> learning_forecaster_of(Session& session, const ChosenModel& chosen,
                                                             std::span<const model::Series> series);
 
 }  // namespace umbra::cmd

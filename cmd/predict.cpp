@@ -80,8 +80,8 @@ std::vector<model::Forecast> finish(predict::Round& round, const ChosenModel& ch
   return forecasts;
 }
 
-/// A week, and the day before the window ahead of a week ago.
-constexpr base::Millis looked_back{std::chrono::hours(8 * 24)};
+/// What a threshold is learned from; features reach back a week, and the day before the window ahead of a week ago.
+constexpr base::Millis looked_back{std::chrono::hours(14 * 24)};
 
 std::vector<std::string> names_in_trace(const Session& session, const metrics::Trace& trace) {
   if (!session.common().all) return session.common().operands;
@@ -102,7 +102,8 @@ const model::Series& series_of(const metrics::Trace& trace, const model::VmName&
 int predict_trace(Session& session, const PredictOptions& options, const ChosenModel& chosen) {
   const metrics::Trace trace = metrics::read_trace(options.trace);
   for (const std::string& note : trace.notes) base::log(base::Level::info, note);
-  const auto forecaster = options.no_learning ? forecaster_of(chosen) : learning_forecaster_of(chosen, trace.series);
+  const auto forecaster =
+      options.no_learning ? forecaster_of(chosen) : learning_forecaster_of(session, chosen, trace.series);
   predict::Round round(*forecaster);
   std::vector<model::Record> records;
   std::vector<model::Record*> asked;
@@ -137,14 +138,15 @@ int run_predict(Session& session, const PredictOptions& options) {
   if (options.within && (*options.within < model::shortest_window || *options.within > model::longest_window))
     throw base::Error(base::Kind::usage, "--within takes 1m to 6h");
   if (!options.at.empty() && options.trace.empty()) throw base::Error(base::Kind::usage, "--at goes with --trace");
+  const Fallback fallback = options.model_fallback ? Fallback::taken : Fallback::offered;
   if (!options.trace.empty()) {
     if (options.model_fallback && options.model.empty())
       throw base::Error(base::Kind::usage, "--model-fallback goes with --model");
-    return predict_trace(session, options, choose_model(options.model, options.model_fallback));
+    return predict_trace(session, options, choose_model(options.model, fallback));
   }
   if (options.no_learning) throw base::Error(base::Kind::usage, "--no-learning goes with --trace");
-  const ChosenModel chosen = options.model.empty() ? choose_model_in_use(session, options.model_fallback)
-                                                   : choose_model(options.model, options.model_fallback);
+  const ChosenModel chosen =
+      options.model.empty() ? choose_model_in_use(session, fallback) : choose_model(options.model, fallback);
   const base::Instant now = session.clock().now();
   const auto forecaster = forecaster_of(chosen);
   predict::Round round(*forecaster);

@@ -101,30 +101,32 @@ predict::Told told_to_log(Session& session) {
   };
 }
 
-void write_out(Session& session, const ModelOptions& options, const model::ForecastModel& model) {
+void write_out(Session& session, const ModelOptions& options, const model::ForecastModel& model, bool unchanged) {
   if (session.common().dry_run || options.out.empty()) return;
   xgb::write_model_file(options.out, model);
-  base::log(base::Level::info, fmt::format("model: {} written to {}", model.name(), options.out));
+  base::log(base::Level::info, fmt::format("model: {} written to {}{}", model.name(), options.out,
+                                           unchanged ? ", unchanged: what the traces taught did no better" : ""));
 }
 
-int train_from_scratch(Session& session, const ModelOptions& options, const Material& material) {
+int train_from_scratch(Session& session, const ModelOptions& options, Material material) {
   predict::Recipe recipe;
   recipe.name = options.name;
   recipe.lot.seed = static_cast<std::uint64_t>(options.seed.value_or(1));
   model::ForecastModel trained = predict::train(material.sets, trees(), recipe, told_to_log(session));
   trained.layers.back().training = {{"traces", material.sources}, {"seed", recipe.lot.seed}, {"note", options.note}};
-  write_out(session, options, trained);
+  write_out(session, options, trained, false);
   return exit_done;
 }
 
 /// The model to beat. One that can't be used any more, of an earlier version say, beats nothing.
 model::ForecastModel rival_of(Session& session, const ModelOptions& options, const model::ForecastModel& ground) {
-  if (!options.history || !options.model.empty()) return ground;
+  if (!options.history) return ground;
   try {
     model::ForecastModel in_use = model_in_use(session);
     predict::LoadedModel(in_use, trees());
     return in_use;
   } catch (const base::Error& error) {
+    if (error.kind() != base::Kind::corrupt && error.kind() != base::Kind::unsupported) throw;
     base::log(base::Level::warning, fmt::format("{}; it is left out of the trial", error.what()));
     return ground;
   }
@@ -132,14 +134,13 @@ model::ForecastModel rival_of(Session& session, const ModelOptions& options, con
 
 /// Always on the model that ships (or --model), so that layers of many months do not pile up; tried against the one in
 /// use, on what that has not seen.
-int sharpen(Session& session, const ModelOptions& options, const Material& material) {
+int sharpen(Session& session, const ModelOptions& options, Material material) {
   const model::ForecastModel ground = saved_model(options.model);
   const model::ForecastModel in_use = rival_of(session, options, ground);
   const predict::LoadedModel under(ground, trees());
   const predict::LoadedModel rival(in_use, trees());
   std::vector<model::Series> series;
-  for (const predict::TrainingSet& set : material.sets)
-    series.insert(series.end(), set.series.begin(), set.series.end());
+  for (predict::TrainingSet& set : material.sets) std::ranges::move(set.series, std::back_inserter(series));
   predict::SiteLot lot;
   lot.resources.assign(model::all_resources.begin(), model::all_resources.end());
   lot.seed = static_cast<std::uint64_t>(options.seed.value_or(1));
@@ -148,7 +149,7 @@ int sharpen(Session& session, const ModelOptions& options, const Material& mater
   lot.most_vms = most_site_vms;
   predict::Sharpened result = predict::sharpen(under, series, lot, trees(), told_to_log(session), &rival);
   base::log(base::Level::info, "model: " + result.verdict);
-  report(session, result, result.layer.has_value());
+  if (result.after.origins > 0) report(session, result, result.layer.has_value());
   model::ForecastModel model = ground;
   if (result.layer) {
     result.layer->name = options.name;
@@ -159,7 +160,7 @@ int sharpen(Session& session, const ModelOptions& options, const Material& mater
                               {"until_s", newest_sample(series)}};
     model.layers.push_back(*result.layer);
   }
-  write_out(session, options, model);
+  write_out(session, options, model, !result.layer);
   if (options.history && result.layer && !session.common().dry_run) {
     session.models().put({0, session.clock().now(), options.name, result.verdict, true}, xgb::encode_model(model));
     base::log(base::Level::info, "model: it is in use from now on; umbra model back takes that back");
@@ -170,15 +171,17 @@ int sharpen(Session& session, const ModelOptions& options, const Material& mater
 }  // namespace
 
 int run_train(Session& session, const ModelOptions& options) {
-  const bool clear = options.history ? options.traces.empty() && !options.from_scratch
-                                     : !options.traces.empty() && !options.out.empty();
-  if (!clear) {
+  if (options.history && (!options.traces.empty() || options.from_scratch || !options.model.empty())) {
+    throw base::Error(base::Kind::usage, "--history goes with neither --trace, --model nor --from-scratch",
+                      "umbra model train --history");
+  }
+  if (!options.history && (options.traces.empty() || options.out.empty())) {
     throw base::Error(base::Kind::usage, "model train needs --history, or else --trace and --out",
                       "umbra model train --history, or umbra model train --trace week.csv --out site.model");
   }
-  const Material material = options.history ? of_history(session, most_site_vms) : of_traces(options.traces);
-  if (options.from_scratch) return train_from_scratch(session, options, material);
-  return sharpen(session, options, material);
+  Material material = options.history ? of_history(session, most_site_vms) : of_traces(options.traces);
+  if (options.from_scratch) return train_from_scratch(session, options, std::move(material));
+  return sharpen(session, options, std::move(material));
 }
 
 metrics::Trace read_told(const std::string& path) {

@@ -107,7 +107,8 @@ std::string shown(std::string_view text) {
     const std::size_t length = character_length(text);
     const auto first = static_cast<unsigned char>(text.front());
     // C1 controls (C2 80 to C2 9F) steer some terminals as escape sequences do.
-    const bool control = first < ' ' || first == 0x7F || (first == 0xC2 && static_cast<unsigned char>(text[1]) < 0xA0);
+    const bool control =
+        first < ' ' || first == 0x7F || (length == 2 && first == 0xC2 && static_cast<unsigned char>(text[1]) < 0xA0);
     if (length == 0 || control)
       safe += '?';
     else

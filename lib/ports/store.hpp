@@ -124,7 +124,7 @@ struct SiteModel {
 class ModelStore {
  public:
   virtual ~ModelStore() = default;
-  /// Keeps a model and puts it in use. The newest eight stay.
+  /// Keeps a model and puts it in use. The newest eight stay; those that were stepped back from go.
   virtual void put(const SiteModel& model, std::span<const std::byte> file) = 0;
   virtual std::vector<SiteModel> all() = 0;  ///< newest first
   /// The file of the one in use.

@@ -80,6 +80,14 @@ std::array<double, model::learned_quantiles.size()> peak_ranks_of(const Said& sa
   return ranks;
 }
 
+std::vector<double> probabilities(const LoadedModel& model, const Examples& examples) {
+  std::vector<double> all;
+  for (const float raw : model.log_odds(examples.matrix())) {
+    all.push_back(1 / (1 + std::exp(-model.values().log_odds(raw))));
+  }
+  return all;
+}
+
 std::vector<Verified> verified(const LoadedModel& model, const Examples& examples) {
   constexpr double any_window = 1;
   std::vector<Verified> all;

@@ -24,6 +24,8 @@ model::Correction correction_of(const Said& said, const Examples& examples);
 /// The quantiles of the trees' distribution that hold 10, 50 and 90 % of the peaks.
 std::array<double, model::learned_quantiles.size()> peak_ranks_of(const Said& said);
 
+/// The model's probabilities of saturation, corrected.
+std::vector<double> probabilities(const LoadedModel& model, const Examples& examples);
 /// The model's forecasts of the examples, corrected, with what came true. All of one VM, in their order.
 std::vector<Verified> verified(const LoadedModel& model, const Examples& examples);
 

@@ -15,6 +15,7 @@ struct Estimate {
   double p_saturation = 0;
   model::Quantiles first_s;  ///< time to saturation where it comes
   model::Quantiles peak;
+  bool learned = false;  ///< by a model that this run has sharpened
 };
 
 class Forecaster {

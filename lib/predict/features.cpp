@@ -395,10 +395,9 @@ const std::vector<std::size_t>& telling_columns() {
     std::vector<std::size_t> telling;
     const std::vector<std::string>& all = names().all;
     for (std::size_t i = 0; i < all.size(); ++i) {
-      const bool is = all[i].starts_with("day_") || all[i].starts_with("own_rise") || all[i].ends_with("_24") ||
-                      std::ranges::find(exact, all[i]) != exact.end();
-      if (is) telling.push_back(i);
+      if (all[i].starts_with("day_") || all[i].starts_with("own_rise") || all[i].ends_with("_24")) telling.push_back(i);
     }
+    for (const char* name : exact) telling.push_back(column(name));
     return telling;
   }();
   return columns;

@@ -127,13 +127,16 @@ std::vector<model::Forecast> Round::finish() {
   for (Asked& asked : m_asked) {
     model::Forecast& f = asked.forecast;
     f.model = m_forecaster.name();
+    bool learned = false;
     for (auto& [resource, one] : f.resources) {
       one.p_saturation = estimate->p_saturation;
       one.peak = estimate->peak;
       one.expected_cost_s = cost_of_waiting(*estimate, one.threshold, f.within_s, asked.priority);
       if (one.p_saturation >= not_worth_a_time) one.saturates_in_s = estimate->first_s;
+      learned = learned || estimate->learned;
       ++estimate;
     }
+    if (learned) f.model += "+learned";
     f.binding = binding_of(f);
     f.trigger = f.binding.has_value();
     forecasts.push_back(std::move(f));

@@ -27,7 +27,7 @@ struct Habit {
   std::size_t usual = 0;  ///< of them
   double early = 0;       ///< what it mostly stays below when at or above the level: median of usual days, first half
   double late = 0;        ///< the same, second half
-  double height() const { return std::min(early, late); }
+  double height() const { return std::max(early, late); }
 };
 
 /// What is asked of a height that is held, as fractions of capacity.

@@ -48,9 +48,12 @@ LearningForecaster::LearningForecaster(std::shared_ptr<const LoadedModel> model,
       m_first(first_sample(series)) {}
 
 void LearningForecaster::ask(const View& view) {
-  TreeForecaster& known = known_at(view.resource, view.past.time(view.past.size() - 1));
-  known.ask(view);
-  m_asked.push_back(&known);
+  const double origin = view.past.time(view.past.size() - 1);
+  const std::optional<double> until = lesson_before(m_first, origin);
+  const Key key{view.resource, until.value_or(0)};
+  const auto [it, fresh] = m_lessons.try_emplace(key, Lesson{TreeForecaster(m_model), until.has_value()});
+  it->second.forecaster.ask(view);
+  m_asked.push_back(key);
 }
 
 std::vector<Estimate> LearningForecaster::answers() {
@@ -58,36 +61,31 @@ std::vector<Estimate> LearningForecaster::answers() {
     std::vector<Estimate> estimates;
     std::size_t next = 0;
   };
-  std::map<TreeForecaster*, Answers> by_forecaster;
+  std::map<Key, Answers> by_lesson;
   std::vector<Estimate> all;
-  for (TreeForecaster* asked : m_asked) {
-    const auto [it, fresh] = by_forecaster.try_emplace(asked);
-    if (fresh) it->second.estimates = asked->answers();
+  for (const Key& key : m_asked) {
+    Lesson& lesson = m_lessons.at(key);
+    if (lesson.is_due) learn(lesson, key.first, key.second);
+    const auto [it, fresh] = by_lesson.try_emplace(key);
+    if (fresh) it->second.estimates = lesson.forecaster.answers();
     all.push_back(it->second.estimates[it->second.next++]);
+    all.back().learned = lesson.has_taught;
   }
   m_asked.clear();
   return all;
 }
 
-TreeForecaster& LearningForecaster::known_at(model::Resource resource, double origin) {
-  const double until = lesson_before(m_first, origin).value_or(-1);  // one for all who know too little
-  const auto it = m_by_midnight.find({resource, until});
-  if (it != m_by_midnight.end()) return it->second;
-  return m_by_midnight
-      .emplace(std::pair(resource, until), TreeForecaster(until < 0 ? m_model : learned(resource, until)))
-      .first->second;
-}
-
-std::shared_ptr<const LoadedModel> LearningForecaster::learned(model::Resource resource, double until) {
+void LearningForecaster::learn(Lesson& lesson, model::Resource resource, double until) const {
   SiteLot lot;
   lot.resources = {resource};
   lot.until = until;
-  const Sharpened sharpened = sharpen(*m_model, m_series, lot, m_grower, [](const std::string&) {});
-  m_told(fmt::format("{} up to {}: {}", model::to_string(resource), base::to_rfc3339(instant_of(until)),
+  const Sharpened sharpened = sharpen(*m_model, m_series, lot, m_grower, m_told);
+  m_told(fmt::format("lesson in {} up to {}: {}", model::to_string(resource), base::to_rfc3339(instant_of(until)),
                      sharpened.verdict));
-  if (!sharpened.layer) return m_model;
-  m_has_learned = true;
-  return std::make_shared<const LoadedModel>(m_model->with(*sharpened.layer, m_grower));
+  lesson.is_due = false;
+  if (!sharpened.layer) return;
+  lesson.forecaster.use(std::make_shared<const LoadedModel>(m_model->with(*sharpened.layer, m_grower)));
+  lesson.has_taught = true;
 }
 
 }  // namespace umbra::predict

@@ -12,30 +12,34 @@
 
 namespace umbra::predict {
 
-/// At each midnight (UTC), once three days are known, it sharpens the model by all windows of all VMs that have ended
-/// by then; an origin is answered with what was learned at the midnight before it. So an answer depends on readings up
-/// to its origin alone, whichever origins are asked and in whatever order.
+/// Lessons fall on midnights (UTC), from the third day on and ever more rarely: by all windows of all VMs that have
+/// ended by then it sharpens the model, and an origin is answered with what the last lesson before it gave. So an
+/// answer depends on readings up to its origin alone, whichever origins are asked and in whatever order.
 class LearningForecaster final : public Forecaster {
  public:
   /// `grower` and `series` must outlive it.
   LearningForecaster(std::shared_ptr<const LoadedModel> model, const ports::TreeGrower& grower,
                      std::span<const model::Series> series, Told told);
-  std::string name() const override { return m_model->values().name() + (m_has_learned ? "+learned" : ""); }
+  std::string name() const override { return m_model->values().name(); }
   void ask(const View& view) override;
   std::vector<Estimate> answers() override;
 
  private:
-  TreeForecaster& known_at(model::Resource resource, double origin);
-  std::shared_ptr<const LoadedModel> learned(model::Resource resource, double until);
+  struct Lesson {
+    TreeForecaster forecaster;
+    bool is_due;
+    bool has_taught = false;
+  };
+  void learn(Lesson& lesson, model::Resource resource, double until) const;
 
   std::shared_ptr<const LoadedModel> m_model;
   const ports::TreeGrower& m_grower;
   std::span<const model::Series> m_series;
   Told m_told;
-  bool m_has_learned = false;
-  double m_first;  ///< time of the fleet's first sample
-  std::map<std::pair<model::Resource, double>, TreeForecaster> m_by_midnight;
-  std::vector<TreeForecaster*> m_asked;  ///< one for each question since the last answers
+  double m_first;                                  ///< time of the fleet's first sample
+  using Key = std::pair<model::Resource, double>;  ///< and up to when it looks
+  std::map<Key, Lesson> m_lessons;
+  std::vector<Key> m_asked;  ///< one for each question since the last answers
 };
 
 }  // namespace umbra::predict

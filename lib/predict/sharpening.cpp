@@ -15,9 +15,11 @@ namespace umbra::predict {
 namespace {
 
 constexpr double fitted_share = 0.75;
-constexpr std::size_t least_rows = 2000;  // to learn from
+constexpr std::size_t least_rows = 1500;  // to learn from
 constexpr std::size_t least_tests = 500;
-constexpr std::size_t most_tests = 4000;  // each climbs the ladder of the peak, twice
+constexpr std::size_t least_saturated = 50;  // in either part: of none, or all, there is nothing to learn or to try
+constexpr std::size_t most_tests = 8000;
+constexpr std::size_t most_climbs = 1000;  // of the ladder of the peak, which takes its time
 constexpr unsigned most_asks = 6;
 constexpr double weight = 0.5;
 constexpr double noise = 0.002;  // a Brier score that is better by less is no better
@@ -52,6 +54,14 @@ struct Parts {
   Examples tested;
 };
 
+/// Evenly, at most so many.
+Examples thinned(const Examples& all, std::size_t most) {
+  const std::size_t each = std::max<std::size_t>(1, (all.rows() + most - 1) / most);
+  std::vector<std::size_t> rows;
+  for (std::size_t row = 0; row < all.rows(); row += each) rows.push_back(row);
+  return all.only(rows);
+}
+
 /// By time: what is tested begins after every window that was fitted has ended.
 Parts parts_of(const Examples& all, const SiteLot& lot) {
   std::vector<double> times = all.time;
@@ -64,31 +74,34 @@ Parts parts_of(const Examples& all, const SiteLot& lot) {
     if (all.ends[row] <= cut) fitted.push_back(row);
     if (all.time[row] >= cut) tested.push_back(row);
   }
-  if (tested.size() > most_tests) {
-    const std::size_t each = (tested.size() + most_tests - 1) / most_tests;
-    std::vector<std::size_t> fewer;
-    for (std::size_t i = 0; i < tested.size(); i += each) fewer.push_back(tested[i]);
-    tested = std::move(fewer);
-  }
-  return {all.only(fitted), all.only(tested)};
+  return {all.only(fitted), thinned(all.only(tested), most_tests)};
+}
+
+std::size_t saturated_in(const Examples& examples) {
+  return static_cast<std::size_t>(std::ranges::count(examples.saturated, 1.0f));
+}
+
+bool both_kinds(const Examples& examples) {
+  const std::size_t saturated = saturated_in(examples);
+  return saturated >= least_saturated && examples.rows() - saturated >= least_saturated;
 }
 
 Trial trial_of(const LoadedModel& model, const Examples& tested) {
   Trial trial;
   double onsets = 0;
-  const std::vector<Verified> all = verified(model, tested);
-  for (const Verified& v : all) {
-    const double error = std::pow(v.p_saturation - (v.outcome.saturated ? 1 : 0), 2);
+  const std::vector<double> said = probabilities(model, tested);
+  for (std::size_t row = 0; row < tested.rows(); ++row) {
+    const double error = std::pow(said[row] - static_cast<double>(tested.saturated[row]), 2);
     trial.brier += error;
-    trial.saturations += v.outcome.saturated ? 1 : 0;
-    if (!v.outcome.onset) continue;
+    if (tested.onset[row] == 0) continue;
     trial.onset_brier += error;
     onsets += 1;
   }
-  trial.origins = all.size();
-  trial.brier /= std::max(1.0, static_cast<double>(all.size()));
+  trial.origins = tested.rows();
+  trial.saturations = saturated_in(tested);
+  trial.brier /= static_cast<double>(tested.rows());
   trial.onset_brier /= std::max(1.0, onsets);
-  trial.pinball = score(all, 1).peak.pinball;
+  trial.pinball = score(verified(model, thinned(tested, most_climbs)), 1).peak.pinball;
   return trial;
 }
 
@@ -102,14 +115,17 @@ Sharpened sharpen(const LoadedModel& under, std::span<const model::Series> serie
                   const ports::TreeGrower& grower, const Told& told, const LoadedModel* rival) {
   Sharpened result;
   const Examples all = drawn(some_of(series, lot), lot);
-  const auto saturated = std::ranges::count(all.saturated, 1.0f);
-  if (all.rows() < least_rows || static_cast<std::size_t>(saturated) < least_examples) {
-    result.verdict = fmt::format("too little to learn from: {} origins, {} of them saturate", all.rows(), saturated);
+  const Parts parts = all.rows() == 0 ? Parts{} : parts_of(all, lot);
+  if (parts.fitted.rows() < least_rows || !both_kinds(parts.fitted)) {
+    result.verdict = fmt::format("too little to learn from: {} origins, {} of them saturate; {} and {} are needed",
+                                 parts.fitted.rows(), saturated_in(parts.fitted), least_rows, least_saturated);
     return result;
   }
-  const Parts parts = parts_of(all, lot);
-  if (parts.tested.rows() < least_tests || parts.fitted.rows() < least_rows / 2) {
-    result.verdict = fmt::format("too little that is new: {} origins to try it on", parts.tested.rows());
+  if (parts.tested.rows() < least_tests || !both_kinds(parts.tested)) {
+    result.verdict = fmt::format(
+        "too little that is new to try it on: {} origins, {} of them saturate; {} and {} are "
+        "needed",
+        parts.tested.rows(), saturated_in(parts.tested), least_tests, least_saturated);
     return result;
   }
   const LayerGrowth growth{slow, slow, {}, telling_columns()};

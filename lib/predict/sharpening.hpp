@@ -42,9 +42,9 @@ std::uint64_t draw_rank(const model::Series& series);
 /// Grows a layer on `under` from the first three quarters of the examples and tries both on the rest, which lies later
 /// (forward validation). Where probabilities got better and the peak's quantiles no worse, the layer is grown anew from
 /// all of them. One fleet's weeks are few, and what they say most loudly is which VM did what: the layer grows slowly,
-/// is shallow, sees none of telling_columns() and counts half. Tried on three groups of VMs with a week each, trees at
-/// full weight lost in probabilities what they won in ranks; at half weight they won in both. What
-/// it has to beat is `rival`; null: `under`.
+/// is shallow, sees none of telling_columns() as such and counts half. Tried on three groups of VMs with a week each,
+/// trees at full weight lost in probabilities what they won in ranks; at half weight they won in both. What it has to
+/// beat is `rival`; null: `under`.
 Sharpened sharpen(const LoadedModel& under, std::span<const model::Series> series, const SiteLot& lot,
                   const ports::TreeGrower& grower, const Told& told, const LoadedModel* rival = nullptr);
 

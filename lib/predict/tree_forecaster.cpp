@@ -48,23 +48,33 @@ std::optional<Estimate> trend_alone(const View& view) {
       {readings, instant_of(origin), base::Seconds(window), view.crossings.threshold()});
   if (!f) return std::nullopt;
   return Estimate{rounded(f->p_saturation),
-                  f->saturates_in_s.value_or(model::Quantiles{}),
+                  f->saturates_in_s.value_or(model::Quantiles{window, window, window}),
                   {rounded(f->peak.p10), rounded(f->peak.p50), rounded(f->peak.p90)}};
 }
 
 }  // namespace
 
-LoadedModel::LoadedModel(const model::ForecastModel& model, const ports::TreeGrower& grower) : m_model(model) {
+LoadedModel::LoadedModel(const model::ForecastModel& model, const ports::TreeGrower& grower) {
   if (model.features != feature_names()) {
     throw base::Error(base::Kind::unsupported, "the model " + model.name() + " was trained by another version of umbra",
                       "umbra model train");
   }
+  const auto lacks = [](const model::SavedTrees& saved) { return saved.empty(); };
+  const model::ForecastLayer& ground = model.layers.front();
+  if (lacks(ground.saturation) || lacks(ground.peak) || std::ranges::any_of(ground.first, lacks)) {
+    throw base::Error(base::Kind::corrupt, "the model " + model.name() + " lacks some of its trees",
+                      "umbra model train");
+  }
+  m_model = {.features = model.features,
+             .layers = {},
+             .log_odds = model.log_odds,
+             .peak_ranks = model.peak_ranks,
+             .scores = {}};
   for (const model::ForecastLayer& layer : model.layers) load(layer, grower);
 }
 
 LoadedModel LoadedModel::with(const model::ForecastLayer& layer, const ports::TreeGrower& grower) const {
   LoadedModel more = *this;
-  more.m_model.layers.push_back(layer);
   more.load(layer, grower);
   return more;
 }
@@ -73,6 +83,7 @@ void LoadedModel::load(const model::ForecastLayer& layer, const ports::TreeGrowe
   const auto add = [&](Layers& layers, const model::SavedTrees& saved) {
     if (!saved.empty()) layers.push_back({grower.load(saved), static_cast<float>(layer.weight)});
   };
+  m_model.layers.push_back({layer.name, layer.weight, layer.training, {}, {}, {}});
   add(m_saturation, layer.saturation);
   add(m_peak, layer.peak);
   for (std::size_t i = 0; i < m_first.size(); ++i) add(m_first[i], layer.first[i]);

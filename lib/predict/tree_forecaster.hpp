@@ -23,10 +23,12 @@ struct Sums {
 /// A model whose trees are loaded. Copies share them.
 class LoadedModel {
  public:
-  /// Kind::unsupported where the model's features are not this program's.
+  /// Kind::unsupported where the model's features are not this program's, Kind::corrupt where its first layer lacks a
+  /// part.
   LoadedModel(const model::ForecastModel& model, const ports::TreeGrower& grower);
   /// The same with one more layer on top.
   LoadedModel with(const model::ForecastLayer& layer, const ports::TreeGrower& grower) const;
+  /// Without the bytes of its trees.
   const model::ForecastModel& values() const { return m_model; }
   /// `features` as append_features() gives them.
   Sums sums(const ports::Matrix& features) const;
@@ -58,6 +60,8 @@ class LoadedModel {
 class TreeForecaster final : public Forecaster {
  public:
   explicit TreeForecaster(std::shared_ptr<const LoadedModel> model) : m_model(std::move(model)) {}
+  /// Answers come from that one from now on, also to what was asked before.
+  void use(std::shared_ptr<const LoadedModel> model) { m_model = std::move(model); }
   std::string name() const override { return m_model->values().name(); }
   void ask(const View& view) override;
   std::vector<Estimate> answers() override;
