@@ -73,11 +73,11 @@ void write_page(const ModelOptions& options, const std::vector<model::Series>& s
   base::log(base::Level::info, fmt::format("model: back-test written to {}", options.html));
 }
 
-/// A walk takes minutes: where its page has nowhere to go, that is said before it.
-void check_folder_of(const std::string& file) {
+/// A walk takes minutes: where what it gives has nowhere to go, that is said before it.
+void check_folder_of(const char* option, const std::string& file) {
   const std::filesystem::path folder = std::filesystem::path(file).parent_path();
   if (folder.empty() || std::filesystem::is_directory(folder)) return;
-  throw base::Error(base::Kind::usage, fmt::format("--html {}: there is no folder {}", file, folder.string()),
+  throw base::Error(base::Kind::usage, fmt::format("{} {}: there is no folder {}", option, file, folder.string()),
                     fmt::format("mkdir -p {}", base::shell_word(folder.string())));
 }
 
@@ -88,7 +88,8 @@ int run_backtest(Session& session, const ModelOptions& options) {
     throw base::Error(base::Kind::usage, "model backtest needs one --trace",
                       "umbra model backtest --trace week.csv --resource cpu --within 30m --threshold 0.9");
   }
-  check_folder_of(options.html);
+  check_folder_of("--html", options.html);
+  check_folder_of("--predictions", options.predictions);
   const metrics::Trace trace = read_told(options.traces.front());
   predict::BacktestPlan plan;
   plan.resource = *model::resource_from_string(options.resource);
@@ -109,7 +110,8 @@ int run_backtest(Session& session, const ModelOptions& options) {
   if (result.origins == 0) {
     throw base::Error(base::Kind::invalid,
                       fmt::format("{} holds no VM with more than {} readings of {}", options.traces.front(),
-                                  predict::least_history, options.resource));
+                                  predict::least_history, options.resource),
+                      "a longer trace, or another --resource");
   }
   if (result.verified.empty()) {
     throw base::Error(base::Kind::invalid, "no window of this trace was seen to its end, so nothing can be scored",

@@ -83,6 +83,15 @@ std::vector<model::Forecast> finish(predict::Round& round, const ChosenModel& ch
 /// What a threshold is learned from; features reach back a week, and the day before the window ahead of a week ago.
 constexpr base::Millis looked_back{std::chrono::hours(14 * 24)};
 
+/// Records would name VMs of hosts; a trace has its own.
+void check_trace_operands(const Common& common) {
+  const bool dash = std::ranges::find(common.operands, "-") != common.operands.end();
+  if (dash || common.operands.empty() != common.all) {
+    throw base::Error(base::Kind::usage, "predict --trace takes names of the trace's VMs, or --all",
+                      "umbra predict --trace week.csv --all");
+  }
+}
+
 std::vector<std::string> names_in_trace(const Session& session, const metrics::Trace& trace) {
   if (!session.common().all) return session.common().operands;
   std::vector<std::string> names;
@@ -138,6 +147,8 @@ int run_predict(Session& session, const PredictOptions& options) {
   if (options.within && (*options.within < model::shortest_window || *options.within > model::longest_window))
     throw base::Error(base::Kind::usage, "--within takes 1m to 6h");
   if (!options.at.empty() && options.trace.empty()) throw base::Error(base::Kind::usage, "--at goes with --trace");
+  if (!options.trace.empty()) check_trace_operands(session.common());
+  if (!options.at.empty()) instant_of(options.at);  // told once, before the trace is read
   const Fallback fallback = options.model_fallback ? Fallback::taken : Fallback::offered;
   if (!options.trace.empty()) {
     if (options.model_fallback && options.model.empty())
