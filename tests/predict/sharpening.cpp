@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "predict/sharpening.hpp"
+
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <cstring>
+
+#include "predict/learning_forecaster.hpp"
+#include "predict/tree_forecaster.hpp"
+#include "predict/walk.hpp"
+
+namespace {
+
+using namespace umbra;
+using namespace umbra::predict;
+
+constexpr double step = 900;
+constexpr double start = 1.7e9;  // some 7 hours before a midnight
+constexpr double first_midnight = 19676 * day;
+
+/// Trees that say the same of every row: what they were grown on, on average.
+class Constant final : public ports::Trees {
+ public:
+  explicit Constant(float value) : m_value(value) {}
+  std::vector<float> values(const ports::Matrix& features, std::span<const float> from) const override {
+    std::vector<float> all(features.rows, m_value);
+    for (std::size_t i = 0; i < from.size(); ++i) all[i] += from[i];
+    return all;
+  }
+  std::vector<std::byte> save() const override {
+    std::vector<std::byte> bytes(sizeof m_value);
+    std::memcpy(bytes.data(), &m_value, sizeof m_value);
+    return bytes;
+  }
+
+ private:
+  float m_value;
+};
+
+class ConstantGrower final : public ports::TreeGrower {
+ public:
+  std::unique_ptr<ports::Trees> grow(const ports::Matrix&, std::span<const float> labels, std::span<const float> from,
+                                     const ports::Objective&, const ports::Growth&) const override {
+    double rate = 0;
+    double before = 0;
+    for (const float label : labels) rate += label;
+    for (const float one : from) before += one;
+    rate /= static_cast<double>(labels.size());
+    before /= std::max(1.0, static_cast<double>(from.size()));
+    return std::make_unique<Constant>(static_cast<float>(std::log(rate / (1 - rate)) - before));
+  }
+  std::unique_ptr<ports::Trees> load(std::span<const std::byte> saved) const override {
+    float value = 0;
+    std::memcpy(&value, saved.data(), sizeof value);
+    return std::make_unique<Constant>(value);
+  }
+};
+
+const ConstantGrower grower;
+
+/// Says of everything that it saturates with that probability.
+LoadedModel says(double p) {
+  const auto trees = Constant(static_cast<float>(std::log(p / (1 - p)))).save();
+  model::ForecastModel model;
+  model.features = feature_names();
+  model.layers.push_back({"ships", 1, {}, trees, trees, {trees, trees, trees}});
+  return LoadedModel(model, grower);
+}
+
+std::vector<model::Series> fleet(double days) {
+  std::vector<model::Series> all;
+  for (int vm = 0; vm < 8; ++vm) {
+    Dice dice(static_cast<std::uint64_t>(vm));
+    model::Series& series = all.emplace_back();
+    series.vm = model::VmName("vm" + std::to_string(vm));
+    for (double at = 0; at < days * day; at += step) {
+      model::Sample sample;
+      sample.at = instant_of(start + at);
+      sample[model::Resource::cpu] = dice.share() < 0.02 ? 0.97 : 0.1 + 0.6 * dice.share();
+      series.samples.push_back(sample);
+    }
+  }
+  return all;
+}
+
+SiteLot lot_until(double until) {
+  SiteLot lot;
+  lot.resources = {model::Resource::cpu};
+  lot.until = until;
+  return lot;
+}
+
+void quiet(const std::string&) {}
+
+double p_at(LearningForecaster& forecaster, const model::Series& series, double time) {
+  Walk walk(series, model::Resource::cpu, {0.9, 1800});
+  while (walk.next() && walk.time() < time) {
+  }
+  forecaster.ask(walk.view());
+  return forecaster.answers().front().p_saturation;
+}
+
+}  // namespace
+
+TEST_CASE("a layer that brings probabilities nearer to what comes is kept, at half weight") {
+  const auto series = fleet(6);
+  const Sharpened result = sharpen(says(0.9), series, lot_until(start + 6 * day), grower, quiet);
+  REQUIRE(result.layer);
+  CHECK(result.layer->weight == 0.5);
+  CHECK(result.after.brier < result.before.brier);
+  CHECK(result.after.origins == result.before.origins);
+}
+
+TEST_CASE("what a layer has to beat is the rival, not what it stands on") {
+  const auto series = fleet(6);
+  const Sharpened alone = sharpen(says(0.9), series, lot_until(start + 6 * day), grower, quiet);
+  const double rate = static_cast<double>(alone.after.saturations) / static_cast<double>(alone.after.origins);
+  const LoadedModel right = says(rate);
+  const Sharpened result = sharpen(says(0.9), series, lot_until(start + 6 * day), grower, quiet, &right);
+  CHECK_FALSE(result.layer);
+  CHECK(result.before.brier < alone.before.brier);
+}
+
+TEST_CASE("nothing later than the end of a lesson changes what it teaches") {
+  const double until = start + 4 * day;
+  auto longer = fleet(8);
+  longer.push_back(longer.front());  // a VM that comes later
+  longer.back().vm = model::VmName("late");
+  std::erase_if(longer.back().samples, [&](const model::Sample& s) { return unix_seconds(s.at) <= until; });
+  const Sharpened a = sharpen(says(0.9), fleet(4.2), lot_until(until), grower, quiet);
+  const Sharpened b = sharpen(says(0.9), longer, lot_until(until), grower, quiet);
+  REQUIRE(a.layer);
+  REQUIRE(b.layer);
+  CHECK(a.verdict == b.verdict);
+  CHECK(a.layer->saturation == b.layer->saturation);
+}
+
+TEST_CASE("where there is too little to learn from there is no trial") {
+  for (const auto& series : {std::vector<model::Series>{}, fleet(0.3)}) {
+    const Sharpened result = sharpen(says(0.9), series, lot_until(start + 6 * day), grower, quiet);
+    CHECK_FALSE(result.layer);
+    CHECK(result.after.origins == 0);
+    CHECK(result.verdict.starts_with("too little to learn from"));
+  }
+}
+
+TEST_CASE("a fleet that has seen a model learn before tries the next one on what came since") {
+  SiteLot lot = lot_until(start + 6 * day);
+  lot.tested_from = start + 6 * day;
+  const Sharpened result = sharpen(says(0.9), fleet(6), lot, grower, quiet);
+  CHECK_FALSE(result.layer);
+  CHECK(result.verdict.starts_with("too little that is new"));
+}
+
+TEST_CASE("lessons begin three midnights after the fleet's first, and hold until the next") {
+  const auto series = fleet(7);
+  const auto model = std::make_shared<const LoadedModel>(says(0.9));
+  LearningForecaster forecaster(model, grower, series, quiet);
+  const double before = p_at(forecaster, series.front(), first_midnight + 3 * day - step);
+  const double third = p_at(forecaster, series.front(), first_midnight + 3 * day);
+  CHECK(before == Approx(0.9));
+  CHECK(third < 0.9);
+  CHECK(p_at(forecaster, series.front(), first_midnight + 4 * day - step) == third);
+  CHECK(p_at(forecaster, series.front(), first_midnight + 4 * day) != third);
+}
+
+TEST_CASE("answers come in the order of the questions, whatever lessons they take") {
+  const auto series = fleet(7);
+  const auto model = std::make_shared<const LoadedModel>(says(0.9));
+  LearningForecaster one(model, grower, series, quiet);
+  LearningForecaster other(model, grower, series, quiet);
+  const std::array times{first_midnight + 3.5 * day, first_midnight + day, first_midnight + 4.5 * day,
+                         first_midnight + 3.2 * day};
+  std::vector<double> together;
+  std::vector<double> alone;
+  std::vector<std::unique_ptr<Walk>> walks;
+  for (const double time : times) {
+    alone.push_back(p_at(other, series.front(), time));
+    auto& walk = walks.emplace_back(std::make_unique<Walk>(series.front(), model::Resource::cpu, Ask{0.9, 1800}));
+    while (walk->next() && walk->time() < time) {
+    }
+    one.ask(walk->view());
+  }
+  for (const Estimate& estimate : one.answers()) together.push_back(estimate.p_saturation);
+  CHECK(together == alone);
+  CHECK(one.answers().empty());
+}
+
+TEST_CASE("a model whose first layer lacks trees is refused") {
+  model::ForecastModel model;
+  model.features = feature_names();
+  const auto trees = Constant(0).save();
+  model.layers.push_back({"ships", 1, {}, trees, {}, {trees, trees, trees}});
+  CHECK_THROWS_AS(LoadedModel(model, grower), base::Error);
+}
