@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "predict/statistical.hpp"
+#include "predict/trend.hpp"
 #include "predict/walk.hpp"
 
 namespace umbra::predict {
@@ -32,9 +33,11 @@ model::Quantiles in_order(std::array<double, model::learned_quantiles.size()> q)
   return {rounded(q[0]), rounded(q[1]), rounded(q[2])};
 }
 
-/// What a line through the readings says, where that is all there is to go by.
+/// What a line through the readings says, where there is one and the window has more steps than trees have seen ramps
+/// in.
 std::optional<Estimate> trend_alone(const View& view) {
-  constexpr double most_learned_steps = 100;  // of a window that trees learn from
+  constexpr double most_learned_steps = 100;
+  constexpr double clear = 0.5;  // of a trend: what does not rise or fall is noise, and that trees know better
   const Past& past = view.past;
   const double origin = past.time(past.size() - 1);
   const double known = origin - past.time(0);
@@ -43,8 +46,15 @@ std::optional<Estimate> trend_alone(const View& view) {
   if (known >= window || window <= most_learned_steps * step) return std::nullopt;
 
   std::vector<Reading> readings;
-  for (std::size_t i = 0; i < past.size(); ++i) readings.push_back({instant_of(past.time(i)), past.value(i)});
-  const auto f = StatisticalForecaster().forecast(
+  std::vector<Dot> dots;
+  for (std::size_t i = 0; i < past.size(); ++i) {
+    readings.push_back({instant_of(past.time(i)), past.value(i)});
+    dots.push_back({past.time(i) - origin, past.value(i)});
+  }
+  if (fit_trend(dots).weight < clear) return std::nullopt;
+  StatisticalOptions options;
+  options.sustain = base::Seconds(step);  // what is asked for is the highest reading, not the highest mean of some
+  const auto f = StatisticalForecaster(options).forecast(
       {readings, instant_of(origin), base::Seconds(window), view.crossings.threshold()});
   if (!f) return std::nullopt;
   return Estimate{rounded(f->p_saturation),

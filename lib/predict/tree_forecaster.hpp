@@ -55,8 +55,8 @@ class LoadedModel {
   LevelColumns m_levels;
 };
 
-/// Where a window has more steps than any that trees learn from, and the past does not yet reach over one window, there
-/// is nothing for trees to go by but a line through few readings, and that StatisticalForecaster draws better.
+/// Where a window has more steps than those in which trees have learned what a ramp is, and the past does not yet reach
+/// over one window, a clear line through the readings is followed by StatisticalForecaster.
 class TreeForecaster final : public Forecaster {
  public:
   explicit TreeForecaster(std::shared_ptr<const LoadedModel> model) : m_model(std::move(model)) {}
