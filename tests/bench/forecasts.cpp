@@ -185,14 +185,13 @@ int forecast_as_peer(const std::string& who, const std::string& state, unsigned 
   }
   store::SqliteStore store{state};
   predict::Round round(*forecaster);
-  const predict::Thresholds thresholds = predict::thresholds_of({});
   const base::Instant now = base::system_clock().now();
   std::size_t forecasts = 0;
   unsigned vms = 0;
   for (const model::Counters& subject : store.history().last_counters()) {
     if (vms++ == most) break;
     const model::Series series = store.history().series(subject.uuid, now - std::chrono::hours(8 * 24));
-    round.add(series, thresholds, {now, base::Seconds(1800)});
+    round.add(series, {}, {now, base::Seconds(1800)});
     if (who == "one-by-one") forecasts += round.finish().size();
   }
   forecasts += round.finish().size();
