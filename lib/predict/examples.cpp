@@ -38,6 +38,7 @@ Examples examples_in(const model::Series& known, const Past& whole, double step_
     examples.value.push_back(static_cast<float>(walk.value()));
     examples.time.push_back(walk.time());
     examples.ends.push_back(walk.time() + ask.window_s);
+    examples.resource.push_back(resource);
   }
   return examples;
 }
@@ -97,12 +98,14 @@ void Examples::append(const Examples& more) {
   extend(value, more.value);
   extend(time, more.time);
   extend(ends, more.ends);
+  extend(resource, more.resource);
 }
 
-Examples Examples::only(std::span<const std::size_t> rows) const {
+Examples Examples::where(const std::function<bool(std::size_t row)>& serves) const {
   const std::size_t columns = matrix().columns;
   Examples some;
-  for (const std::size_t row : rows) {
+  for (std::size_t row = 0; row < rows(); ++row) {
+    if (!serves(row)) continue;
     const auto begin = features.begin() + static_cast<std::ptrdiff_t>(row * columns);
     some.features.insert(some.features.end(), begin, begin + static_cast<std::ptrdiff_t>(columns));
     some.saturated.push_back(saturated[row]);
@@ -112,6 +115,7 @@ Examples Examples::only(std::span<const std::size_t> rows) const {
     some.value.push_back(value[row]);
     some.time.push_back(time[row]);
     some.ends.push_back(ends[row]);
+    some.resource.push_back(resource[row]);
   }
   return some;
 }

@@ -3,6 +3,7 @@
 // What trees learn from: origins of the past whose window has passed, with what became of them.
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <span>
 #include <vector>
@@ -22,12 +23,13 @@ struct Examples {
   std::vector<float> value;      ///< at the origin
   std::vector<double> time;      ///< of the origin
   std::vector<double> ends;      ///< when its window does
+  std::vector<model::Resource> resource;
 
   std::size_t rows() const { return saturated.size(); }
   ports::Matrix matrix() const;
   void append(const Examples& more);
-  /// Those rows alone, in that order.
-  Examples only(std::span<const std::size_t> rows) const;
+  /// Those rows alone of which `serves` says so.
+  Examples where(const std::function<bool(std::size_t row)>& serves) const;
 };
 
 /// Numbers that are the same on every machine, by SplitMix64 (Steele, Lea & Flood 2014).

@@ -53,11 +53,7 @@ Levels levels_of(const Examples& examples, std::uint64_t seed) {
 
 /// Those that saturated, with the time it took as label.
 Examples saturated_of(const Examples& examples) {
-  std::vector<std::size_t> rows;
-  for (std::size_t row = 0; row < examples.rows(); ++row) {
-    if (examples.saturated[row] > 0) rows.push_back(row);
-  }
-  return examples.only(rows);
+  return examples.where([&](std::size_t row) { return examples.saturated[row] > 0; });
 }
 
 /// Grows the parts of a layer one by one.

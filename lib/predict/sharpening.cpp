@@ -57,9 +57,7 @@ struct Parts {
 /// Evenly, at most so many.
 Examples thinned(const Examples& all, std::size_t most) {
   const std::size_t each = std::max<std::size_t>(1, (all.rows() + most - 1) / most);
-  std::vector<std::size_t> rows;
-  for (std::size_t row = 0; row < all.rows(); row += each) rows.push_back(row);
-  return all.only(rows);
+  return all.where([&](std::size_t row) { return row % each == 0; });
 }
 
 /// By time: what is tested begins after every window that was fitted has ended.
@@ -68,13 +66,8 @@ Parts parts_of(const Examples& all, const SiteLot& lot) {
   std::sort(times.begin(), times.end());
   const double cut =
       std::max(lot.tested_from, times[static_cast<std::size_t>(fitted_share * static_cast<double>(times.size()))]);
-  std::vector<std::size_t> fitted;
-  std::vector<std::size_t> tested;
-  for (std::size_t row = 0; row < all.rows(); ++row) {
-    if (all.ends[row] <= cut) fitted.push_back(row);
-    if (all.time[row] >= cut) tested.push_back(row);
-  }
-  return {all.only(fitted), thinned(all.only(tested), most_tests)};
+  return {all.where([&](std::size_t row) { return all.ends[row] <= cut; }),
+          thinned(all.where([&](std::size_t row) { return all.time[row] >= cut; }), most_tests)};
 }
 
 std::size_t saturated_in(const Examples& examples) {

@@ -39,14 +39,6 @@ struct Split {
   Examples rest;
 };
 
-std::vector<std::size_t> rows_where(const Examples& examples, const std::function<bool(std::size_t)>& is) {
-  std::vector<std::size_t> rows;
-  for (std::size_t row = 0; row < examples.rows(); ++row) {
-    if (is(row)) rows.push_back(row);
-  }
-  return rows;
-}
-
 Split split_of(std::span<const TrainingSet> sets, const Recipe& recipe) {
   Split split;
   for (const TrainingSet& set : sets) {
@@ -59,8 +51,8 @@ Split split_of(std::span<const TrainingSet> sets, const Recipe& recipe) {
           return held_out ? examples.time[row] > cut : examples.ends[row] <= cut;
         };
         Examples& target = !held_out ? split.fitted : is_for_scores(vm) ? split.scored : split.corrected;
-        target.append(examples.only(rows_where(examples, serves)));
-        split.rest.append(examples.only(rows_where(examples, [&](std::size_t row) { return !serves(row); })));
+        target.append(examples.where(serves));
+        split.rest.append(examples.where([&](std::size_t row) { return !serves(row); }));
       });
     }
   }
