@@ -36,9 +36,13 @@ class LoadedModel {
   std::vector<float> log_odds(const ports::Matrix& features) const;
   std::vector<float> peak_log_odds(const ports::Matrix& levels) const;  ///< a course and LevelColumns a row
   std::vector<float> first(const ports::Matrix& features, std::size_t quantile) const;
-  /// Corrected, in order, and between 0 and what the resource can reach.
-  Estimate estimate(const Sums& sums, const ports::Matrix& features, std::size_t row, double ceiling,
-                    double window_s) const;
+  struct Bounds {
+    model::Resource resource;
+    double ceiling;  ///< what the resource can reach
+    double window_s;
+  };
+  /// Corrected, in order, and within bounds.
+  Estimate estimate(const Sums& sums, const ports::Matrix& features, std::size_t row, const Bounds& bounds) const;
 
  private:
   struct Weighed {
@@ -68,8 +72,7 @@ class TreeForecaster final : public Forecaster {
 
  private:
   struct Question {
-    double ceiling;
-    double window_s;
+    LoadedModel::Bounds bounds;
     std::optional<Estimate> by_trend{};
   };
   std::shared_ptr<const LoadedModel> m_model;
