@@ -19,6 +19,9 @@ inline constexpr std::array all_resources{Resource::cpu,        Resource::memory
 std::string_view to_string(Resource resource);
 std::optional<Resource> resource_from_string(std::string_view text);
 
+/// More of a capacity was never in use: it is a percentage, or no fraction at all.
+inline constexpr double most_fraction = 10;
+
 /// One VM's (or, with an empty uuid, one host's) counters at one instant. Absent: not known.
 struct Counters {
   base::Instant at;

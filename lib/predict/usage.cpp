@@ -25,7 +25,7 @@ std::optional<double> rate(const std::optional<double>& before, const std::optio
 
 /// What a reading itself says to be a fraction.
 std::optional<double> fraction(const std::optional<double>& value) {
-  if (!value || !(*value >= 0)) return std::nullopt;
+  if (!value || !(*value >= 0) || *value > model::most_fraction) return std::nullopt;
   return std::min(1.0, *value);
 }
 
@@ -51,8 +51,9 @@ std::optional<model::Sample> usage(const std::optional<model::Counters>& before,
   if (const auto elapsed = elapsed_s(before, now)) {
     // CPUs plugged or unplugged in between: by the larger number, so that it never looks fuller than it was.
     sample[Resource::cpu] = rate(before->cpu_s, now.cpu_s, *elapsed, std::max(before->cpus, now.cpus));
-    // Emulator threads count too, so that a busy guest may seem to use more than its CPUs.
-    if (auto& cpu = sample[Resource::cpu]) cpu = std::min(1.0, *cpu);
+    // Emulator threads count too, so that a busy guest may seem to use somewhat more than its CPUs. Many times as much
+    // is a clock that was set back between the two readings, but not beyond the first.
+    sample[Resource::cpu] = fraction(sample[Resource::cpu]);
     sample[Resource::net] =
         rate(as_double(before->net_bytes), as_double(now.net_bytes), *elapsed, capacities.net.value);
     sample[Resource::disk] =

@@ -148,6 +148,19 @@ TEST_CASE("GPU figures are fractions as they are read, held within bounds") {
   CHECK_FALSE((*sample)[Resource::gpu_memory]);
 }
 
+TEST_CASE("many times the CPUs is no use but a clock that was set back between two readings") {
+  const auto before = counters(100, 50);
+  auto now = counters(100.5, 74);  // a minute's use in half a second
+  auto sample = usage(before, now, capacities);
+  REQUIRE(sample);
+  CHECK_FALSE((*sample)[Resource::cpu]);
+  CHECK((*sample)[Resource::memory]);
+  now.gpu = 4e7;
+  CHECK_FALSE((*usage(before, now, capacities))[Resource::gpu]);
+  now = counters(110, 75);  // emulator threads
+  CHECK((*usage(before, now, capacities))[Resource::cpu] == 1.0);
+}
+
 TEST_CASE("no capacity gives no fraction") {
   const auto sample = usage(counters(100, 50), counters(110, 55), {{0.0}, {0.0}});
   REQUIRE(sample);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "adapters/metrics/grid.hpp"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -8,8 +10,6 @@
 
 namespace umbra::metrics {
 namespace {
-
-constexpr double highest_fraction = 10;  // more is a percentage, or no fraction at all
 
 std::string label_in(const std::map<std::string, std::string>& labels, const std::string& name) {
   const auto it = labels.find(name);
@@ -112,10 +112,13 @@ void GridSeries::add(model::Series& to, model::Resource resource, const RangeVal
     const double index =
         std::round((point.at * 1000 - static_cast<double>(m_grid.first_ms)) / static_cast<double>(m_grid.step_ms));
     if (!(index >= 0 && index < static_cast<double>(m_grid.points))) continue;  // not asked for
-    if (!(point.value >= 0 && point.value <= highest_fraction)) {
+    if (!(point.value >= 0 && point.value <= model::most_fraction)) {
       // A difference of two means may miss zero by a rounding.
       if (!(point.value < 0 && point.value > -1e-9)) {
-        ++m_no_fractions;
+        if (m_bad.count++ == 0) {
+          m_bad.first = fmt::format("{} of {} at {}", point.value, to.vm.get().empty() ? to.uuid.get() : to.vm.get(),
+                                    base::to_rfc3339(to.samples[static_cast<std::size_t>(index)].at));
+        }
         continue;
       }
     }

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "adapters/metrics/answer.hpp"
@@ -37,7 +38,13 @@ class GridSeries {
 
   /// Hosts and VMs, each with the samples that have a value.
   std::vector<model::Series> series() &&;
-  std::uint64_t no_fractions() const { return m_no_fractions; }
+  /// Values since the last call that are no fraction of capacity, and the first of them for a person. They are left
+  /// out; the others of their instant stand.
+  struct Bad {
+    std::uint64_t count = 0;
+    std::string first;
+  };
+  Bad take_bad() { return std::exchange(m_bad, {}); }
 
  private:
   void add(model::Series& to, model::Resource resource, const RangeValues& values);
@@ -49,7 +56,7 @@ class GridSeries {
   std::map<std::pair<model::HostName, std::string>, model::Uuid> m_uuids;  ///< of a VM by host and name
   std::map<model::Uuid, model::Series> m_series;
   std::map<std::string, model::Uuid> m_by_name;  ///< the VMs of libvirt's figures and the hosts
-  std::uint64_t m_no_fractions = 0;
+  Bad m_bad;
 };
 
 }  // namespace umbra::metrics

@@ -79,13 +79,14 @@ struct Nvml::Library {
 
 namespace {
 
-double of_percent(unsigned percent) {
-  return std::min(100U, percent) / 100.0;
+/// Somewhat above the whole is the whole; far above it the driver does not know.
+std::optional<double> within(double fraction) {
+  return fraction <= model::most_fraction ? std::optional(std::min(1.0, fraction)) : std::nullopt;
 }
 
 std::optional<double> part_of(unsigned long long used, unsigned long long total) {
   if (total == 0) return std::nullopt;
-  return std::min(1.0, static_cast<double>(used) / static_cast<double>(total));
+  return within(static_cast<double>(used) / static_cast<double>(total));
 }
 
 /// Sums over GPUs, of which some may not tell.
@@ -95,6 +96,11 @@ struct GpuTotals {
   unsigned long long used = 0;
   unsigned long long total = 0;
 
+  void add_busy(unsigned percent) {
+    const std::optional<double> share = within(percent / 100.0);
+    busy += share.value_or(0);
+    told_busy += share ? 1 : 0;
+  }
   GpuUse use() const {
     GpuUse use;
     if (told_busy > 0) use.gpu = busy / told_busy;
@@ -166,10 +172,7 @@ void read_vgpus(const Library& nvml, nvmlDevice_t device, std::map<model::Uuid, 
     std::string uuid(id);
     std::ranges::transform(uuid, uuid.begin(), [](unsigned char c) { return std::tolower(c); });
     GpuTotals& vm = by_vm[model::Uuid(uuid)];
-    if (const auto it = newest.find(instance); it != newest.end()) {
-      vm.busy += of_percent(it->second.smUtil.uiVal);
-      ++vm.told_busy;
-    }
+    if (const auto it = newest.find(instance); it != newest.end()) vm.add_busy(it->second.smUtil.uiVal);
     unsigned long long used = 0;
     unsigned long long total = 0;
     nvmlVgpuTypeId_t kind = 0;
@@ -193,10 +196,8 @@ GpuReading Nvml::read() {
   for (unsigned i = 0; i < reading.gpus; ++i) {
     nvmlDevice_t device = nullptr;
     if (!nvml.told(nvml.device_by_index(i, &device), "find a GPU")) continue;
-    if (nvmlUtilization_t rates{}; nvml.told(nvml.utilization(device, &rates), "read a GPU's use")) {
-      host.busy += of_percent(rates.gpu);
-      ++host.told_busy;
-    }
+    if (nvmlUtilization_t rates{}; nvml.told(nvml.utilization(device, &rates), "read a GPU's use"))
+      host.add_busy(rates.gpu);
     if (nvmlMemory_t memory{}; nvml.told(nvml.memory(device, &memory), "read a GPU's memory")) {
       host.used += memory.used;
       host.total += memory.total;

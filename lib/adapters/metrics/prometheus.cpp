@@ -94,13 +94,13 @@ class Prometheus final : public ports::RecordedSource {
                                     {model::Resource::gpu, q.gpu, &GridSeries::add_vm},
                                     {model::Resource::gpu_memory, q.gpu_memory, &GridSeries::add_vm}}};
     for (const Asked& asked : all) {
-      const std::uint64_t before = series.no_fractions();
       const std::vector<RangeValues> answer = matrix(asked.query, grid);
       for (const RangeValues& values : answer) (series.*asked.add)(asked.resource, values);
       most = std::max(most, answer.size());
-      if (const std::uint64_t bad = series.no_fractions() - before; bad > 0) {
+      if (const GridSeries::Bad bad = series.take_bad(); bad.count > 0) {
         base::log(base::Level::warning,
-                  fmt::format("Prometheus gives {} values that are no fraction of capacity for {}", bad, asked.query));
+                  fmt::format("Prometheus gives {} values that are no fraction of capacity for {}; the first: {}",
+                              bad.count, asked.query, bad.first));
       }
     }
     take(std::move(series).series());

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <set>
@@ -24,7 +25,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr double year_9999 = 253402300800;  // Unix seconds
-constexpr double most_fraction = 10;        // more is a percentage, or no fraction at all
 constexpr double odd_fraction = 2;          // more was hardly ever measured: taken, and told
 constexpr const char* header_hint =
     "the first line must be: time,vm,cpu,memory,gpu,gpu_memory,net,disk (resources as far as known)";
@@ -145,15 +145,33 @@ class Reader {
       throw no_usable_row(file, m_first_fault.empty() ? "it ends with its header" : m_first_fault);
   }
 
+  /// After the last file: a resource that is in percent, likely.
+  void tell_of_useless_columns() const {
+    for (const model::Resource r : model::all_resources) {
+      const Values& values = m_values[static_cast<std::size_t>(r)];
+      if (values.good == 0 && values.bad > 0)
+        m_note(fmt::format("none of the {} values of {} is a fraction of capacity: 85 % is written 0.85", values.bad,
+                           to_string(r)));
+    }
+  }
+
   const TraceCounts& counts() const { return m_counts; }
 
  private:
+  struct Values {
+    std::uint64_t good = 0;
+    std::uint64_t bad = 0;
+  };
+
   static base::Error no_usable_row(const fs::path& file, const std::string& why) {
     return base::Error(base::Kind::invalid, fmt::format("{} has no usable row: {}", file.string(), why), header_hint);
   }
 
   /// Into m_cells, m_at, m_sample; why the row is malformed, or nothing.
   std::string parse(std::string_view line, const Columns& columns) {
+    m_any = false;
+    m_bad_cells = 0;
+    m_bad_cell.clear();
     if (!m_cells.parse(line)) return "a quote is left open";
     if (m_cells.size() != columns.count)
       return fmt::format("{} cells where the header has {}", m_cells.size(), columns.count);
@@ -165,34 +183,44 @@ class Reader {
     if (has_control_character(m_vm)) return "the VM's name has a control character";
     m_sample = {};
     m_sample.at = *at;
-    m_any = false;
     for (const auto& [resource, column] : columns.resources) {
       const std::string_view cell = m_cells[column];
       if (cell.empty()) continue;
       const auto value = number_of(cell);
-      if (!value || *value < 0 || *value > most_fraction)
-        return fmt::format("\"{}\" of {} is no fraction of capacity", base::shown(cell), to_string(resource));
-      m_sample[resource] = *value;
-      m_any = true;
+      Values& values = m_values[static_cast<std::size_t>(resource)];
+      if (value && *value >= 0 && *value <= model::most_fraction) {
+        m_sample[resource] = *value;
+        m_any = true;
+        ++values.good;
+        continue;
+      }
+      ++values.bad;
+      if (m_bad_cells++ == 0) {
+        m_bad_cell = fmt::format("\"{}\" of {} is no fraction of capacity", base::shown(cell), to_string(resource));
+      }
     }
-    return {};
+    return m_any ? std::string() : m_bad_cell;
   }
 
   template <class Where>
   void take(const std::string& fault, const Where& where) {
-    if (!fault.empty()) return bad(m_counts.malformed, "malformed", where, fault);
-    if (!m_any) return bad(m_counts.empty, "empty", where, "no resource has a value");
+    if (m_bad_cells > 0) {
+      m_counts.bad_cells += m_bad_cells;
+      bad(m_counts.rows_with_bad_cells, "bad value", where, m_bad_cell);
+    }
+    if (!fault.empty()) return bad(m_counts.malformed, "malformed row", where, fault);
+    if (!m_any) return bad(m_counts.empty, "empty row", where, "no resource has a value");
     const std::size_t vm = m_names.number_of(m_vm);
     if (vm == m_newest.size()) {
       m_newest.push_back(m_sample.at);
     } else if (m_sample.at == m_newest[vm]) {
-      return bad(m_counts.repeated, "repeated", where, about_row() + " is there already");
+      return bad(m_counts.repeated, "repeated row", where, about_row() + " is there already");
     } else if (m_sample.at < m_newest[vm]) {
-      bad(m_counts.out_of_order, "out-of-order", where, about_row() + " comes after a later one");
+      bad(m_counts.out_of_order, "out-of-order row", where, about_row() + " comes after a later one");
     } else {
       m_newest[vm] = m_sample.at;
     }
-    if (const auto odd = beyond_capacity()) bad(m_counts.beyond, "oddly full", where, *odd);
+    if (const auto odd = beyond_capacity()) bad(m_counts.beyond, "oddly full row", where, *odd);
     ++m_counts.used;
     m_each({m_names[vm], vm, m_sample});
   }
@@ -214,7 +242,7 @@ class Reader {
   void bad(std::uint64_t& counter, const char* kind, const Where& where, const std::string& why) {
     ++counter;
     if (m_first_fault.empty()) m_first_fault = fmt::format("first bad row: {}: {}", where(), why);
-    if (m_noted.insert(kind).second) m_note(fmt::format("{}: first {} row: {}", where(), kind, why));
+    if (m_noted.insert(kind).second) m_note(fmt::format("{}: first {}: {}", where(), kind, why));
   }
 
   Each m_each;
@@ -225,11 +253,14 @@ class Reader {
   std::vector<base::Instant> m_newest;  ///< by the VM's number
   std::set<std::string> m_noted;
   std::string m_first_fault;  ///< of the file at hand
+  std::array<Values, model::all_resources.size()> m_values{};
   // The row at hand.
   Cells m_cells;
   std::string_view m_vm;
   model::Sample m_sample;
-  bool m_any = false;  ///< at least one resource is known
+  bool m_any = false;             ///< at least one resource is known
+  std::uint64_t m_bad_cells = 0;  ///< that are no fraction, and count as missing
+  std::string m_bad_cell;         ///< what is wrong with the first of them
 };
 
 std::vector<fs::path> files_of(const fs::path& path) {
@@ -255,9 +286,12 @@ std::vector<fs::path> files_of(const fs::path& path) {
 
 /// What became of all rows, where not each was used as it came.
 std::optional<std::string> told(const TraceCounts& c) {
-  if (c.used == c.rows && c.out_of_order == 0) return std::nullopt;
-  return fmt::format("{} of {} rows are used; {} malformed, {} repeated, {} empty; {} out of order, put in their place",
-                     c.used, c.rows, c.malformed, c.repeated, c.empty, c.out_of_order);
+  if (c.used == c.rows && c.out_of_order == 0 && c.bad_cells == 0) return std::nullopt;
+  std::string text =
+      fmt::format("{} of {} rows are used; {} malformed, {} repeated, {} empty; {} out of order, put in their place",
+                  c.used, c.rows, c.malformed, c.repeated, c.empty, c.out_of_order);
+  if (c.bad_cells > 0) text += "; " + bad_cells_told(c);
+  return text;
 }
 
 /// By time; of rows of the same time the first is kept. How many were not.
@@ -272,10 +306,16 @@ std::uint64_t put_in_order(std::vector<model::Sample>& samples) {
 
 }  // namespace
 
+std::string bad_cells_told(const TraceCounts& counts) {
+  return fmt::format("{} values in {} rows are no fraction of capacity and count as missing", counts.bad_cells,
+                     counts.rows_with_bad_cells);
+}
+
 TraceCounts each_trace_row(const fs::path& path, const std::function<void(const TraceRow&)>& each,
                            const std::function<void(const std::string&)>& note, Ending ending) {
   Reader reader(each, note, ending);
   for (const fs::path& file : files_of(path)) reader.read(file);
+  reader.tell_of_useless_columns();
   return reader.counts();
 }
 

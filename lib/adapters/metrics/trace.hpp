@@ -16,12 +16,18 @@ namespace umbra::metrics {
 struct TraceCounts {
   std::uint64_t rows = 0;  ///< read, header lines apart
   std::uint64_t used = 0;
-  std::uint64_t malformed = 0;     ///< no time, no VM, a cell that is no number, a fraction below zero, too few cells
+  std::uint64_t malformed = 0;     ///< no time, no VM, too few cells, or values of which none is a fraction
   std::uint64_t out_of_order = 0;  ///< earlier than a row of the same VM before it; put in its place
   std::uint64_t repeated = 0;      ///< the same VM and time again; the first is kept
   std::uint64_t empty = 0;         ///< every resource missing
   std::uint64_t beyond = 0;        ///< used, though CPU, memory or GPU are at more than twice their capacity
+  // Of rows with a time and a VM. Such a value is as if it were missing; the others of its row stand.
+  std::uint64_t bad_cells = 0;  ///< no number, not finite, below zero, or far above any capacity
+  std::uint64_t rows_with_bad_cells = 0;
 };
+
+/// "3 values in 2 rows are no fraction of capacity and count as missing"
+std::string bad_cells_told(const TraceCounts& counts);
 
 struct Trace {
   std::vector<model::Series> series;  ///< by VM name

@@ -94,6 +94,8 @@ class TraceSource final : public ports::RecordedSource {
                 fmt::format("{}: {} of {} rows are not used: {} malformed, {} empty", m_path.string(),
                             counts.malformed + counts.empty, counts.rows, counts.malformed, counts.empty));
     }
+    if (counts.bad_cells > 0)
+      base::log(base::Level::warning, fmt::format("{}: {}", m_path.string(), bad_cells_told(counts)));
   }
 
  private:

@@ -57,6 +57,16 @@ TEST_CASE("a driver that fails is told with its own words") {
   CHECK_THROWS_WITH(nvml->read(), Catch::EndsWith("count the GPUs: GPU is lost"));
 }
 
+TEST_CASE("what no GPU can do is not known, and the rest of the reading stands") {
+  const auto nvml = Nvml::open(UMBRA_FAKE_NVML_LIBRARY);
+  const Saying saying("absurd");
+  const metrics::GpuReading reading = nvml->read();
+  CHECK_FALSE(reading.host.gpu);
+  CHECK(reading.host.gpu_memory == 0.5);
+  REQUIRE(reading.by_vm.size() == 1);
+  CHECK(*reading.by_vm[0].second.gpu == Approx(0.6));  // of its two, the one that makes sense
+}
+
 TEST_CASE("GPU figures go to the VM of the uuid and to the host") {
   metrics::GpuReading reading;
   reading.gpus = 1;

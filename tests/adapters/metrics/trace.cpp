@@ -116,16 +116,58 @@ TEST_CASE("bad rows are counted by their kind and the first of each is told") {
   CHECK(trace.counts.out_of_order == 2);
   CHECK(trace.counts.empty == 1);
   CHECK(trace.counts.malformed == 9);
-  REQUIRE(trace.notes.size() == 5);
+  REQUIRE(trace.notes.size() == 6);
   const auto& web = trace.series[1].samples;
   REQUIRE(web.size() == 3);
   CHECK(web[0][Resource::cpu] == 0.6);
   CHECK(web[1][Resource::cpu] == 0.5);
   CHECK(web[2][Resource::cpu] == 0.7);
-  CHECK(trace.notes[3] == file.string() + ":6: first malformed row: \"much\" of cpu is no fraction of capacity");
-  CHECK(trace.notes[4] ==
-        file.string() +
-            ": 4 of 17 rows are used; 9 malformed, 3 repeated, 1 empty; 2 out of order, put in their place");
+  CHECK(trace.notes[4] == file.string() + ":6: first malformed row: \"much\" of cpu is no fraction of capacity");
+  CHECK(trace.notes[5] == file.string() +
+                              ": 4 of 17 rows are used; 9 malformed, 3 repeated, 1 empty; 2 out of order, put in their "
+                              "place; 4 values in 4 rows are no fraction of capacity and count as missing");
+}
+
+TEST_CASE("a bad value is as if it were missing, and the others of its row stand") {
+  const Folder folder;
+  const auto file = folder.file("a.csv",
+                                "time,vm,cpu,memory\n"
+                                "1,web1,0.5,0.4\n"
+                                "2,web1,nan,0.4\n"
+                                "3,web1,inf,0.4\n"
+                                "4,web1,0.5,-0.1\n"
+                                "5,web1,1e300,\n"  // none is left: malformed
+                                "6,web1,x,y\n"
+                                "tomorrow,web1,0.5,nan\n"  // a bad time
+                                "7,,0.5,nan\n"             // no VM
+                                "8,web1,85,0.4\n");
+  const auto trace = read_trace(file);
+  CHECK(trace.counts.used == 5);
+  CHECK(trace.counts.malformed == 4);
+  CHECK(trace.counts.bad_cells == 7);
+  CHECK(trace.counts.rows_with_bad_cells == 6);
+  REQUIRE(trace.series.size() == 1);
+  const auto& web = trace.series[0].samples;
+  REQUIRE(web.size() == 5);
+  for (const std::size_t i : {1, 2, 4}) {
+    CHECK_FALSE(web[i][Resource::cpu]);
+    CHECK(web[i][Resource::memory] == 0.4);
+  }
+  CHECK(web[3][Resource::cpu] == 0.5);
+  CHECK_FALSE(web[3][Resource::memory]);
+  REQUIRE(trace.notes.size() == 3);
+  CHECK(trace.notes[0] == file.string() + ":3: first bad value: \"nan\" of cpu is no fraction of capacity");
+  CHECK(trace.notes[1] == file.string() + ":6: first malformed row: \"1e300\" of cpu is no fraction of capacity");
+  CHECK(trace.notes[2].ends_with("; 7 values in 6 rows are no fraction of capacity and count as missing"));
+}
+
+TEST_CASE("a resource of which no value makes sense is named, and the others are used") {
+  const Folder folder;
+  const auto file = folder.file("a.csv", "time,vm,cpu,memory\n1,web1,85,0.4\n2,web1,90,0.5\n");
+  const auto trace = read_trace(file);
+  CHECK(trace.counts.used == 2);
+  REQUIRE(trace.notes.size() == 3);
+  CHECK(trace.notes[1] == "none of the 2 values of cpu is a fraction of capacity: 85 % is written 0.85");
 }
 
 TEST_CASE("rows that are used may be odd: that is told, and no row is lost") {
@@ -191,6 +233,8 @@ TEST_CASE("whatever the bytes, rows are read or counted, and times rise") {
     const auto trace = read_trace(folder.file("a.csv", content));
     const auto& c = trace.counts;
     RC_ASSERT(c.rows == c.used + c.malformed + c.repeated + c.empty);
+    RC_ASSERT(c.rows_with_bad_cells <= c.rows);
+    RC_ASSERT(c.rows_with_bad_cells <= c.bad_cells);
     for (const auto& series : trace.series) {
       for (std::size_t i = 1; i < series.samples.size(); ++i)
         RC_ASSERT(series.samples[i - 1].at < series.samples[i].at);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A stand-in for NVIDIA's libnvidia-ml.so.1: two GPUs, of which the second tells nothing of its use, and three virtual
-// ones of two VMs. UMBRA_FAKE_NVML=no-driver|broken|none changes what it says.
+// ones of two VMs. UMBRA_FAKE_NVML=no-driver|broken|none|absurd changes what it says.
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
@@ -45,7 +45,7 @@ nvmlReturn_t nvmlDeviceGetHandleByIndex_v2(unsigned index, nvmlDevice_t* device)
 }
 nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_t* rates) {
   if (!is_first(device)) return not_supported;
-  *rates = {75, 10};
+  *rates = {set_to("absurd") ? 4294967295U : 75, 10};
   return success;
 }
 nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t* memory) {
@@ -76,7 +76,7 @@ nvmlReturn_t nvmlDeviceGetVgpuUtilization(nvmlDevice_t, unsigned long long, int*
     samples[i] = {};
     samples[i].vgpuInstance = values[i][0];
     samples[i].timeStamp = values[i][1];
-    samples[i].smUtil.uiVal = values[i][2];
+    samples[i].smUtil.uiVal = set_to("absurd") && values[i][0] == 11 ? 4294967295U : values[i][2];
   }
   return success;
 }
