@@ -41,9 +41,12 @@ Material of_traces(const std::vector<std::string>& paths) {
 /// Of many VMs those that sharpen() would draw, so that memory holds them.
 Material of_history(Session& session, std::size_t most_vms) {
   std::multimap<std::uint64_t, model::Series> drawn;
-  const base::Instant since = session.clock().now() - std::chrono::round<base::Millis>(session.config().metrics.keep);
+  const base::Instant now = session.clock().now();
+  const base::Instant since = now - std::chrono::round<base::Millis>(session.config().metrics.keep);
   session.history().each_series(since, [&](model::Series&& series) {
     session.cancel().check();
+    // What a clock that ran ahead left is of no time yet, and the next trial would wait for one after it.
+    std::erase_if(series.samples, [&](const model::Sample& sample) { return sample.at > now; });
     if (series.vm.get().empty() || series.samples.empty()) return;  // a host's own
     drawn.emplace(predict::draw_rank(series), std::move(series));
     if (drawn.size() > most_vms) drawn.erase(std::prev(drawn.end()));

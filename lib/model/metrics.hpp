@@ -56,6 +56,11 @@ struct Sample {
   }
 };
 
+/// Readings on either side of a longer gap are not one course of things: a clock jumped, or the VM was away for long.
+inline constexpr base::Millis longest_gap{std::chrono::hours(90 * 24)};
+/// A reading that is forecast from needs so many before it, without such a gap.
+inline constexpr std::size_t least_history = 12;
+
 /// One VM's samples, oldest first.
 struct Series {
   VmName vm;

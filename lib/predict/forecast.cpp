@@ -54,14 +54,11 @@ std::optional<model::Resource> binding_of(const model::Forecast& f) {
   return worst;
 }
 
-/// The most readings up to then that any resource has.
+/// The most readings up to then that any resource has, without a gap of months.
 std::size_t readings_until(const model::Series& series, base::Instant origin) {
   std::size_t most = 0;
-  for (const model::Resource resource : model::all_resources) {
-    const auto known = std::ranges::count_if(
-        series.samples, [&](const model::Sample& sample) { return sample.at <= origin && sample[resource]; });
-    most = std::max(most, static_cast<std::size_t>(known));
-  }
+  for (const model::Resource resource : model::all_resources)
+    most = std::max(most, known_at(series, resource, origin).past.unbroken());
   return most;
 }
 
@@ -69,6 +66,12 @@ base::Error too_short(const model::Series& series, const Question& question) {
   const std::string hint = "umbra observe --interval 1s --for 60s";
   const std::string vm = series.vm.get();
   const auto known = std::ranges::upper_bound(series.samples, question.origin, {}, &model::Sample::at);
+  if (known == series.samples.begin() && !series.samples.empty()) {
+    return base::Error(base::Kind::invalid,
+                       fmt::format("the history of \"{}\" begins at {}, and there is none before {}", vm,
+                                   base::to_rfc3339(known->at), base::to_rfc3339(question.origin)),
+                       "correct the clock, of this machine or of the one that was sampled");
+  }
   if (known == series.samples.begin()) {
     return base::Error(base::Kind::invalid, fmt::format("there is no history of \"{}\" to forecast from", vm), hint);
   }
@@ -99,7 +102,7 @@ void Round::add(const model::Series& series, const Configured& configured, const
   for (const model::Resource resource : model::all_resources) {
     const Known known = known_at(series, resource, question.origin);
     const Past& past = known.past;
-    if (past.size() <= least_history || past.time(past.size() - 1) + f.within_s < origin) continue;
+    if (past.unbroken() <= least_history || past.time(past.size() - 1) + f.within_s < origin) continue;
     const auto set = configured.find(resource);
     const Threshold threshold = threshold_of(
         resource, set == configured.end() ? std::nullopt : std::optional(set->second), question.priority, past);

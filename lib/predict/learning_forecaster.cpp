@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
 #include <optional>
+#include <utility>
 
 #include "predict/sharpening.hpp"
 
@@ -29,12 +29,25 @@ std::optional<double> lesson_before(double first, double origin) {
   return (zero + at) * day;
 }
 
-double first_sample(std::span<const model::Series> series) {
-  double first = std::numeric_limits<double>::infinity();
+/// When the fleet's readings begin, and begin anew after a gap of months: rising. A stray row of a wrong clock, long
+/// before all others, does not move the lessons.
+std::vector<double> beginnings_of(std::span<const model::Series> series) {
+  std::vector<std::pair<base::Instant, base::Instant>> spells;
   for (const model::Series& one : series) {
-    if (!one.samples.empty()) first = std::min(first, unix_seconds(one.samples.front().at));
+    for (const model::Sample& sample : one.samples) {
+      const bool anew = &sample == &one.samples.front() || sample.at - spells.back().second > model::longest_gap;
+      if (anew) spells.emplace_back(sample.at, sample.at);
+      spells.back().second = sample.at;
+    }
   }
-  return first;
+  std::ranges::sort(spells);
+  std::vector<double> beginnings;
+  base::Instant until;
+  for (const auto& [from, to] : spells) {
+    if (beginnings.empty() || from - until > model::longest_gap) beginnings.push_back(unix_seconds(from));
+    until = std::max(until, to);
+  }
+  return beginnings;
 }
 
 }  // namespace
@@ -45,11 +58,13 @@ LearningForecaster::LearningForecaster(std::shared_ptr<const LoadedModel> model,
       m_grower(grower),
       m_series(series),
       m_told(std::move(told)),
-      m_first(first_sample(series)) {}
+      m_beginnings(beginnings_of(series)) {}
 
 void LearningForecaster::ask(const View& view) {
   const double origin = view.past.time(view.past.size() - 1);
-  const std::optional<double> until = lesson_before(m_first, origin);
+  const auto later = std::ranges::upper_bound(m_beginnings, origin);
+  const std::optional<double> until =
+      later == m_beginnings.begin() ? std::nullopt : lesson_before(*std::prev(later), origin);
   const Key key{view.resource, until.value_or(0)};
   const auto [it, fresh] = m_lessons.try_emplace(key, Lesson{TreeForecaster(m_model), until.has_value()});
   it->second.forecaster.ask(view);

@@ -36,7 +36,7 @@ class LearningForecaster final : public Forecaster {
   const ports::TreeGrower& m_grower;
   std::span<const model::Series> m_series;
   Told m_told;
-  double m_first;                                  ///< time of the fleet's first sample
+  std::vector<double> m_beginnings;                ///< of the fleet's readings, and anew after a gap of months
   using Key = std::pair<model::Resource, double>;  ///< and up to when it looks
   std::map<Key, Lesson> m_lessons;
   std::vector<Key> m_asked;  ///< one for each question since the last answers

@@ -40,6 +40,8 @@ class Past {
 
   std::size_t size() const { return m_time.size(); }
   bool empty() const { return m_time.empty(); }
+  /// How many of the newest readings follow each other without a gap beyond model::longest_gap.
+  std::size_t unbroken() const { return size() - m_unbroken_from; }
   double time(std::size_t i) const { return m_time[i]; }
   double value(std::size_t i) const { return m_value[i]; }
   double peak(std::size_t i) const { return m_peak[i]; }
@@ -68,6 +70,7 @@ class Past {
   template <class Better>
   double extreme(Stretch s, const std::vector<double>& readings, std::vector<double> Blocks::*of, Better better) const;
 
+  std::size_t m_unbroken_from = 0;
   std::vector<double> m_time;
   std::vector<double> m_value;
   std::vector<double> m_peak;

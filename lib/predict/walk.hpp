@@ -16,8 +16,7 @@ Past past_of(const model::Series& series, model::Resource resource);
 /// Appends the sample's reading of that resource, where it has one.
 void append_sample(Past& past, const model::Sample& sample, model::Resource resource);
 
-/// An origin needs so many readings before it.
-inline constexpr std::size_t least_history = 12;
+using model::least_history;
 
 class Walk {
  public:
@@ -26,7 +25,7 @@ class Walk {
 
   /// On to the next reading; false at the end.
   bool next();
-  bool is_origin() const { return m_past.size() > least_history; }
+  bool is_origin() const { return m_past.unbroken() > least_history; }
   std::size_t reading() const { return m_past.size() - 1; }  ///< as index into past_of()
   double time() const { return m_past.time(reading()); }
   double value() const { return m_past.value(reading()); }

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   fuzz::may_refuse([&] {
     const metrics::Trace trace = metrics::read_trace(file.path());
     const metrics::TraceCounts& counts = trace.counts;
-    fuzz::must(counts.used + counts.malformed + counts.repeated + counts.empty == counts.rows);
+    fuzz::must(counts.used + counts.malformed + counts.repeated + counts.empty + counts.stray == counts.rows);
     fuzz::must(counts.rows_with_bad_cells <= std::min(counts.rows, counts.bad_cells));
     std::uint64_t samples = 0;
     for (const model::Series& series : trace.series) {

@@ -67,6 +67,17 @@ TEST_CASE("a stretch holds what is later than its start and no later than its en
   CHECK(past.between(0, 999).empty());
 }
 
+TEST_CASE("a gap of months breaks the course of readings, and a shorter one does not") {
+  Past past = minutes({0.1, 0.2, 0.3});
+  past.append(past.time(2) + 90 * day, 0.5, 0.5);
+  CHECK(past.unbroken() == 4);
+  past.append(past.time(3) + 90 * day + 60, 0.5, 0.5);
+  CHECK(past.unbroken() == 1);
+  past.append(past.time(4) + 60, 0.5, 0.5);
+  CHECK(past.unbroken() == 2);
+  CHECK(past.size() == 6);
+}
+
 TEST_CASE("runs above the threshold are told with their starts and lengths") {
   const Past past = minutes({0.1, 0.9, 0.95, 0.2, 0.1, 1.0, 0.3});
   Crossings crossings(0.9, 60);

@@ -164,6 +164,30 @@ TEST_CASE("lessons begin three midnights after the fleet's first, and hold until
   CHECK(p_at(forecaster, series.front(), first_midnight + 4 * day) != third);
 }
 
+TEST_CASE("a stray row of a wrong clock moves no lesson, and after a gap of months they begin anew") {
+  auto series = fleet(7);
+  const auto model = std::make_shared<const LoadedModel>(says(0.9));
+  LearningForecaster straight(model, grower, series, quiet);
+  const auto early = series.front().samples.front();
+  series[1].samples.insert(series[1].samples.begin(), early);
+  series[1].samples.front().at = base::Instant{};
+  LearningForecaster astray(model, grower, series, quiet);
+  for (const double days : {2.9, 3.0, 6.5}) {
+    const double time = first_midnight + days * day;
+    CHECK(p_at(astray, series.front(), time) == p_at(straight, series.front(), time));
+  }
+  for (model::Series& one : series) {
+    for (const model::Sample& sample : std::vector(one.samples)) {
+      one.samples.push_back(sample);
+      one.samples.back().at = sample.at + std::chrono::days(364);
+    }
+    std::ranges::sort(one.samples, {}, &model::Sample::at);
+  }
+  LearningForecaster again(model, grower, series, quiet);
+  CHECK(p_at(again, series.front(), first_midnight + (364 + 2.9) * day) == Approx(0.9));
+  CHECK(p_at(again, series.front(), first_midnight + (364 + 3) * day) < 0.9);
+}
+
 TEST_CASE("answers come in the order of the questions, whatever lessons they take") {
   const auto series = fleet(7);
   const auto model = std::make_shared<const LoadedModel>(says(0.9));

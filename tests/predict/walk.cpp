@@ -76,6 +76,17 @@ TEST_CASE(
   CHECK(alike > 100);
 }
 
+TEST_CASE("an origin has twelve readings before it without a gap of months, whatever was before that") {
+  model::Series series = series_of(std::vector<double>(40, 0.5), 300);
+  for (std::size_t i = 20; i < 40; ++i) series.samples[i].at += std::chrono::days(400);
+  Walk walk(series, Resource::cpu, {});
+  std::vector<std::size_t> origins;
+  while (walk.next()) {
+    if (walk.is_origin()) origins.push_back(walk.reading());
+  }
+  CHECK(origins == std::vector<std::size_t>{12, 13, 14, 15, 16, 17, 18, 19, 32, 33, 34, 35, 36, 37, 38, 39});
+}
+
 TEST_CASE("every feature has a name of its own") {
   const auto& names = feature_names();
   CHECK(std::set<std::string>(names.begin(), names.end()).size() == names.size());

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <functional>
 #include <set>
+#include <span>
 #include <system_error>
 #include <unordered_map>
 #include <utility>
@@ -290,6 +291,7 @@ std::optional<std::string> told(const TraceCounts& c) {
   std::string text =
       fmt::format("{} of {} rows are used; {} malformed, {} repeated, {} empty; {} out of order, put in their place",
                   c.used, c.rows, c.malformed, c.repeated, c.empty, c.out_of_order);
+  if (c.stray > 0) text += fmt::format("; {} stray", c.stray);
   if (c.bad_cells > 0) text += "; " + bad_cells_told(c);
   return text;
 }
@@ -302,6 +304,33 @@ std::uint64_t put_in_order(std::vector<model::Sample>& samples) {
   const auto count = static_cast<std::uint64_t>(again.size());
   samples.erase(again.begin(), again.end());
   return count;
+}
+
+/// Takes out what lies months from all else and is too little to forecast from: a clock jumped, and a forecast would be
+/// of that instant alone. A series that has nothing but such stretches stays as it is. The first row and how many.
+std::pair<base::Instant, std::uint64_t> leave_out_strays(std::vector<model::Sample>& samples) {
+  std::vector<std::span<model::Sample>> stretches;
+  for (auto from = samples.begin(); from != samples.end();) {
+    const auto gap = std::adjacent_find(from, samples.end(),
+                                        [](const auto& a, const auto& b) { return b.at - a.at > model::longest_gap; });
+    const auto to = gap == samples.end() ? gap : std::next(gap);
+    stretches.emplace_back(from, to);
+    from = to;
+  }
+  const auto is_stray = [](std::span<const model::Sample> one) { return one.size() <= model::least_history; };
+  if (stretches.size() < 2 || std::ranges::all_of(stretches, is_stray)) return {};
+  std::pair<base::Instant, std::uint64_t> strays;
+  std::vector<model::Sample> kept;
+  for (const std::span<model::Sample> one : stretches) {
+    if (is_stray(one)) {
+      if (strays.second == 0) strays.first = one.front().at;
+      strays.second += one.size();
+    } else {
+      kept.insert(kept.end(), one.begin(), one.end());
+    }
+  }
+  samples = std::move(kept);
+  return strays;
 }
 
 }  // namespace
@@ -332,6 +361,15 @@ Trace read_trace(const fs::path& path) {
     const std::uint64_t again = put_in_order(one.samples);
     trace.counts.repeated += again;
     trace.counts.used -= again;
+    const auto [first, strays] = leave_out_strays(one.samples);
+    if (strays > 0 && trace.counts.stray == 0) {
+      trace.notes.push_back(
+          fmt::format("{}: first stray row: {} of {} lies months from the others of its VM: a clock "
+                      "jumped, likely",
+                      path.string(), base::to_rfc3339(first), one.vm.get()));
+    }
+    trace.counts.stray += strays;
+    trace.counts.used -= strays;
   }
   std::ranges::sort(trace.series, {}, &model::Series::vm);
   if (const auto text = told(trace.counts)) trace.notes.push_back(fmt::format("{}: {}", path.string(), *text));

@@ -12,7 +12,7 @@
 
 namespace umbra::metrics {
 
-/// What became of the rows: each is used, malformed, repeated or empty. One that is out of order is used all the same.
+/// What became of the rows: each is used, malformed, repeated, empty or stray. One that is out of order is used all the same.
 struct TraceCounts {
   std::uint64_t rows = 0;  ///< read, header lines apart
   std::uint64_t used = 0;
@@ -20,6 +20,7 @@ struct TraceCounts {
   std::uint64_t out_of_order = 0;  ///< earlier than a row of the same VM before it; put in its place
   std::uint64_t repeated = 0;      ///< the same VM and time again; the first is kept
   std::uint64_t empty = 0;         ///< every resource missing
+  std::uint64_t stray = 0;         ///< few, and months from all others of their VM: a clock jumped
   std::uint64_t beyond = 0;        ///< used, though CPU, memory or GPU are at more than twice their capacity
   // Of rows with a time and a VM. Such a value is as if it were missing; the others of its row stand.
   std::uint64_t bad_cells = 0;  ///< no number, not finite, below zero, or far above any capacity

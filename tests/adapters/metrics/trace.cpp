@@ -161,6 +161,33 @@ TEST_CASE("a bad value is as if it were missing, and the others of its row stand
   CHECK(trace.notes[2].ends_with("; 7 values in 6 rows are no fraction of capacity and count as missing"));
 }
 
+TEST_CASE("few rows that lie months from the others of their VM are told and left out") {
+  const Folder folder;
+  const auto rows = [](std::int64_t from, int count, const std::string& vm) {
+    std::string text;
+    for (int i = 0; i < count; ++i) text += std::to_string(from + 300 * i) + "," + vm + ",0.5\n";
+    return text;
+  };
+  const std::int64_t then = 1376314846;
+  const auto file = folder.file("a.csv", "time,vm,cpu\n" + rows(then, 40, "web1") + rows(9999999999, 1, "web1") +
+                                             rows(0, 12, "web1") + rows(then, 5, "db1") + rows(0, 2, "db1") +
+                                             rows(then, 20, "api1") + rows(then + 200 * 86400, 13, "api1"));
+  const auto trace = read_trace(file);
+  CHECK(trace.counts.stray == 13);
+  CHECK(trace.counts.used == 80);
+  REQUIRE(trace.series.size() == 3);
+  CHECK(trace.series[0].samples.size() == 33);  // both long enough: away for months, and back
+  CHECK(trace.series[1].samples.size() == 7);   // no stretch is long enough to be the right one
+  REQUIRE(trace.series[2].samples.size() == 40);
+  CHECK(base::to_rfc3339(trace.series[2].samples.front().at) == "2013-08-12T13:40:46Z");
+  CHECK(base::to_rfc3339(trace.series[2].samples.back().at) == "2013-08-12T16:55:46Z");
+  REQUIRE(trace.notes.size() == 3);
+  CHECK(trace.notes[1] == file.string() +
+                              ": first stray row: 1970-01-01T00:00:00Z of web1 lies months from the others of its VM: "
+                              "a clock jumped, likely");
+  CHECK(trace.notes[2].ends_with("put in their place; 13 stray"));
+}
+
 TEST_CASE("a resource of which no value makes sense is named, and the others are used") {
   const Folder folder;
   const auto file = folder.file("a.csv", "time,vm,cpu,memory\n1,web1,85,0.4\n2,web1,90,0.5\n");
@@ -232,7 +259,7 @@ TEST_CASE("whatever the bytes, rows are read or counted, and times rise") {
     }
     const auto trace = read_trace(folder.file("a.csv", content));
     const auto& c = trace.counts;
-    RC_ASSERT(c.rows == c.used + c.malformed + c.repeated + c.empty);
+    RC_ASSERT(c.rows == c.used + c.malformed + c.repeated + c.empty + c.stray);
     RC_ASSERT(c.rows_with_bad_cells <= c.rows);
     RC_ASSERT(c.rows_with_bad_cells <= c.bad_cells);
     for (const auto& series : trace.series) {
