@@ -19,10 +19,17 @@ constexpr const char* first_lines =
     "  umbra predict --all --within 30m | umbra place - | umbra shadow - | umbra replicate - \\\n"
     "      | umbra sync - | umbra decide - | umbra switchover -\n";
 
-constexpr const char* last_lines =
-    "\nExit status: 0 done; 1 failed; 2 usage or configuration; 3 some VMs failed, others done; 4 refused by a safety\n"
-    "check; 5 an interrupted switchover needs `umbra switchover --recover`; 6 locked by another run; 10 with\n"
-    "`decide --exit-code`: stay; 128+N on signal N.\n";
+constexpr const char* last_words =
+    "Exit status: 0 done; 1 failed; 2 usage or configuration; 3 some VMs failed, others done; 4 refused by a safety "
+    "check; 5 an interrupted switchover needs `umbra switchover --recover`; 6 locked by another run; 10 with "
+    "`decide --exit-code`: stay; 128+N on signal N.";
+
+constexpr std::size_t help_width = 80;      // of the narrowest terminal that is in use
+constexpr std::size_t options_column = 30;  // where what they do is told
+
+std::string last_lines() {
+  return "\n" + base::filled(last_words, help_width) + "\n";
+}
 
 std::string operand_text(const Verb& verb) {
   switch (verb.operands) {
@@ -40,7 +47,7 @@ std::string main_help() {
   std::string text = std::string(first_lines) + "\nVerbs:\n";
   for (const Verb& verb : verbs()) text += fmt::format("  {:<12}{}\n", verb.name, verb.summary);
   text += "\n`umbra VERB --help` tells a verb's options. `umbra --version` tells the version.\n";
-  return text + last_lines;
+  return text + last_lines();
 }
 
 std::string option_lines(const std::vector<Option>& options) {
@@ -48,21 +55,23 @@ std::string option_lines(const std::vector<Option>& options) {
   for (const Option& option : options) {
     const std::string left = option.value.empty() ? option.flags : option.flags + " " + option.value;
     const std::string fallback = option.fallback.empty() ? "" : fmt::format(" [{}]", option.fallback);
-    text += fmt::format("  {:<28}{}{}\n", left,
-                        left.size() > 27 ? "\n" + std::string(30, ' ') + option.help : option.help, fallback);
+    const std::string gap = left.size() > 27 ? "\n" + std::string(options_column, ' ') : "";
+    text += fmt::format("  {:<28}{}{}\n", left, gap, base::filled(option.help + fallback, help_width, options_column));
   }
   return text;
 }
 
 std::string verb_help(const Verb& verb) {
   Common common;
-  std::string text = fmt::format("Usage: umbra {}{} [OPTION...]\n\n{}.\n\n{}\n\n", verb.name, operand_text(verb),
-                                 verb.summary, verb.text);
+  std::string text =
+      fmt::format("{}\n\n{}\n\n{}\n\n",
+                  base::filled(fmt::format("Usage: umbra {}{} [OPTION...]", verb.name, operand_text(verb)), help_width),
+                  base::filled(verb.summary + ".", help_width), base::filled(verb.text, help_width));
   if (!verb.options.empty()) text += "Options:\n" + option_lines(verb.options) + "\n";
   text += "Options of every verb:\n" + option_lines(common_options(verb, common));
   if (!verb.examples.empty()) text += "\nExamples:\n";
   for (const std::string& example : verb.examples) text += "  " + example + "\n";
-  return text + last_lines;
+  return text + last_lines();
 }
 
 void add_option(CLI::App& app, const Option& option) {

@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "base/text.hpp"
 #include "cmd/cli.hpp"
 
 namespace umbra::cmd {
@@ -55,6 +56,8 @@ std::vector<Option> all_options(const Verb& verb, Common& common) {
   return options;
 }
 
+constexpr std::size_t page_width = 120;  // of a page's source; who shows it fills anew
+
 constexpr const char* exit_section =
     ".SH EXIT STATUS\n0 done; 1 failed; 2 usage or configuration; 3 some VMs failed, others done; 4 refused by a "
     "safety check;\n"
@@ -86,7 +89,8 @@ std::string man_page(const Verb* verb, const std::string& version) {
       ".TH UMBRA\\-{} 1 \"\" \"umbra {}\"\n.SH NAME\numbra\\-{} \\- {}\n.SH SYNOPSIS\n.B umbra {}{}\n[OPTION...]\n.SH "
       "DESCRIPTION\n{}\n.SH "
       "OPTIONS\n",
-      verb->name, version, verb->name, roff(verb->summary), verb->name, operands, roff(verb->text));
+      verb->name, version, verb->name, roff(verb->summary), verb->name, operands,
+      roff(base::filled(verb->text, page_width)));
   text += roff_options(all_options(*verb, common));
   if (!verb->examples.empty()) text += ".SH EXAMPLES\n.nf\n";
   for (const std::string& example : verb->examples) text += roff(example) + "\n";

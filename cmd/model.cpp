@@ -64,18 +64,11 @@ Verb model_verb() {
   verb.summary = "Train, try and show the model that forecasts";
   verb.text =
       "`train` sharpens the model that ships by a site's own past, from `--history` or from traces, and tries the "
-      "result "
-      "on the\n"
-      "latest quarter of it: only what did better is kept, and with `--history` put in use. Run it from a timer. "
-      "`back` "
-      "takes\n"
-      "the last one back, `list` shows those kept. The same readings and seed give the same file. `backtest` walks "
-      "forward\n"
-      "through a trace, uses at each row nothing later than that row, learns along the way, and scores what it said "
-      "beside\n"
-      "persistence (the last value), the same time a day before, Holt's trend and the base rate. `show` tells where a "
-      "model\n"
-      "comes from and what it was worth on data that it did not see.";
+      "result on the latest quarter of it: only what did better is kept, and with `--history` put in use. Run it from "
+      "a timer. `back` takes the last one back, `list` shows those kept. The same readings and seed give the same "
+      "file. `backtest` walks forward through a trace, uses at each row nothing later than that row, learns along the "
+      "way, and scores what it said beside persistence (the last value), the same time a day before, Holt's trend and "
+      "the base rate. `show` tells where a model comes from and what it was worth on data that it did not see.";
   verb.operands = Operands::words;
   verb.actions = {"train", "backtest", "show", "list", "back"};
   verb.changes = true;

@@ -91,6 +91,27 @@ std::size_t character_length(std::string_view text) {
 
 }  // namespace
 
+std::string filled(std::string_view text, std::size_t width, std::size_t indent) {
+  constexpr std::string_view blanks = " \n";
+  std::string all;
+  std::size_t column = indent;
+  for (std::size_t from = 0; (from = text.find_first_not_of(blanks, from)) != std::string_view::npos;) {
+    const std::string_view word = text.substr(from, text.find_first_of(blanks, from) - from);
+    const bool first = all.empty();
+    if (!first && column + 1 + word.size() > width) {
+      all += "\n" + std::string(indent, ' ');
+      column = indent;
+    } else if (!first) {
+      all += ' ';
+      ++column;
+    }
+    all += word;
+    column += word.size();
+    from += word.size();
+  }
+  return all;
+}
+
 bool is_utf8(std::string_view text) {
   while (!text.empty()) {
     const std::size_t length = character_length(text);

@@ -29,6 +29,10 @@ std::string shell_word(const Strong<Tag>& name) {
 /// `; did you mean "x"?` or nothing: the end of a message about an unknown `word`.
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
 
+/// The words of `text` in lines of at most `width` columns, those after the first moved in by `indent`, which counts
+/// for the first as well. A word that is longer has a line to itself. Line ends in `text` are blanks; for ASCII.
+std::string filled(std::string_view text, std::size_t width, std::size_t indent = 0);
+
 /// Whether it is text in UTF-8 (RFC 3629), as JSON must be.
 bool is_utf8(std::string_view text);
 

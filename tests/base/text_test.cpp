@@ -3,6 +3,7 @@
 
 #include <rapidcheck.h>
 #include <catch2/catch.hpp>
+#include <sstream>
 
 using namespace umbra::base;
 
@@ -43,6 +44,35 @@ TEST_CASE("a word for a shell stands as it is where it is safe, else in single q
   CHECK(shell_word("it's") == "'it'\\''s'");
   CHECK(shell_word("$(reboot)") == "'$(reboot)'");
   CHECK(shell_word("") == "''");
+}
+
+TEST_CASE("words fill lines up to the width, whatever lines they came in") {
+  CHECK(filled("", 10).empty());
+  CHECK(filled("one two\nthree  four", 9) == "one two\nthree\nfour");
+  CHECK(filled("one two three", 13) == "one two three");
+  CHECK(filled("one two three", 12) == "one two\nthree");
+  CHECK(filled("one two three four", 12, 4) == "one two\n    three\n    four");
+  CHECK(filled("a-very-long-word b", 6, 2) == "a-very-long-word\n  b");
+}
+
+TEST_CASE("filling loses no word, and no line is too long that has a choice") {
+  CHECK(rc::check("any words", [] {
+    std::string text;
+    std::vector<std::string> words;
+    for (const int length : *rc::gen::container<std::vector<int>>(rc::gen::inRange(1, 14))) {
+      words.emplace_back(static_cast<std::size_t>(length), 'x');
+      text += words.back() + (length % 3 == 0 ? "\n" : " ");
+    }
+    const auto width = *rc::gen::inRange<std::size_t>(4, 40);
+    std::istringstream lines(filled(text, width));
+    std::vector<std::string> found;
+    for (std::string line; std::getline(lines, line);) {
+      RC_ASSERT(line.size() <= width || line.find(' ') == std::string::npos);
+      std::istringstream in(line);
+      for (std::string word; in >> word;) found.push_back(word);
+    }
+    RC_ASSERT(found == words);
+  }));
 }
 
 TEST_CASE("text is UTF-8 where each of its characters is whole, shortest and a character") {
