@@ -32,25 +32,57 @@ model::Json scores_json(const predict::Scores& s) {
   return json;
 }
 
+model::Json times_json(const predict::TimeScores& s) {
+  if (s.saturations == 0) return {{"saturations", 0}};
+  return {{"saturations", s.saturations},
+          {"pinball_s", s.pinball_s},
+          {"pinball_ratio", s.pinball_ratio ? model::Json(*s.pinball_ratio) : model::Json()},
+          {"coverage", s.coverage},
+          {"median_error_s", s.median_error_s}};
+}
+
+/// A forecaster's scores, of its times too.
+struct Scored {
+  predict::Scores scores;
+  predict::Times times;
+  model::Json json() const {
+    model::Json json = scores_json(scores);
+    json["time"] = {{"all", times_json(times.all)}, {"onsets", times_json(times.onsets)}};
+    return json;
+  }
+};
+
 /// `kept` gets what a page shows of each forecaster, where one is wanted.
 void report(Session& session, const std::string& model, const predict::Backtest& result, double window_s,
             std::vector<Contender>* kept) {
-  Listing listing(session.out(), {"FORECASTER", "BRIER SKILL", "AVG PRECISION", "RECALL@P.8", "ONSET AP", "ONSET R@P.5",
-                                  "PINBALL", "COVERAGE", "CAL. ERROR", "LEAD"});
+  Listing listing(session.out(),
+                  {"FORECASTER", "BRIER SKILL", "AVG PRECISION", "RECALL@P.8", "ONSET AP", "ONSET R@P.5", "PINBALL",
+                   "COVERAGE", "CAL. ERROR", "LEAD", "TIME PINBALL", "TIME COVERAGE", "TIME ERROR"});
+  const std::vector<model::Quantiles> plain = predict::plain_times(result.verified, window_s);
   const auto add = [&](const std::string& name, std::span<const predict::Verified> forecasts) {
-    const predict::Scores s = predict::score(forecasts, window_s);
-    if (kept) kept->push_back(contender_of(name, forecasts, s));
-    listing.add({{"forecaster", name}, {"scores", scores_json(s)}},
+    const Scored scored{predict::score(forecasts, window_s), predict::time_scores(forecasts, plain)};
+    const predict::Scores& s = scored.scores;
+    const predict::TimeScores& time = scored.times.onsets;
+    if (kept) kept->push_back(contender_of(name, forecasts, s, scored.times));
+    listing.add({{"forecaster", name}, {"scores", scored.json()}},
                 {name, figure(s.all.brier_skill), figure(s.all.average_precision), figure(s.all.recall_at_precision_80),
                  figure(s.onsets.average_precision), figure(s.onsets.recall_at_precision_50),
                  figure(s.peak.pinball_ratio), figure(s.peak.coverage), figure(s.all.calibration_error),
-                 s.lead.median_lead_s ? base::to_human(base::Seconds(*s.lead.median_lead_s)) : "-"});
+                 s.lead.median_lead_s ? base::to_human(base::Seconds(*s.lead.median_lead_s)) : "-",
+                 figure(time.pinball_ratio), time.saturations > 0 ? figure(time.coverage) : "-",
+                 time.saturations > 0 ? base::to_human(base::Seconds(time.median_error_s)) : "-"});
+  };
+  /// Of times the simple ones know no more than what they were before.
+  const auto add_simple = [&](const std::string& name, const std::vector<double>& figures) {
+    std::vector<predict::Verified> forecasts = predict::baseline(result.verified, figures);
+    for (std::size_t i = 0; i < forecasts.size(); ++i) forecasts[i].first_s = plain[i];
+    add(name, forecasts);
   };
   add(model, result.verified);
-  add("persistence", predict::baseline(result.verified, result.figures.persistence));
-  add("seasonal naive", predict::baseline(result.verified, result.figures.seasonal));
-  add("holt", predict::baseline(result.verified, result.figures.holt));
-  add("base rate", predict::baseline(result.verified, std::vector<double>(result.verified.size(), 0.0)));
+  add_simple("persistence", result.figures.persistence);
+  add_simple("seasonal naive", result.figures.seasonal);
+  add_simple("holt", result.figures.holt);
+  add_simple("base rate", std::vector<double>(result.verified.size(), 0.0));
   listing.finish();
 }
 

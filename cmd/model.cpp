@@ -68,7 +68,9 @@ Verb model_verb() {
       "a timer. `back` takes the last one back, `list` shows those kept. The same readings and seed give the same "
       "file. `backtest` walks forward through a trace, uses at each row nothing later than that row, learns along the "
       "way, and scores what it said beside persistence (the last value), the same time a day before, Holt's trend and "
-      "the base rate. `show` tells where a model comes from and what it was worth on data that it did not see.";
+      "the base rate; of the time to saturation, where that came after a quiet window, the pinball loss beside the "
+      "quantiles of such times until then, how many lie within p10 to p90, and the median error of p50. `show` tells "
+      "where a model comes from and what it was worth on data that it did not see.";
   verb.operands = Operands::words;
   verb.actions = {"train", "backtest", "show", "list", "back"};
   verb.changes = true;

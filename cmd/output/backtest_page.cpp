@@ -82,6 +82,8 @@ void scores_section(Markup& out, const BacktestPage& page) {
   probability_table(out, page.contenders, Windows::all);
   probability_table(out, page.contenders, Windows::onsets);
   peak_table(out, page.contenders);
+  time_table(out, page.contenders, Windows::all);
+  time_table(out, page.contenders, Windows::onsets);
   meanings(out);
 }
 
@@ -157,9 +159,14 @@ double alarm_level_of(const predict::Scores& scores) {
   return scores.onsets.alarm_50.value_or(0.5);
 }
 
-Contender contender_of(std::string name, std::span<const predict::Verified> forecasts, const predict::Scores& scores) {
-  return {std::move(name), scores, to_curves(forecasts), to_curves(predict::after_quiet(forecasts)),
-          predict::peak_shares(forecasts)};
+Contender contender_of(std::string name, std::span<const predict::Verified> forecasts, const predict::Scores& scores,
+                       const predict::Times& times) {
+  return {std::move(name),
+          scores,
+          to_curves(forecasts),
+          to_curves(predict::after_quiet(forecasts)),
+          predict::peak_shares(forecasts),
+          times};
 }
 
 std::string to_html(const BacktestPage& page) {

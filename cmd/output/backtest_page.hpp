@@ -10,6 +10,7 @@
 #include "cmd/output/markup.hpp"
 #include "predict/curves.hpp"
 #include "predict/episodes.hpp"
+#include "predict/times.hpp"
 
 namespace umbra::cmd {
 
@@ -26,9 +27,11 @@ struct Contender {
   Curves all;
   Curves onsets;  ///< of windows after a quiet one
   predict::PeakShares peaks;
+  predict::Times times;
 };
-/// `scores` are those of `forecasts`; nothing of their number is kept.
-Contender contender_of(std::string name, std::span<const predict::Verified> forecasts, const predict::Scores& scores);
+/// `scores` and `times` are those of `forecasts`; nothing of their number is kept.
+Contender contender_of(std::string name, std::span<const predict::Verified> forecasts, const predict::Scores& scores,
+                       const predict::Times& times);
 
 struct BacktestPage {
   std::string trace;

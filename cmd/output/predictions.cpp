@@ -30,7 +30,8 @@ void PredictionsFile::add(const predict::BacktestPlan& plan, const predict::Trac
       {"within_s", plan.ask.window_s},
       {"threshold", plan.ask.threshold},
       {"p_saturation", e.p_saturation},
-      {"peak", {{"p10", e.peak.p10}, {"p50", e.peak.p50}, {"p90", e.peak.p90}}}};
+      {"peak", {{"p10", e.peak.p10}, {"p50", e.peak.p50}, {"p90", e.peak.p90}}},
+      {"saturates_in_s", {{"p10", e.first_s.p10}, {"p50", e.first_s.p50}, {"p90", e.first_s.p90}}}};
   m_lines += line.dump() + "\n";
   if (m_lines.size() >= most_unwritten) flush();
 }

@@ -16,7 +16,7 @@ struct Meaning {
   std::string_view text;
 };
 
-constexpr std::array<Meaning, 11> columns{{
+constexpr std::array<Meaning, 12> columns{{
     {"Brier skill", "how much smaller the squared error of the probability is than persistence's; 1 is perfect"},
     {"Average precision", "area under the curve of precision and recall; chance gives the share that saturates"},
     {"Recall at 0.5, at 0.8", "saturations told by alarms of which that share comes true"},
@@ -24,9 +24,11 @@ constexpr std::array<Meaning, 11> columns{{
     {"Active", "the same, of forecasts of at least 0.05"},
     {"Warned", "onsets with an alarm within the window before, at the level where half of such alarms come true"},
     {"Lead", "from the first alarm to the onset, the median"},
-    {"Pinball", "mean error of the three quantiles of the peak, each weighed by its side"},
-    {"Ratio", "that error beside persistence's; below 1 is better"},
-    {"Coverage", "peaks within p10 to p90; 0.8 is right"},
+    {"Pinball", "mean error of the three quantiles of the peak, or of the time in seconds, each weighed by its side"},
+    {"Ratio",
+     "that error beside persistence's, or of times beside what the past ones would have said; below 1 is better"},
+    {"Coverage", "peaks or times within p10 to p90; 0.8 is right, and more where few readings fit in the window"},
+    {"Median error", "distance of p50 from the time that it took, the median"},
     {"Width", "mean of p90 - p10, in shares of capacity"},
 }};
 
@@ -102,6 +104,22 @@ void peak_table(Markup& out, std::span<const Contender> contenders) {
          {"Below p10", side(&Shares::below_p10)},
          {"Below p50", side(&Shares::below_p50)},
          {"Above p90", side(&Shares::above_p90)}},
+        contenders);
+}
+
+void time_table(Markup& out, std::span<const Contender> contenders, Windows windows) {
+  const auto of = [=](const Contender& c) -> const predict::TimeScores& {
+    return windows == Windows::all ? c.times.all : c.times.onsets;
+  };
+  const auto human = [](double seconds) { return base::to_human(base::Seconds(seconds)); };
+  if (of(contenders.front()).saturations == 0) return;
+  table(out,
+        fmt::format("Times to saturation, {}: {}", windows == Windows::all ? "all" : "after a quiet window",
+                    grouped(of(contenders.front()).saturations)),
+        {{"Pinball", [=](const Contender& c) { return human(of(c).pinball_s); }},
+         {"Ratio", [=](const Contender& c) { return figure(of(c).pinball_ratio); }},
+         {"Coverage", [=](const Contender& c) { return figure(of(c).coverage); }},
+         {"Median error", [=](const Contender& c) { return human(of(c).median_error_s); }}},
         contenders);
 }
 

@@ -8,6 +8,8 @@ namespace umbra::cmd {
 
 void probability_table(Markup& out, std::span<const Contender> contenders, Windows windows);
 void peak_table(Markup& out, std::span<const Contender> contenders);
+/// Of the time to saturation, where it came.
+void time_table(Markup& out, std::span<const Contender> contenders, Windows windows);
 /// What each column of the tables means.
 void meanings(Markup& out);
 

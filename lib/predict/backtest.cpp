@@ -106,7 +106,7 @@ class VmWalk {
     const auto outcome = outcome_of(m_whole, open.reading, m_plan.ask, m_step_s);
     if (!outcome) return;
     const double now = m_whole.value(open.reading);
-    m_result.verified.push_back({m_vm, time, now, estimate.p_saturation, estimate.peak, *outcome});
+    m_result.verified.push_back({m_vm, time, now, estimate.p_saturation, estimate.peak, *outcome, estimate.first_s});
     m_result.figures.persistence.push_back(now);
     m_result.figures.seasonal.push_back(open.seasonal);
     m_result.figures.holt.push_back(open.holt);

@@ -27,6 +27,7 @@ std::optional<Outcome> outcome_of(const Past& past, std::size_t origin, const As
   outcome.saturated = outcome.peak >= ask.threshold;
   outcome.onset = before.count() >= needed && past.highest(before) < ask.threshold;
   outcome.first_s = missing;
+  outcome.above = past.peak(origin) >= ask.threshold;
   for (std::size_t i = ahead.from; outcome.saturated && i < ahead.to; ++i) {
     if (past.peak(i) < ask.threshold) continue;
     outcome.first_s = past.time(i) - at;

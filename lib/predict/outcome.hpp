@@ -21,6 +21,7 @@ struct Outcome {
       false;        ///< nothing reached the threshold in the window before either, and that was seen: an alarm is news
   double peak = 0;  ///< of the window ahead
   double first_s = 0;  ///< until the threshold is reached; NaN where it is not
+  bool above = false;  ///< the origin itself is at the threshold
 };
 
 /// Of reading `origin`; nothing where the window ahead holds less than 80 % of the readings that `step_s` would give.

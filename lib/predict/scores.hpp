@@ -23,6 +23,7 @@ struct Verified {
   double p_saturation = 0;
   model::Quantiles peak;
   Outcome outcome;
+  model::Quantiles first_s{};  ///< time to saturation where it comes
 };
 
 /// Of the probabilities. Absent where there was nothing to tell: no saturation, no forecast.

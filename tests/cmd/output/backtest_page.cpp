@@ -31,8 +31,13 @@ std::vector<Verified> forecasts(std::size_t count, Truth truth, bool quiet = tru
     v.p_saturation = std::fmod(static_cast<double>(i) * 0.618034, 0.6) + (comes ? 0.4 : 0);
     v.peak = {0.3, 0.5, 0.8};
     v.outcome = {comes, quiet, comes ? 0.95 : 0.5, comes ? 1500 : predict::missing};
+    v.first_s = {600, 1200, 1800};
   }
   return all;
+}
+
+predict::Times times_of(const std::vector<Verified>& verified) {
+  return predict::time_scores(verified, predict::plain_times(verified, 1800));
 }
 
 BacktestPage page_of(const std::vector<Verified>& verified, const std::string& vm = "web1") {
@@ -41,9 +46,9 @@ BacktestPage page_of(const std::vector<Verified>& verified, const std::string& v
   page.ask = {0.9, 1800};
   page.vms = 1;
   page.origins = verified.size();
-  page.contenders.push_back(contender_of("model", verified, predict::score(verified, 1800)));
+  page.contenders.push_back(contender_of("model", verified, predict::score(verified, 1800), times_of(verified)));
   const auto flat = predict::baseline(verified, std::vector<double>(verified.size(), 0));
-  page.contenders.push_back(contender_of("base rate", flat, predict::score(flat, 1800)));
+  page.contenders.push_back(contender_of("base rate", flat, predict::score(flat, 1800), times_of(flat)));
   model::Series series;
   series.vm = model::VmName(vm);
   for (const Verified& v : verified) {
@@ -113,11 +118,15 @@ TEST_CASE("a VM, a trace and a model may be called anything") {
 TEST_CASE("the tables tell every forecaster's figures") {
   const BacktestPage values = page_of(forecasts(500, Truth::some));
   const Parsed page(values);
-  CHECK(page.count("//table") == 3);
+  CHECK(page.count("//table") == 5);
+  CHECK(page.texts("//caption[contains(., 'Times')]") ==
+        std::vector<std::string>{"Times to saturation, all: 72", "Times to saturation, after a quiet window: 72"});
+  CHECK(Parsed(page_of(forecasts(500, Truth::none))).count("//caption[contains(., 'Times')]") == 0);
   for (const Contender& one : values.contenders) {
     for (const auto& told :
          {one.scores.all.brier_skill, one.scores.all.average_precision, one.scores.onsets.average_precision,
           one.scores.all.recall_at_precision_80, std::optional(one.scores.peak.coverage),
+          one.times.onsets.pinball_ratio, std::optional(one.times.onsets.coverage),
           std::optional(one.scores.all.calibration_error)}) {
       const std::string cell = "//tr[th='" + one.name + "']/td[.='" + figure(told) + "']";
       INFO(cell);
