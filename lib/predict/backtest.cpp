@@ -12,19 +12,6 @@ namespace {
 
 constexpr std::size_t questions_at_once = 4096;
 
-/// The median of the seconds between neighbours over all series, which says how many readings a window should hold.
-double step_of(std::span<const model::Series> series, model::Resource resource) {
-  std::vector<double> steps;
-  for (const model::Series& one : series) {
-    const Past past = past_of(one, resource);
-    for (std::size_t i = 1; i < past.size(); ++i) steps.push_back(past.time(i) - past.time(i - 1));
-  }
-  if (steps.empty()) return missing;
-  const auto middle = steps.begin() + static_cast<std::ptrdiff_t>(steps.size() / 2);
-  std::nth_element(steps.begin(), middle, steps.end());
-  return *middle;
-}
-
 /// Level and trend, smoothed reading by reading.
 class Holt {
  public:
@@ -54,12 +41,11 @@ class Holt {
 /// One VM's walk: puts questions, and takes the answers in the same order.
 class VmWalk {
  public:
-  VmWalk(const model::Series& series, std::size_t vm, const BacktestPlan& plan, double step_s, Forecaster& forecaster,
+  VmWalk(const model::Series& series, std::size_t vm, const BacktestPlan& plan, Forecaster& forecaster,
          const std::function<void(const TraceForecast&)>& each, Backtest& result)
       : m_series(series),
         m_vm(vm),
         m_plan(plan),
-        m_step_s(step_s),
         m_forecaster(forecaster),
         m_each(each),
         m_result(result),
@@ -103,7 +89,7 @@ class VmWalk {
     const double time = m_whole.time(open.reading);
     ++m_result.origins;
     m_each({m_series.vm, time, estimate});
-    const auto outcome = outcome_of(m_whole, open.reading, m_plan.ask, m_step_s);
+    const auto outcome = outcome_of(m_whole, open.reading, m_plan.ask);
     if (!outcome) return;
     const double now = m_whole.value(open.reading);
     m_result.verified.push_back({m_vm, time, now, estimate.p_saturation, estimate.peak, *outcome, estimate.first_s});
@@ -115,7 +101,6 @@ class VmWalk {
   const model::Series& m_series;
   std::size_t m_vm;
   const BacktestPlan& m_plan;
-  double m_step_s;
   Forecaster& m_forecaster;
   const std::function<void(const TraceForecast&)>& m_each;
   Backtest& m_result;
@@ -128,9 +113,8 @@ class VmWalk {
 Backtest backtest(std::span<const model::Series> series, const BacktestPlan& plan, Forecaster& forecaster,
                   const std::function<void(const TraceForecast&)>& each) {
   Backtest result;
-  const double step_s = step_of(series, plan.resource);
   for (std::size_t vm = 0; vm < series.size(); ++vm) {
-    VmWalk(series[vm], vm, plan, step_s, forecaster, each, result).run();
+    VmWalk(series[vm], vm, plan, forecaster, each, result).run();
   }
   return result;
 }

@@ -21,14 +21,14 @@ model::Series known_at(const model::Series& series, double until) {
   return known;
 }
 
-Examples examples_in(const model::Series& known, const Past& whole, double step_s, model::Resource resource,
-                     const Ask& ask, const Draw& draw, Dice& dice) {
+Examples examples_in(const model::Series& known, const Past& whole, model::Resource resource, const Ask& ask,
+                     const Draw& draw, Dice& dice) {
   Examples examples;
   Walk walk(known, resource, ask);
   while (walk.next()) {
     if (!walk.is_origin() || walk.time() <= draw.after || walk.time() + ask.window_s > draw.until) continue;
     if (draw.share < 1 && dice.share() >= draw.share) continue;
-    const auto outcome = outcome_of(whole, walk.reading(), ask, step_s);
+    const auto outcome = outcome_of(whole, walk.reading(), ask);
     if (!outcome) continue;
     append_features(walk.view(), examples.features);
     examples.saturated.push_back(outcome->saturated ? 1.0f : 0.0f);
@@ -124,7 +124,7 @@ Examples examples_of(const model::Series& series, model::Resource resource, cons
                      Dice& dice) {
   const model::Series known = known_at(series, draw.until);
   const Past whole = past_of(known, resource);
-  return examples_in(known, whole, median_step(whole), resource, ask, draw, dice);
+  return examples_in(known, whole, resource, ask, draw, dice);
 }
 
 Examples varied_examples_of(const model::Series& series, model::Resource resource, unsigned asks, const Draw& draw,
@@ -136,9 +136,9 @@ Examples varied_examples_of(const model::Series& series, model::Resource resourc
   std::vector<double> sorted;
   for (std::size_t i = 0; i < whole.size(); ++i) sorted.push_back(whole.value(i));
   std::sort(sorted.begin(), sorted.end());
-  const double step_s = median_step(whole);
+  const double step_s = median_step(whole, whole.whole());
   for (unsigned i = 0; i < asks; ++i) {
-    all.append(examples_in(known, whole, step_s, resource, varied_ask(sorted, step_s, dice), draw, dice));
+    all.append(examples_in(known, whole, resource, varied_ask(sorted, step_s, dice), draw, dice));
   }
   return all;
 }

@@ -14,7 +14,8 @@ constexpr double step_rounding = 1e-9;
 
 }  // namespace
 
-std::optional<Outcome> outcome_of(const Past& past, std::size_t origin, const Ask& ask, double step_s) {
+std::optional<Outcome> outcome_of(const Past& past, std::size_t origin, const Ask& ask) {
+  const double step_s = step_at(past, origin);
   const double expected = std::max(1.0, std::floor(ask.window_s / step_s + step_rounding));
   const double needed = std::ceil(enough * expected - step_rounding);
   const double at = past.time(origin);
@@ -36,10 +37,6 @@ std::optional<Outcome> outcome_of(const Past& past, std::size_t origin, const As
   return outcome;
 }
 
-double median_step(const Past& past) {
-  return median_step(past, past.whole());
-}
-
 double median_step(const Past& past, Stretch s) {
   std::vector<double> steps;
   for (std::size_t i = s.from + 1; i < s.to; ++i) steps.push_back(past.time(i) - past.time(i - 1));
@@ -47,6 +44,12 @@ double median_step(const Past& past, Stretch s) {
   const auto middle = steps.begin() + static_cast<std::ptrdiff_t>(steps.size() / 2);
   std::nth_element(steps.begin(), middle, steps.end());
   return *middle;
+}
+
+double step_at(const Past& past, std::size_t reading) {
+  constexpr std::size_t some = 32;
+  if (reading < some) return median_step(past, {0, std::min(past.size(), some + 1)});
+  return median_step(past, {reading - some, reading + 1});
 }
 
 }  // namespace umbra::predict

@@ -24,11 +24,13 @@ struct Outcome {
   bool above = false;  ///< the origin itself is at the threshold
 };
 
-/// Of reading `origin`; nothing where the window ahead holds less than 80 % of the readings that `step_s` would give.
-std::optional<Outcome> outcome_of(const Past& past, std::size_t origin, const Ask& ask, double step_s);
+/// Of reading `origin`; nothing where the window ahead holds less than 80 % of the readings that the step there would
+/// give.
+std::optional<Outcome> outcome_of(const Past& past, std::size_t origin, const Ask& ask);
 
 /// The median of the seconds between neighbours; NaN below two readings.
-double median_step(const Past& past);
 double median_step(const Past& past, Stretch s);
+/// That of some thirty readings up to `reading`, or of the first thirty: a series may be dense here and coarse there.
+double step_at(const Past& past, std::size_t reading);
 
 }  // namespace umbra::predict

@@ -60,14 +60,27 @@ Examples thinned(const Examples& all, std::size_t most) {
   return all.where([&](std::size_t row) { return row % each == 0; });
 }
 
+/// When the latest quarter begins, by when the recordings do: those of different years have one each.
+std::map<double, double> cuts_of(std::vector<double> times, double tested_from) {
+  constexpr double longest_gap_s = base::Seconds(model::longest_gap).count();
+  std::sort(times.begin(), times.end());
+  std::map<double, double> cuts;
+  for (auto from = times.begin(); from != times.end();) {
+    const auto gap = std::adjacent_find(from, times.end(), [](double a, double b) { return b - a > longest_gap_s; });
+    const auto to = gap == times.end() ? gap : std::next(gap);
+    const auto rank = static_cast<std::ptrdiff_t>(fitted_share * static_cast<double>(to - from));
+    cuts.emplace(*from, std::max(tested_from, *(from + rank)));
+    from = to;
+  }
+  return cuts;
+}
+
 /// By time: what is tested begins after every window that was fitted has ended.
 Parts parts_of(const Examples& all, const SiteLot& lot) {
-  std::vector<double> times = all.time;
-  std::sort(times.begin(), times.end());
-  const double cut =
-      std::max(lot.tested_from, times[static_cast<std::size_t>(fitted_share * static_cast<double>(times.size()))]);
-  return {all.where([&](std::size_t row) { return all.ends[row] <= cut; }),
-          thinned(all.where([&](std::size_t row) { return all.time[row] >= cut; }), most_tests)};
+  const std::map<double, double> cuts = cuts_of(all.time, lot.tested_from);
+  const auto cut = [&](std::size_t row) { return std::prev(cuts.upper_bound(all.time[row]))->second; };
+  return {all.where([&](std::size_t row) { return all.ends[row] <= cut(row); }),
+          thinned(all.where([&](std::size_t row) { return all.time[row] >= cut(row); }), most_tests)};
 }
 
 std::size_t saturated_in(const Examples& examples) {

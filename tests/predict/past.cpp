@@ -121,18 +121,30 @@ TEST_CASE("crossings that follow reading by reading are those of one look at the
 TEST_CASE("an outcome needs four fifths of the window's readings") {
   Past past;
   for (const int minute : {0, 1, 2, 3, 4, 5}) past.append(60.0 * minute, 0.1, 0.1);
-  CHECK(outcome_of(past, 0, {0.9, 300}, 60));
-  CHECK(outcome_of(past, 1, {0.9, 300}, 60));        // four of five
-  CHECK_FALSE(outcome_of(past, 2, {0.9, 300}, 60));  // three of five
+  CHECK(outcome_of(past, 0, {0.9, 300}));
+  CHECK(outcome_of(past, 1, {0.9, 300}));        // four of five
+  CHECK_FALSE(outcome_of(past, 2, {0.9, 300}));  // three of five
+}
+
+TEST_CASE("how many readings a window should hold goes by the step about its origin") {
+  Past past;  // ten hours at five minutes, then ten minutes at a second
+  for (int i = 0; i < 120; ++i) past.append(300.0 * i, 0.1, 0.1);
+  for (int i = 0; i < 600; ++i) past.append(300.0 * 119 + 1 + i, 0.1, 0.1);
+  CHECK(step_at(past, 0) == 300);
+  CHECK(step_at(past, 119) == 300);
+  CHECK(step_at(past, 160) == 1);
+  CHECK(outcome_of(past, 50, {0.9, 1800}));
+  CHECK(outcome_of(past, 160, {0.9, 300}));
+  CHECK_FALSE(outcome_of(past, 600, {0.9, 300}));
 }
 
 TEST_CASE("an onset is news: nothing above in the window before, and that was seen") {
   const Past past = minutes({0.1, 0.95, 0.1, 0.1, 0.1, 0.1, 0.95, 0.1});
   const Ask ask{0.9, 120};
-  CHECK_FALSE(outcome_of(past, 0, ask, 60)->onset);  // the window before was not seen
-  CHECK_FALSE(outcome_of(past, 2, ask, 60)->onset);
-  CHECK(outcome_of(past, 3, ask, 60)->onset);
-  const auto outcome = outcome_of(past, 4, ask, 60);
+  CHECK_FALSE(outcome_of(past, 0, ask)->onset);  // the window before was not seen
+  CHECK_FALSE(outcome_of(past, 2, ask)->onset);
+  CHECK(outcome_of(past, 3, ask)->onset);
+  const auto outcome = outcome_of(past, 4, ask);
   CHECK(outcome->saturated);
   CHECK(outcome->first_s == 120);
   CHECK(outcome->peak == 0.95);

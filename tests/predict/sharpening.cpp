@@ -152,6 +152,22 @@ TEST_CASE("a fleet that has seen a model learn before tries the next one on what
   CHECK(result.verdict.starts_with("too little that is new"));
 }
 
+TEST_CASE("recordings of different years are each tried on their own latest quarter") {
+  std::vector<model::Series> both = fleet(6);
+  for (model::Series& one : fleet(2)) {
+    one.vm = model::VmName("later-" + one.vm.get());
+    for (model::Sample& sample : one.samples) {
+      sample.at += std::chrono::days(400);
+      sample[model::Resource::cpu] = 0.2;
+    }
+    both.push_back(one);
+  }
+  const Sharpened result = sharpen(says(0.9), both, lot_until(start + 500 * day), grower, quiet);
+  INFO(result.verdict);
+  CHECK(result.after.origins > 0);
+  CHECK(result.after.saturations > 100);
+}
+
 TEST_CASE("lessons begin three midnights after the fleet's first, and hold until the next") {
   const auto series = fleet(7);
   const auto model = std::make_shared<const LoadedModel>(says(0.9));
