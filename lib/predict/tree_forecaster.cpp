@@ -33,6 +33,14 @@ model::Quantiles in_order(std::array<double, model::learned_quantiles.size()> q)
   return {rounded(q[0]), rounded(q[1]), rounded(q[2])};
 }
 
+/// Saturation is seen with a reading: the nearest times within the window at which one is due.
+model::Quantiles at_readings(const model::Quantiles& first_s, double step_s, double window_s) {
+  if (!(step_s > 0 && step_s <= window_s)) return first_s;
+  const double most = std::floor(window_s / step_s + 1e-9);
+  const auto nearest = [&](double s) { return rounded(std::clamp(std::round(s / step_s), 1.0, most) * step_s); };
+  return {nearest(first_s.p10), nearest(first_s.p50), nearest(first_s.p90)};
+}
+
 /// What a line through the readings says, where there is one and the window has more steps than trees have seen ramps
 /// in.
 std::optional<Estimate> trend_alone(const View& view) {
@@ -153,6 +161,7 @@ Estimate LoadedModel::estimate(const Sums& sums, const ports::Matrix& features, 
 }
 
 void TreeForecaster::ask(const View& view) {
+  m_steps.push_back(step_at(view.past, view.past.size() - 1));
   append_features(view, m_features);
   const Past& past = view.past;
   const double ceiling = std::max(1.0, past.highest(past.whole()));
@@ -172,6 +181,9 @@ std::vector<Estimate> TreeForecaster::answers() {
       estimates.push_back(q.by_trend ? *q.by_trend : m_model->estimate(sums, features, row, q.bounds));
     }
   }
+  for (std::size_t i = 0; i < estimates.size(); ++i)
+    estimates[i].first_s = at_readings(estimates[i].first_s, m_steps[i], m_questions[i].bounds.window_s);
+  m_steps.clear();
   m_features.clear();
   m_questions.clear();
   return estimates;

@@ -78,6 +78,7 @@ class TreeForecaster final : public Forecaster {
   std::shared_ptr<const LoadedModel> m_model;
   std::vector<float> m_features;
   std::vector<Question> m_questions;
+  std::vector<double> m_steps;  ///< of their pasts, seconds
 };
 
 }  // namespace umbra::predict

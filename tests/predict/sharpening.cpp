@@ -226,6 +226,23 @@ TEST_CASE("answers come in the order of the questions, whatever lessons they tak
   CHECK(one.answers().empty());
 }
 
+TEST_CASE("the time to saturation is one at which a reading is due") {
+  const auto series = fleet(1);
+  const auto first_s = [&](double p, double window_s) {
+    TreeForecaster forecaster(std::make_shared<const LoadedModel>(says(p)));
+    Walk walk(series.front(), model::Resource::cpu, {0.9, window_s});
+    while (walk.next()) {
+    }
+    forecaster.ask(walk.view());
+    return forecaster.answers().front().first_s.p50;
+  };
+  CHECK(first_s(0.6, 6 * step) == 2 * step);                         // its trees say 0.405 windows
+  CHECK(first_s(0.6, 3.9 * step) == 2 * step);                       // 1.58 steps
+  CHECK(first_s(0.2, 6 * step) == step);                             // none before the next reading
+  CHECK(first_s(0.99, 3.9 * step) == 3 * step);                      // and none after the window's last
+  CHECK(first_s(0.6, 0.5 * step) == Approx(0.405465 * 0.5 * step));  // none is due in time
+}
+
 TEST_CASE("a model whose first layer lacks trees is refused") {
   model::ForecastModel model;
   model.features = feature_names();
