@@ -64,8 +64,12 @@ class Observer {
     for (const model::Counters& c : now) {
       const model::Uuid key = key_of(c);
       const auto before = m_before.find(key);
-      const auto used = predict::usage(before == m_before.end() ? std::nullopt : std::optional(before->second), c,
-                                       m_session.config().metrics.capacities);
+      const auto known = before == m_before.end() ? std::nullopt : std::optional(before->second);
+      const auto used = predict::usage(known, c, m_session.config().metrics.capacities);
+      if (const auto change = predict::resized(known, c); change && !c.vm.get().empty()) {
+        base::log(base::Level::warning,
+                  fmt::format("{}: {}; what is forecast of its CPU is unsure for some hours", c.vm.get(), *change));
+      }
       if (used) rows.push_back({key, c.vm, c.host, *used});
       m_before[key] = c;
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "predict/usage.hpp"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -63,6 +65,12 @@ std::optional<model::Sample> usage(const std::optional<model::Counters>& before,
       std::any_of(sample.values.begin(), sample.values.end(), [](const auto& v) { return v.has_value(); });
   if (!known) return std::nullopt;
   return sample;
+}
+
+std::optional<std::string> resized(const std::optional<model::Counters>& before, const model::Counters& now) {
+  if (!before || before->uuid != now.uuid || before->cpus == now.cpus) return std::nullopt;
+  if (!(before->cpus > 0 && now.cpus > 0)) return std::nullopt;
+  return fmt::format("{:g} CPUs became {:g}", before->cpus, now.cpus);
 }
 
 }  // namespace umbra::predict

@@ -3,6 +3,7 @@
 // From raw counters to the fractions of capacity that the history holds. Pure: it sees two readings and no clock.
 
 #include <optional>
+#include <string>
 
 #include "model/metrics.hpp"
 
@@ -15,5 +16,9 @@ namespace umbra::predict {
 /// but a fault of a clock or a driver, and not known. Nothing where no resource is known.
 std::optional<model::Sample> usage(const std::optional<model::Counters>& before, const model::Counters& now,
                                    const model::Capacities& capacities);
+
+/// "8 CPUs became 4", or nothing. Samples before it are parts of another capacity: a forecast takes the jump of the
+/// fraction for one of the load until it has seen some hours of the new size.
+std::optional<std::string> resized(const std::optional<model::Counters>& before, const model::Counters& now);
 
 }  // namespace umbra::predict

@@ -105,6 +105,21 @@ TEST_CASE("CPUs that come or go between two readings make no false saturation") 
   CHECK(*(*usage(before, now, capacities))[Resource::cpu] == Approx(0.5));
 }
 
+TEST_CASE("another number of CPUs is told, of the same VM, restarted or not") {
+  auto before = counters(100, 50);
+  auto now = counters(110, 55);
+  CHECK_FALSE(predict::resized(std::nullopt, now));
+  CHECK_FALSE(predict::resized(before, now));
+  before.cpus = 8;
+  now.incarnation = "8";
+  CHECK(predict::resized(before, now) == "8 CPUs became 2");
+  before.cpus = 0;  // not known
+  CHECK_FALSE(predict::resized(before, now));
+  before.cpus = 8;
+  before.uuid = model::Uuid("3f6b0f5e-0000-4000-8000-000000000002");
+  CHECK_FALSE(predict::resized(before, now));
+}
+
 TEST_CASE("what is not known, no number or zero divides nothing") {
   auto before = counters(100, 50);
   auto now = counters(110, 55);
