@@ -47,6 +47,7 @@ class Crossings {
   const std::vector<Precedent>& precedents() const { return m_precedents; }  ///< oldest first
 
  private:
+  bool any_above(Stretch s) const;
   void take(const Past& past, std::size_t i);
   void settle(const Past& past, std::size_t i);
 
@@ -57,6 +58,8 @@ class Crossings {
   std::size_t m_ahead_to = 0;              ///< of the newest of them: the readings of its window end here,
   std::size_t m_before_from = 0;           ///< those of the window before it begin here,
   std::size_t m_four_from = 0;             ///< and those of the four before it here
+  MovingHighest m_highest_ahead;
+  MovingHighest m_highest_of_four;
   bool m_above = false;
   double m_run_start;
   double m_last_above;

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "base/error.hpp"
+#include "predict/precedents.hpp"
 
 namespace umbra::predict {
 namespace {
@@ -47,7 +48,7 @@ class Features {
         m_newest(view.past.size() - 1),
         m_origin(view.past.time(m_newest)),
         m_now(view.past.value(m_newest)),
-        m_near(precedents()) {}
+        m_near(nearest(view.crossings.precedents(), likeness())) {}
 
   void course(Columns out) const {
     level(out);
@@ -57,7 +58,7 @@ class Features {
     earlier_days(out);
     earlier_hours(out);
     for (const Nearest& near : m_near) rises(out, near);
-    own_rises(out);
+    own(out);
     companion(out);
   }
 
@@ -219,37 +220,9 @@ class Features {
     }
   }
 
-  /// How far it rose after those moments of the VM's own past that are most like now; no rises where there are too few.
-  struct Nearest {
-    std::size_t count;
-    double distance = missing;
-    std::vector<float> rises{};  ///< rising
-  };
-
-  /// By the level, the mean of the window before and the peak of four windows before (analogues: Lorenz 1969).
-  std::array<Nearest, 2> precedents() const {
-    constexpr std::size_t most = 2016;  // a week of five minutes
-    const std::vector<Precedent>& all = m_crossings.precedents();
-    const auto mean = static_cast<float>(m_past.shape(since(m_window)).mean);
-    const auto highest = static_cast<float>(m_past.highest(since(4 * m_window)));
-    const auto now = static_cast<float>(m_now);
-    std::vector<std::pair<float, float>> near;  // distance and rise
-    near.reserve(std::min(most, all.size()));
-    for (std::size_t i = all.size() > most ? all.size() - most : 0; i < all.size(); ++i) {
-      const Precedent& p = all[i];
-      near.emplace_back(std::abs(p.value - now) + std::abs(p.mean - mean) / 2 + std::abs(p.highest - highest) / 2,
-                        p.rise);
-    }
-    std::array<Nearest, 2> some{Nearest{12}, Nearest{50}};
-    for (Nearest& one : some) {
-      if (near.size() < one.count) continue;
-      const auto end = near.begin() + static_cast<std::ptrdiff_t>(one.count);
-      std::nth_element(near.begin(), end - 1, near.end());
-      one.distance = (end - 1)->first;
-      for (auto it = near.begin(); it != end; ++it) one.rises.push_back(it->second);
-      std::sort(one.rises.begin(), one.rises.end());
-    }
-    return some;
+  Precedent likeness() const {
+    return {static_cast<float>(m_now), static_cast<float>(m_past.mean(since(m_window))),
+            static_cast<float>(m_past.highest(since(4 * m_window))), 0};
   }
 
   void rises(Columns& out, const Nearest& near) const {
@@ -261,18 +234,9 @@ class Features {
     out.add("near_rise_90", of, rise(near.count - 1 - near.count / 10));
   }
 
-  /// How far it rose within a window, over the last day's worth of precedents whatever stood before.
-  void own_rises(Columns& out) const {
-    constexpr std::size_t most = 288;
-    constexpr std::size_t least = 12;
-    const std::vector<Precedent>& all = m_crossings.precedents();
-    std::vector<float> rises;
-    for (std::size_t i = all.size() > most ? all.size() - most : 0; i < all.size(); ++i) rises.push_back(all[i].rise);
-    std::sort(rises.begin(), rises.end());
-    for (const std::size_t percent : {std::size_t{10}, std::size_t{50}, std::size_t{90}}) {
-      out.add("own_rise", static_cast<double>(percent),
-              rises.size() > least ? rises[rises.size() * percent / 100] : missing);
-    }
+  void own(Columns& out) const {
+    const auto rises = own_rises(m_crossings.precedents());
+    for (std::size_t i = 0; i < rises.size(); ++i) out.add("own_rise", own_percents[i], rises[i]);
   }
 
   void companion(Columns& out) const {
@@ -349,13 +313,6 @@ const Names& names() {
   return gathered;
 }
 
-std::size_t column(std::string_view name) {
-  const auto& all = names().all;
-  const auto it = std::ranges::find(all, name);
-  if (it == all.end()) throw base::Error(base::Kind::internal, fmt::format("no feature is named {}", name));
-  return static_cast<std::size_t>(it - all.begin());
-}
-
 }  // namespace
 
 model::Resource companion_of(model::Resource resource) {
@@ -388,6 +345,13 @@ std::size_t course_columns() {
   return names().course;
 }
 
+std::size_t feature_column(std::string_view name) {
+  const auto& all = names().all;
+  const auto it = std::ranges::find(all, name);
+  if (it == all.end()) throw base::Error(base::Kind::internal, fmt::format("no feature is named {}", name));
+  return static_cast<std::size_t>(it - all.begin());
+}
+
 const std::vector<std::size_t>& telling_columns() {
   static const std::vector<std::size_t> columns = [] {
     constexpr std::array exact{"steps",      "windows_known", "is_memory", "mean_12",     "share_above_ever", "odds",
@@ -397,36 +361,10 @@ const std::vector<std::size_t>& telling_columns() {
     for (std::size_t i = 0; i < all.size(); ++i) {
       if (all[i].starts_with("day_") || all[i].starts_with("own_rise") || all[i].ends_with("_24")) telling.push_back(i);
     }
-    for (const char* name : exact) telling.push_back(column(name));
+    for (const char* name : exact) telling.push_back(feature_column(name));
     return telling;
   }();
   return columns;
-}
-
-LevelColumns::LevelColumns() {
-  for (const char* name : {"highest_1", "highest_2", "highest_4", "highest_12", "highest_24", "day_highest_1",
-                           "day_highest_7", "mean_1", "mean_4", "mean_12", "mean_24", "lowest_1", "back_highest_1",
-                           "back_highest_2", "back_mean", "value_1", "projected_1", "projected_4"}) {
-    m_below.push_back(column(name));
-  }
-}
-
-void LevelColumns::append(std::span<const float> course, double level, std::vector<float>& row) const {
-  static const std::size_t now = column("now");
-  const double rise = level - static_cast<double>(course[now]);
-  row.push_back(static_cast<float>(level));
-  row.push_back(static_cast<float>(rise));
-  row.push_back(static_cast<float>(rise / scale(course)));
-  for (const std::size_t below : m_below) row.push_back(static_cast<float>(level) - course[below]);
-}
-
-double LevelColumns::scale(std::span<const float> course) const {
-  static const std::size_t spread_12 = column("spread_12");
-  static const std::size_t spread_24 = column("spread_24");
-  static const std::size_t walk_4 = column("walk_4");
-  constexpr double least = 0.003;  // readings are no finer
-  const auto known = [&](std::size_t i) { return std::isnan(course[i]) ? 0.0 : static_cast<double>(course[i]); };
-  return least + std::max({known(spread_12), known(spread_24) / 2, known(walk_4)});
 }
 
 }  // namespace umbra::predict

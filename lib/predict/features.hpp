@@ -2,8 +2,8 @@
 #pragma once
 // What the trees see of one origin: numbers free of the step, and, but for the level, of the scale.
 
-#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "model/metrics.hpp"
@@ -33,25 +33,12 @@ void append_features(const View& view, std::vector<float>& row);
 
 /// As many, and in the same order, as append_features() appends.
 const std::vector<std::string>& feature_names();
+/// Which of them that is, counted from 0.
+std::size_t feature_column(std::string_view name);
 /// How many of them, from the first on, are the course.
 std::size_t course_columns();
 
 /// Columns that hardly change from one day of a VM to the next: by them few VMs are told apart and learned by heart.
 const std::vector<std::size_t>& telling_columns();
-
-/// What a course says of a level that its peak may reach: how far it lies above what was seen. Every column rises with
-/// the level.
-class LevelColumns {
- public:
-  LevelColumns();
-  std::size_t count() const { return fixed + m_below.size(); }
-  void append(std::span<const float> course, double level, std::vector<float>& row) const;
-  /// The typical distance that the resource moves; above zero.
-  double scale(std::span<const float> course) const;
-
- private:
-  static constexpr std::size_t fixed = 3;
-  std::vector<std::size_t> m_below;  ///< columns of the course that are levels themselves
-};
 
 }  // namespace umbra::predict

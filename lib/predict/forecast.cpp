@@ -16,22 +16,6 @@ namespace {
 
 constexpr double not_worth_a_time = 0.05;
 
-/// A series up to an origin, one resource.
-struct Known {
-  Past past;
-  Past companion;
-};
-
-Known known_at(const model::Series& series, model::Resource resource, base::Instant origin) {
-  Known known;
-  for (const model::Sample& sample : series.samples) {
-    if (sample.at > origin) break;
-    append_sample(known.past, sample, resource);
-    append_sample(known.companion, sample, companion_of(resource));
-  }
-  return known;
-}
-
 /// How much of the last four windows was seen: 1 where no reading is missing.
 double confidence(const Past& past, double origin, double window_s) {
   const Stretch seen = past.since(origin - 4 * window_s);
@@ -90,6 +74,15 @@ base::Error too_short(const model::Series& series, const Question& question) {
 
 }  // namespace
 
+void Round::know(const model::Series& series, base::Instant origin) {
+  for (Past& past : m_pasts) past.clear();
+  for (const model::Sample& sample : series.samples) {
+    if (sample.at > origin) break;
+    for (const model::Resource resource : model::all_resources)
+      append_sample(m_pasts[static_cast<std::size_t>(resource)], sample, resource);
+  }
+}
+
 void Round::add(const model::Series& series, const Configured& configured, const Question& question) {
   Asked asked;
   asked.priority = question.priority;
@@ -99,16 +92,17 @@ void Round::add(const model::Series& series, const Configured& configured, const
   f.source = question.source;
   const double origin = unix_seconds(question.origin);
   f.acting_cost_s = cost_of_acting(question.priority);
+  know(series, question.origin);
   for (const model::Resource resource : model::all_resources) {
-    const Known known = known_at(series, resource, question.origin);
-    const Past& past = known.past;
+    const Past& past = m_pasts[static_cast<std::size_t>(resource)];
+    const Past& companion = m_pasts[static_cast<std::size_t>(companion_of(resource))];
     if (past.unbroken() <= least_history || past.time(past.size() - 1) + f.within_s < origin) continue;
     const auto set = configured.find(resource);
     const Threshold threshold = threshold_of(
         resource, set == configured.end() ? std::nullopt : std::optional(set->second), question.priority, past);
     Crossings crossings(threshold.value.value, f.within_s);
     crossings.follow(past);
-    m_forecaster.ask({past, crossings, known.companion.empty() ? nullptr : &known.companion, resource});
+    m_forecaster.ask({past, crossings, companion.empty() ? nullptr : &companion, resource});
 
     model::ResourceForecast& one = f.resources[resource];
     one.now = past.value(past.size() - 1);

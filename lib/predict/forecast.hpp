@@ -3,6 +3,7 @@
 // predict: whether, when and in what a VM will run out of room. Pure: values in, values out; the history comes from the
 // caller, and trees stand behind the port of ports/trees.hpp.
 
+#include <array>
 #include <map>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "model/metrics.hpp"
 #include "model/sections.hpp"
 #include "predict/estimate.hpp"
+#include "predict/past.hpp"
 
 namespace umbra::predict {
 
@@ -43,8 +45,11 @@ class Round {
     model::Forecast forecast;
     model::Priority priority;
   };
+  void know(const model::Series& series, base::Instant origin);
+
   Forecaster& m_forecaster;
   std::vector<Asked> m_asked;
+  std::array<Past, model::all_resources.size()> m_pasts;  ///< of the VM at hand; their memory serves the next
 };
 
 /// A single VM's.

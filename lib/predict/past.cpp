@@ -7,6 +7,7 @@
 #include "model/metrics.hpp"
 
 namespace umbra::predict {
+
 void Past::append(double time, double value, double peak) {
   constexpr double longest_gap_s = base::Seconds(model::longest_gap).count();
   if (!m_time.empty() && time - m_time.back() > longest_gap_s) m_unbroken_from = size();
@@ -31,6 +32,17 @@ void Past::append(double time, double value, double peak) {
   m_value.push_back(value);
   m_peak.push_back(peak);
   m_sums.push_back(sums);
+}
+
+void Past::clear() {
+  m_time.clear();
+  m_value.clear();
+  m_peak.clear();
+  m_sums.clear();
+  for (Blocks& blocks : m_blocks) {
+    blocks.highest.clear();
+    blocks.lowest.clear();
+  }
 }
 
 Stretch Past::between(double after, double until) const {
@@ -58,6 +70,12 @@ Shape Past::shape(Stretch s) const {
   return shape;
 }
 
+double Past::mean(Stretch s) const {
+  if (s.empty()) return missing;
+  const double before = s.from == 0 ? 0 : m_sums[s.from - 1].v;
+  return (m_sums[s.to - 1].v - before) / s.count();
+}
+
 template <class Better>
 double Past::extreme(Stretch s, const std::vector<double>& readings, std::vector<double> Blocks::*of,
                      Better better) const {
@@ -80,6 +98,15 @@ double Past::highest(Stretch s) const {
 
 double Past::lowest(Stretch s) const {
   return extreme(s, m_value, &Blocks::lowest, std::less<>{});
+}
+
+double MovingHighest::of(const Past& past, Stretch s) {
+  for (; m_to < s.to; ++m_to) {
+    while (m_falling.size() > m_first && past.peak(m_falling.back()) <= past.peak(m_to)) m_falling.pop_back();
+    m_falling.push_back(m_to);
+  }
+  while (m_first < m_falling.size() && m_falling[m_first] < s.from) ++m_first;
+  return s.empty() ? missing : past.peak(m_falling[m_first]);
 }
 
 }  // namespace umbra::predict

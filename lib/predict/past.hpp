@@ -37,6 +37,8 @@ class Past {
   /// `time` in Unix seconds, later than the one before; `value` and `peak` (the highest within the reading's own span)
   /// as fractions of capacity.
   void append(double time, double value, double peak);
+  /// Empty again; its memory serves the next readings.
+  void clear();
 
   std::size_t size() const { return m_time.size(); }
   bool empty() const { return m_time.empty(); }
@@ -52,6 +54,7 @@ class Past {
   Stretch whole() const { return {0, size()}; }
 
   Shape shape(Stretch s) const;
+  double mean(Stretch s) const;     ///< as shape() has it
   double highest(Stretch s) const;  ///< of the peaks; NaN where empty
   double lowest(Stretch s) const;   ///< of the values; NaN where empty
 
@@ -76,6 +79,18 @@ class Past {
   std::vector<double> m_peak;
   std::vector<Sums> m_sums;
   std::array<Blocks, 3> m_blocks{Blocks{4096, {}, {}}, Blocks{256, {}, {}}, Blocks{smallest_block, {}, {}}};
+};
+
+/// The highest peak of stretches of one past whose ends only ever move on: in all of them together each reading is
+/// looked at once, while Past::highest() looks anew each time.
+class MovingHighest {
+ public:
+  double of(const Past& past, Stretch s);  ///< NaN where empty
+
+ private:
+  std::size_t m_to = 0;                ///< readings taken in so far
+  std::vector<std::size_t> m_falling;  ///< those that no later one outdoes, oldest first,
+  std::size_t m_first = 0;             ///< from here on
 };
 
 }  // namespace umbra::predict

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "model/forecast_model.hpp"
-#include "predict/features.hpp"
+#include "predict/level_columns.hpp"
 
 namespace umbra::predict {
 

@@ -45,8 +45,36 @@ TEST_CASE("the statistics of any stretch are those of its readings") {
     for (auto it = begin; it != end; ++it) squares += (*it - mean) * (*it - mean);
     const Shape shape = past.shape({from, to});
     RC_ASSERT(std::abs(shape.mean - mean) < 1e-9);
+    RC_ASSERT(past.mean({from, to}) == shape.mean);
     RC_ASSERT(std::abs(shape.spread - std::sqrt(squares / static_cast<double>(to - from))) < 1e-6);
   }));
+}
+
+TEST_CASE("a stretch that moves on has the highest of its readings wherever it stands") {
+  CHECK(rc::check("against a look at each", [] {
+    const Past past = minutes(fractions(*rc::gen::inRange<std::size_t>(1, 200)));
+    MovingHighest moving;
+    Stretch s;
+    const auto steps = rc::gen::inRange<std::size_t>(0, 4);
+    for (const auto& [from, to] :
+         *rc::gen::container<std::vector<std::pair<std::size_t, std::size_t>>>(150, rc::gen::pair(steps, steps))) {
+      s.from += from;
+      s.to = std::min(past.size(), s.to + to);
+      const double highest = moving.of(past, s);
+      RC_ASSERT((s.empty() ? std::isnan(highest) : highest == past.highest(s)));
+    }
+  }));
+}
+
+TEST_CASE("a past that was cleared is as a new one") {
+  Past past = minutes({0.9, 0.8, 0.7});
+  past.clear();
+  CHECK(past.empty());
+  past.append(5000, 0.2, 0.3);
+  past.append(5060, 0.4, 0.4);
+  CHECK(past.highest(past.whole()) == 0.4);
+  CHECK(past.lowest(past.whole()) == 0.2);
+  CHECK(past.shape(past.whole()).walk == Approx(0.1));
 }
 
 TEST_CASE("a straight line has its slope, and too few readings have none") {
