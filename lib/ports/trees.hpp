@@ -35,7 +35,7 @@ struct Growth {
   std::size_t falling = 0;  ///< the last so many columns can only lower the value as they rise
 };
 
-/// A trained ensemble.
+/// A trained ensemble. Threads may ask it at the same time.
 class Trees {
  public:
   virtual ~Trees() = default;

@@ -41,7 +41,7 @@ class Booster {
   ~Booster();
 
   /// One value per row, before the objective's link, on top of `start` where it is given. Kind::invalid where the
-  /// number of columns is not the model's.
+  /// number of columns is not the model's. Many rows are shared between threads; threads may call it at once.
   std::vector<float> predict(const Matrix& features, std::span<const float> start = {}) const;
   std::vector<std::byte> save() const;
   std::size_t columns() const;

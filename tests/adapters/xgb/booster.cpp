@@ -118,6 +118,21 @@ TEST_CASE("missing values are taken as such") {
   CHECK(std::isfinite(answers[1]));
 }
 
+TEST_CASE("so many rows that threads share them are as each alone") {
+  const Booster booster = trained();
+  constexpr std::size_t many = 40001;
+  std::vector<float> rows(2 * many);
+  std::vector<float> start(many);
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<float>(i * 7919 % 1000) / 1000;
+  for (std::size_t i = 0; i < many; ++i) start[i] = static_cast<float>(i % 13) / 10;
+  const auto together = booster.predict({rows, many, 2}, start);
+  REQUIRE(together.size() == many);
+  const auto row = [&](std::size_t i) { return std::span<const float>(rows).subspan(2 * i, 2); };
+  for (std::size_t i = 0; i < many; i += 997)
+    CHECK(booster.predict({row(i), 1, 2}, std::span(start).subspan(i, 1)).front() == together[i]);
+  CHECK(booster.predict({row(many - 1), 1, 2}, std::span(start).last(1)).front() == together.back());
+}
+
 TEST_CASE("the library's version is told") {
   CHECK(version().find('.') != std::string::npos);
 }
