@@ -43,6 +43,13 @@ class HistoryStore {
   /// Every series, one at a time, each as series() gives it, those without a sample since then too. `each` may use the
   /// store; a series of which it is told is as it was within the last moments, not all as of one instant.
   virtual void each_series(base::Instant since, const std::function<void(model::Series&&)>& each) = 0;
+  /// A series as it was read, still packed: makes the one that it is given as series() gives it, whose memory serves
+  /// anew. To be called from any thread, and without the store. Kind::corrupt where what was read is damaged.
+  using Unpack = std::function<void(model::Series&)>;
+  /// These series, in the order that is read soonest; `each` is told which of `uuids` it is. Unknown ones are passed
+  /// by.
+  virtual void each_of(std::span<const model::Uuid> uuids, base::Instant since,
+                       const std::function<void(std::size_t which, Unpack)>& each) = 0;
   virtual std::vector<model::Counters> last_counters() = 0;
   virtual void put_counters(std::span<const model::Counters> counters) = 0;
   /// Makes what has become old coarser and forgets what is too old or too much. To be called at least every hour while

@@ -48,7 +48,9 @@ void Database::open_file() {
   const bool writable = m_access == Access::read_write;
   if (writable) make_private_dir(m_dir);
   // A reader opens for writing too where it may: only then does SQLite tidy its side files away at the end.
-  m_connection.emplace(m_file.string(), SQLite::OPEN_READWRITE | (writable ? SQLite::OPEN_CREATE : 0),
+  // Without a mutex of its own, which each of its many small calls would take: read() has one.
+  m_connection.emplace(m_file.string(),
+                       SQLite::OPEN_READWRITE | SQLite::OPEN_NOMUTEX | (writable ? SQLite::OPEN_CREATE : 0),
                        static_cast<int>(busy_limit.count()));
   SQLite::Database& db = *m_connection;
   if (!writable) db.exec("PRAGMA query_only = ON");

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <memory>
 #include <unordered_map>
 
 #include "adapters/store/block.hpp"
@@ -13,7 +14,7 @@
 namespace umbra::store {
 namespace {
 
-/// Series read at once by each_series: enough that the reading is sequential, and some MB at most.
+/// Series read at once by each_series and each_of: enough that the reading is sequential, and some MB at most.
 constexpr unsigned series_per_read = 128;
 
 std::string subject_of(const model::Counters& c) {
@@ -107,9 +108,9 @@ void read_samples(SQLite::Database& db, base::Instant since, std::vector<PackedS
 }
 
 /// Makes `series` the unpacked one.
-void unpack_into(model::Series& series, PackedSeries& packed, base::Instant since) {
+void unpack_into(model::Series& series, const PackedSeries& packed, base::Instant since) {
   std::vector<model::Sample> samples = std::move(series.samples);
-  series = std::move(packed.head);
+  series = packed.head;
   try {
     unpack(packed, since, samples);
   } catch (base::Error& e) {
@@ -117,6 +118,23 @@ void unpack_into(model::Series& series, PackedSeries& packed, base::Instant sinc
     throw;
   }
   series.samples = std::move(samples);
+}
+
+/// A series that was asked for, and as which of all.
+struct Wanted {
+  SeriesId id;
+  std::size_t which;
+};
+
+/// In the order of their ids, in which they lie.
+std::vector<Wanted> find_series(SQLite::Database& db, std::span<const model::Uuid> uuids) {
+  std::vector<Wanted> wanted;
+  Query row(db, "SELECT id FROM series WHERE uuid = ?");
+  for (std::size_t i = 0; i < uuids.size(); ++i) {
+    if (row.bind(uuids[i]).next()) wanted.push_back({SeriesId(row.number(0)), i});
+  }
+  std::ranges::sort(wanted, {}, [](const Wanted& one) { return std::pair(one.id.get(), one.which); });
+  return wanted;
 }
 
 }  // namespace
@@ -177,6 +195,32 @@ void SqliteHistory::each_series(base::Instant since, const std::function<void(mo
     for (PackedSeries& one : some) {
       unpack_into(series, one, since);
       each(std::move(series));
+    }
+  }
+}
+
+void SqliteHistory::each_of(std::span<const model::Uuid> uuids, base::Instant since,
+                            const std::function<void(std::size_t which, Unpack)>& each) {
+  const auto wanted = m_database.read([&](SQLite::Database& db) { return find_series(db, uuids); });
+  for (std::span<const Wanted> left = wanted; !left.empty();) {
+    const auto now = left.first(std::min<std::size_t>(left.size(), series_per_read));
+    left = left.subspan(now.size());
+    std::vector<SeriesId> ids;
+    for (const Wanted& one : now) ids.push_back(one.id);
+    ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+    std::vector<PackedSeries> read = m_database.read([&](SQLite::Database& db) {
+      SQLite::Transaction snapshot(db);
+      std::vector<PackedSeries> some = these_series(db, ids);
+      read_samples(db, since, some);
+      return some;
+    });
+    // No lock and no transaction is held from here on: `each` may write.
+    auto next = now.begin();
+    for (PackedSeries& one : read) {
+      const auto packed = std::make_shared<const PackedSeries>(std::move(one));
+      while (next != now.end() && next->id.get() < packed->id.get()) ++next;  // forgotten meanwhile
+      for (; next != now.end() && next->id == packed->id; ++next)
+        each(next->which, [packed, since](model::Series& series) { unpack_into(series, *packed, since); });
     }
   }
 }

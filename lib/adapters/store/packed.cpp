@@ -14,6 +14,21 @@ PackedSeries* find_onward(std::vector<PackedSeries>& series, std::size_t& from, 
   return from < series.size() && series[from].id.get() == id ? &series[from] : nullptr;
 }
 
+/// From columns id, uuid, vm, host.
+PackedSeries head_from(Query& row) {
+  PackedSeries one;
+  one.id = SeriesId(row.number(0));
+  one.head = {model::VmName(row.text(2)), model::Uuid(row.text(1)), model::HostName(row.text(3)), {}};
+  return one;
+}
+
+/// Whether going through all between the first and the last is less than looking each up.
+bool lie_together(const std::vector<PackedSeries>& series) {
+  constexpr std::int64_t most_apart = 4;
+  const auto count = static_cast<std::int64_t>(series.size());
+  return series.back().id.get() - series.front().id.get() < most_apart * count;
+}
+
 }  // namespace
 
 std::vector<Slice> slices_since(SQLite::Database& db, base::Instant since) {
@@ -33,16 +48,31 @@ std::vector<PackedSeries> next_series(SQLite::Database& db, SeriesId after, unsi
   std::vector<PackedSeries> series;
   Query row(db, "SELECT id, uuid, vm, host FROM series WHERE id > ? ORDER BY id LIMIT ?");
   row.bind(after.get(), most);
-  while (row.next()) {
-    PackedSeries& one = series.emplace_back();
-    one.id = SeriesId(row.number(0));
-    one.head = {model::VmName(row.text(2)), model::Uuid(row.text(1)), model::HostName(row.text(3)), {}};
+  while (row.next()) series.push_back(head_from(row));
+  return series;
+}
+
+std::vector<PackedSeries> these_series(SQLite::Database& db, std::span<const SeriesId> ids) {
+  std::vector<PackedSeries> series;
+  Query row(db, "SELECT id, uuid, vm, host FROM series WHERE id = ?");
+  for (const SeriesId id : ids) {
+    if (row.bind(id.get()).next()) series.push_back(head_from(row));
   }
   return series;
 }
 
 void read_blocks(SQLite::Database& db, const std::vector<Slice>& slices, std::vector<PackedSeries>& series) {
   if (series.empty()) return;
+  if (!lie_together(series)) {
+    Query one(db, "SELECT data FROM blocks WHERE key = ?");
+    for (const Slice& slice : slices) {
+      for (PackedSeries& into : series) {
+        if (one.bind(BlockKey{slice.id, into.id}.number()).next())
+          into.blocks.push_back({slice, std::string(one.bytes(0))});
+      }
+    }
+    return;
+  }
   Query row(db, "SELECT key & 4294967295, data FROM blocks WHERE key BETWEEN ? AND ? ORDER BY key");
   for (const Slice& slice : slices) {
     row.bind(BlockKey{slice.id, series.front().id}.number(), BlockKey{slice.id, series.back().id}.number());
@@ -54,13 +84,12 @@ void read_blocks(SQLite::Database& db, const std::vector<Slice>& slices, std::ve
 }
 
 void read_recent(SQLite::Database& db, base::Instant since, std::vector<PackedSeries>& series) {
-  if (series.empty()) return;
   Query row(db,
-            "SELECT series, at, cpu, memory, gpu, gpu_memory, net, disk FROM samples "
-            "WHERE series BETWEEN ? AND ? AND at >= ? ORDER BY series, at");
-  row.bind(series.front().id.get(), series.back().id.get(), since);
-  for (std::size_t from = 0; row.next();) {
-    if (PackedSeries* const one = find_onward(series, from, row.number(0))) one->recent.push_back(sample_from(row, 1));
+            "SELECT at, cpu, memory, gpu, gpu_memory, net, disk FROM samples "
+            "WHERE series = ? AND at >= ? ORDER BY at");
+  for (PackedSeries& one : series) {
+    row.bind(one.id.get(), since);
+    while (row.next()) one.recent.push_back(sample_from(row, 0));
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 // Series as they lie in the database: blocks in slices, and the newest samples as rows. Inside this folder only.
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,9 @@ std::vector<Slice> slices_since(SQLite::Database& db, base::Instant since);
 
 /// The next `most` series whose ids are above `after`, in the order of their ids.
 std::vector<PackedSeries> next_series(SQLite::Database& db, SeriesId after, unsigned most);
+
+/// These series, in the order given; those that are none are left out.
+std::vector<PackedSeries> these_series(SQLite::Database& db, std::span<const SeriesId> ids);
 
 /// Fills in the blocks of these slices; `series` are in the order of their ids.
 void read_blocks(SQLite::Database& db, const std::vector<Slice>& slices, std::vector<PackedSeries>& series);

@@ -13,6 +13,8 @@ class SqliteHistory final : public ports::HistoryStore {
   void append(std::span<const ports::SampleRow> rows) override;
   model::Series series(const model::Uuid& uuid, base::Instant since) override;
   void each_series(base::Instant since, const std::function<void(model::Series&&)>& each) override;
+  void each_of(std::span<const model::Uuid> uuids, base::Instant since,
+               const std::function<void(std::size_t which, Unpack)>& each) override;
   std::vector<model::Counters> last_counters() override;
   void put_counters(std::span<const model::Counters> counters) override;
   void tidy(base::Instant now, const ports::Retention& retention) override;

@@ -188,6 +188,36 @@ TEST_CASE("every series is told once, each as if it were asked for alone") {
   CHECK(told.at(model::Uuid("host:alpha")).samples.empty());
 }
 
+TEST_CASE("series asked for together, near or far apart, are as if each were asked for alone") {
+  TempDir dir;
+  store::SqliteStore store(dir.path());
+  store.history().append(many_samples(3000, 300, 40 * hour));
+  tidy(store, 41 * hour);
+  const base::Instant since = at(40 * hour + 240);
+  for (const unsigned apart : {1u, 40u}) {
+    std::vector<model::Uuid> uuids{model::Uuid("nobody")};
+    for (unsigned i = 0; i < 300; i += apart) uuids.emplace_back("u" + std::to_string(i));
+    uuids.push_back(uuids.back());  // twice
+    std::vector<ports::HistoryStore::Unpack> read(uuids.size());
+    store.history().each_of(uuids, since, [&](std::size_t which, ports::HistoryStore::Unpack unpack) {
+      CHECK_FALSE(read.at(which));
+      read[which] = std::move(unpack);
+    });
+    CHECK_FALSE(read.front());
+    model::Series series;
+    for (std::size_t i = 1; i < uuids.size(); ++i) {
+      REQUIRE(read[i]);
+      read[i](series);
+      const model::Series alone = store.history().series(uuids[i], since);
+      CHECK(series.uuid == uuids[i]);
+      CHECK(series.vm == alone.vm);
+      CHECK(series.host == alone.host);
+      CHECK(series.samples.size() == 6);
+      CHECK(same(series.samples, alone.samples));
+    }
+  }
+}
+
 TEST_CASE("who is told of a series may write to the store") {
   TempDir dir;
   store::SqliteStore store(dir.path());
