@@ -27,6 +27,10 @@ Loaded the_one_that_ships() {
   return loaded("the model that ships", saved_model({}));
 }
 
+model::ForecastModel decode_site_model(std::span<const std::byte> file) {
+  return base::with_context(site_model, [&] { return xgb::decode_model(file); });
+}
+
 /// `load`, or else, where that may be, the one that ships: for a model that is damaged or of another version. One that
 /// can't be read at all is another matter.
 ChosenModel chosen(const std::function<Loaded()>& load, Fallback fallback) {
@@ -59,8 +63,7 @@ model::ForecastModel saved_model(const std::string& file) {
 
 model::ForecastModel model_in_use(Session& session) {
   const auto file = session.models().in_use();
-  if (!file) return saved_model({});
-  return base::with_context(site_model, [&] { return xgb::decode_model(*file); });
+  return file ? decode_site_model(*file) : saved_model({});
 }
 
 ChosenModel choose_model(const std::string& file, Fallback fallback) {
@@ -69,10 +72,11 @@ ChosenModel choose_model(const std::string& file, Fallback fallback) {
 }
 
 ChosenModel choose_model_in_use(Session& session, Fallback fallback) {
-  if (!session.models().in_use()) return {the_one_that_ships(), {}};
+  const auto file = session.models().in_use();
+  if (!file) return {the_one_that_ships(), {}};
   const auto load = [&] {
     try {
-      return loaded(site_model, model_in_use(session));
+      return loaded(site_model, decode_site_model(*file));
     } catch (base::Error& error) {
       throw error.set_hint("umbra model train --history, or umbra model back");
     }

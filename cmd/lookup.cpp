@@ -181,13 +181,6 @@ model::Vm find_in_history(Session& session, const model::VmName& vm) {
               nearest ? fmt::format("did you mean {}?", *nearest) : "umbra predict --all");
 }
 
-model::Series history_of(Session& session, const model::Vm& vm, base::Instant since) {
-  model::Series series = session.history().series(vm.uuid, since);
-  if (series.samples.empty()) series = session.history().series(ports::uuid_by_name(vm.name), since);
-  series.vm = vm.name;
-  return series;
-}
-
 std::optional<ports::ShadowRow> shadow_row_of(Session& session, const model::Vm& vm) {
   auto row = session.shadows().find(vm.name);
   if (row && !vm.uuid.get().empty()) ports::require_shadow_of(*row, vm.uuid);

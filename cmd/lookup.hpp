@@ -52,8 +52,6 @@ bool names_come_from_history(Session& session);
 std::vector<model::Vm> vms_in_history(Session& session);
 /// Kind::not_found with the nearest name.
 model::Vm find_in_history(Session& session, const model::VmName& vm);
-/// A VM's samples; where there are none under its uuid, those under its name, which is all that some sources know.
-model::Series history_of(Session& session, const model::Vm& vm, base::Instant since);
 
 /// The row of the VM's shadow, where it has one; Kind::refused where it is of another VM of that name.
 std::optional<ports::ShadowRow> shadow_row_of(Session& session, const model::Vm& vm);

@@ -4,9 +4,13 @@
 
 #include <fmt/core.h>
 
+#include <map>
+#include <utility>
+
 #include "adapters/metrics/trace.hpp"
 #include "base/log.hpp"
 #include "cmd/exit_status.hpp"
+#include "cmd/fleet.hpp"
 #include "cmd/forecasters.hpp"
 #include "cmd/records.hpp"
 #include "cmd/session.hpp"
@@ -66,18 +70,10 @@ base::Instant instant_of(const std::string& text) {
   return base::Instant(std::chrono::round<base::Millis>(base::Seconds(*seconds)));
 }
 
-/// Puts a VM's question to `round`.
-void ask(Session& session, const PredictOptions& options, predict::Round& round, const model::Vm& vm,
-         const model::Series& series, base::Instant origin, const std::string& source) {
+FleetQuestion question_of(Session& session, const PredictOptions& options, const model::Vm& vm, base::Instant origin,
+                          const std::string& source) {
   const model::VmPolicy policy = session.config().policy(vm.name);
-  round.add(series, policy.saturation, {origin, options.within.value_or(policy.window), vm.priority, source});
-}
-
-/// What `round` says, each with why its model is not the one that was asked for.
-std::vector<model::Forecast> finish(predict::Round& round, const ChosenModel& chosen) {
-  std::vector<model::Forecast> forecasts = round.finish();
-  for (model::Forecast& forecast : forecasts) forecast.model_fallback = chosen.fallback;
-  return forecasts;
+  return {vm, policy.saturation, {origin, options.within.value_or(policy.window), vm.priority, source}};
 }
 
 /// What a threshold is learned from; features reach back a week, and the day before the window ahead of a week ago.
@@ -99,13 +95,24 @@ std::vector<std::string> names_in_trace(const Session& session, const metrics::T
   return names;
 }
 
-const model::Series& series_of(const metrics::Trace& trace, const model::VmName& vm, const std::string& file) {
-  const auto it = std::ranges::find(trace.series, vm, &model::Series::vm);
-  if (it == trace.series.end())
-    throw base::Error(base::Kind::not_found, fmt::format("{} holds no VM named {}", file, vm.get()),
-                      "type --all for every VM of the trace");
-  return *it;
-}
+/// A trace's series by their VMs.
+class SeriesByVm {
+ public:
+  SeriesByVm(const metrics::Trace& trace, const std::string& file) : m_file(file) {
+    for (const model::Series& series : trace.series) m_series.emplace(series.vm, &series);
+  }
+  const model::Series& of(const model::VmName& vm) const {
+    const auto it = m_series.find(vm);
+    if (it == m_series.end())
+      throw base::Error(base::Kind::not_found, fmt::format("{} holds no VM named {}", m_file, vm.get()),
+                        "type --all for every VM of the trace");
+    return *it->second;
+  }
+
+ private:
+  const std::string& m_file;
+  std::map<model::VmName, const model::Series*> m_series;
+};
 
 /// Forecasts for the VMs of a trace file, which need no host.
 int predict_trace(Session& session, const PredictOptions& options, const ChosenModel& chosen) {
@@ -114,6 +121,7 @@ int predict_trace(Session& session, const PredictOptions& options, const ChosenM
   const auto forecaster =
       options.no_learning ? forecaster_of(chosen) : learning_forecaster_of(session, chosen, trace.series);
   predict::Round round(*forecaster);
+  const SeriesByVm all(trace, options.trace);
   std::vector<model::Record> records;
   std::vector<model::Record*> asked;
   const std::vector<std::string> names = names_in_trace(session, trace);
@@ -125,9 +133,10 @@ int predict_trace(Session& session, const PredictOptions& options, const ChosenM
     vm.priority = session.config().policy(vm.name).priority;
     model::Record& record = records.emplace_back(vm);
     try {
-      const model::Series& series = series_of(trace, vm.name, options.trace);
+      const model::Series& series = all.of(vm.name);
       const base::Instant origin = options.at.empty() ? series.samples.back().at : instant_of(options.at);
-      ask(session, options, round, vm, series, origin, "trace");
+      const FleetQuestion q = question_of(session, options, vm, origin, "trace");
+      round.add(series, q.configured, q.question);
       asked.push_back(&record);
     } catch (base::Error& error) {
       if (error.kind() == base::Kind::invalid) error.set_hint("give a longer trace, or another --at");
@@ -136,11 +145,39 @@ int predict_trace(Session& session, const PredictOptions& options, const ChosenM
       failures.push_back(error.kind());
     }
   }
-  const std::vector<model::Forecast> forecasts = finish(round, chosen);
-  for (std::size_t i = 0; i < asked.size(); ++i) asked[i]->set(forecasts[i]);
+  std::vector<model::Forecast> forecasts = round.finish();
+  for (std::size_t i = 0; i < asked.size(); ++i) {
+    forecasts[i].model_fallback = chosen.fallback;
+    asked[i]->set(forecasts[i]);
+  }
   for (const model::Record& record : records) session.out().record(record);
   session.out().finish(predict_table());
   return status_of(failures, asked.size());
+}
+
+/// Forecasts for VMs from the history, some thousand together.
+int predict_from_history(Session& session, const PredictOptions& options, const ChosenModel& chosen) {
+  const base::Instant now = session.clock().now();
+  const std::string source = session.config().metrics.source;
+  std::vector<FleetQuestion> questions;
+  const auto ask = [&](model::Record& record) {
+    questions.push_back(question_of(session, options, record.vm(), session.clock().now(), source));
+  };
+  const auto answer = [&](std::span<model::Record* const> records, const FailOne& fail_one) {
+    const std::vector<FleetAnswer> answers =
+        forecast_fleet(session, chosen, std::exchange(questions, {}), now - looked_back);
+    std::vector<const model::Record*> forecast;
+    for (std::size_t i = 0; i < records.size(); ++i) {
+      if (answers[i].error) {
+        fail_one(*records[i], *answers[i].error);
+        continue;
+      }
+      records[i]->set(*answers[i].forecast);
+      forecast.push_back(records[i]);
+    }
+    remember(session, forecast, "forecast");
+  };
+  return for_each_vm(session, "predict", predict_table(), ask, true, answer);
 }
 
 int run_predict(Session& session, const PredictOptions& options) {
@@ -158,22 +195,7 @@ int run_predict(Session& session, const PredictOptions& options) {
   if (options.no_learning) throw base::Error(base::Kind::usage, "--no-learning goes with --trace");
   const ChosenModel chosen =
       options.model.empty() ? choose_model_in_use(session, fallback) : choose_model(options.model, fallback);
-  const base::Instant now = session.clock().now();
-  const auto forecaster = forecaster_of(chosen);
-  predict::Round round(*forecaster);
-  return for_each_vm(
-      session, "predict", predict_table(),
-      [&](model::Record& record) {
-        const model::Vm vm = record.vm();
-        ask(session, options, round, vm, history_of(session, vm, now - looked_back), session.clock().now(),
-            session.config().metrics.source);
-      },
-      true,
-      [&](std::span<model::Record* const> records) {
-        const std::vector<model::Forecast> forecasts = finish(round, chosen);
-        for (std::size_t i = 0; i < records.size(); ++i) records[i]->set(forecasts[i]);
-        remember(session, std::vector<const model::Record*>(records.begin(), records.end()), "forecast");
-      });
+  return predict_from_history(session, options, chosen);
 }
 
 }  // namespace

@@ -52,11 +52,15 @@ class Run {
     for (Waiting& one : m_waiting) {
       if (one.acted) acted.push_back(&one.record);
     }
+    const auto fail_one = [&](Record& record, const Error& error) {
+      --m_done;
+      std::erase(acted, &record);
+      set_error(record, error);
+    };
     try {
-      if (!acted.empty()) base::as_error([&] { m_together(acted); });
+      if (!acted.empty()) base::as_error([&] { m_together(std::vector(acted), fail_one); });
     } catch (const Error& error) {
-      m_done -= acted.size();
-      for (Record* record : acted) set_error(*record, error);
+      for (Record* record : std::vector(acted)) fail_one(*record, error);
     }
     for (const Waiting& one : m_waiting) m_session.out().record(one.record);
     m_waiting.clear();

@@ -17,8 +17,10 @@ class Session;
 /// What one VM of a run needs done. It reads what it needs from the record, sets its own section, or throws.
 using Act = std::function<void(model::Record&)>;
 
-/// What is done for many VMs together, once Act has gone over each of them: with those it did not fail for.
-using ActTogether = std::function<void(std::span<model::Record* const>)>;
+/// What is done for many VMs together, once Act has gone over each of them: with those it did not fail for. One of
+/// these that fails is told, and the others go on.
+using FailOne = std::function<void(model::Record&, const base::Error&)>;
+using ActTogether = std::function<void(std::span<model::Record* const>, const FailOne&)>;
 
 /// Runs `act` for each VM that the operands name and prints the records. A record that already failed is passed by, as
 /// is one whose forecast says that nothing is to be done; the latter only where `act_on_untriggered` is false and the
