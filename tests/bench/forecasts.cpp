@@ -37,7 +37,7 @@ constexpr int rounds = 3;
 constexpr unsigned asked_by_trend = 1000;
 constexpr unsigned asked_one_by_one = 200;
 
-/// What is aimed at with 10,000 VMs on 2 cores.
+/// What is aimed at with 10,000 VMs on 2 cores; a part of the fleet is to take that part of the time.
 constexpr double most_seconds = 10;
 constexpr double most_mib = 1024;
 
@@ -45,19 +45,22 @@ struct Recording {
   const char* name;
   base::Millis step;
   unsigned samples;
+  unsigned resources = 4;
+  unsigned part = 1;      ///< of the fleet, as 1 in so many: to write a long history takes minutes
+  unsigned together = 1;  ///< samples of a VM that are written at once
 };
 constexpr std::array recordings{Recording{"24 h at 5 min", base::Millis{300'000}, 288},
-                                Recording{"1 h at 1 min", base::Millis{60'000}, 60}};
+                                Recording{"1 h at 1 min", base::Millis{60'000}, 60},
+                                Recording{"8 days at 5 min", base::Millis{300'000}, 2304, 2, 5, 12}};
 
 /// Flat, a daily wave, a ramp, spikes, noise: a fifth of the VMs each, seeded.
 class Fleet {
  public:
-  explicit Fleet(unsigned vms) : m_vms(vms) {}
+  Fleet(unsigned vms, unsigned resources) : m_vms(vms), m_resources(resources) {}
 
-  std::vector<ports::SampleRow> at_step(unsigned n, base::Instant at, double hours) {
-    std::vector<ports::SampleRow> rows(m_vms);
+  void add_step(std::vector<ports::SampleRow>& rows, unsigned n, base::Instant at, double hours) {
     for (unsigned i = 0; i < m_vms; ++i) {
-      ports::SampleRow& row = rows[i];
+      ports::SampleRow& row = rows.emplace_back();
       row.uuid = uuid(i);
       row.vm = model::VmName(fmt::format("vm{:05}", i));
       row.host = model::HostName(fmt::format("host{}", i / 40));
@@ -65,10 +68,10 @@ class Fleet {
       const double load = shape(i, n, hours);
       row.sample[model::Resource::cpu] = std::clamp(load, 0.0, 1.0);
       row.sample[model::Resource::memory] = std::clamp(0.3 + 0.5 * (i % 89) / 89.0 + 0.1 * load, 0.0, 1.0);
+      if (m_resources == 2) continue;
       row.sample[model::Resource::net] = std::clamp(0.2 * load + 0.01 * uniform(), 0.0, 1.0);
       row.sample[model::Resource::disk] = std::clamp(0.3 * load * uniform(), 0.0, 1.0);
     }
-    return rows;
   }
   std::vector<model::Counters> subjects(base::Instant at) const {
     std::vector<model::Counters> all(m_vms);
@@ -94,7 +97,7 @@ class Fleet {
       case 1:
         return level + 0.3 * std::sin((hours + vm % 24) * M_PI / 12) + 0.03 * uniform();
       case 2:
-        return level + 0.4 * n / 288.0 + 0.02 * uniform();
+        return level + 0.4 * (n % 288) / 288.0 + 0.02 * uniform();
       case 3:
         return m_random() % 40 == 0 ? 0.95 : 0.3 * level + 0.05 * uniform();
       default:
@@ -103,23 +106,27 @@ class Fleet {
   }
   double uniform() { return static_cast<double>(m_random()) / 4294967296.0; }
   unsigned m_vms;
+  unsigned m_resources;
   std::mt19937 m_random{11};
 };
 
-/// The fleet's history as observe writes it, step by step; rows per second.
+/// The fleet's history as observe writes it; rows per second.
 double fill(store::SqliteStore& store, unsigned vms, const Recording& recording, base::Instant end) {
-  Fleet fleet(vms);
+  Fleet fleet(vms, recording.resources);
+  std::vector<ports::SampleRow> rows;
   double seconds = 0;
   for (unsigned n = 0; n < recording.samples; ++n) {
     const base::Instant at = end - (recording.samples - 1 - n) * recording.step;
     const double hours = base::Seconds(n * recording.step).count() / 3600;
-    const auto rows = fleet.at_step(n, at, hours);
+    fleet.add_step(rows, n, at, hours);
+    if ((n + 1) % recording.together != 0) continue;
     const auto subjects = fleet.subjects(at);
     seconds += seconds_of([&] {
       store.history().append(rows);
       store.history().put_counters(subjects);
       store.history().tidy(at, {base::Seconds{90 * 86400.0}, model::ByteCount{2ull << 30}});
     });
+    rows.clear();
   }
   return static_cast<double>(vms) * recording.samples / seconds;
 }
@@ -209,7 +216,8 @@ Took middle(const std::vector<Took>& all) {
 }
 
 /// True where the aim is met.
-bool compare(const std::string& self, unsigned vms, const Recording& recording) {
+bool compare(const std::string& self, unsigned fleet, const Recording& recording) {
+  const unsigned vms = fleet / recording.part;
   test::TempDir dir;
   const std::string state = dir / "state";
   const std::string config = dir / "umbra.toml";
@@ -234,10 +242,10 @@ bool compare(const std::string& self, unsigned vms, const Recording& recording) 
   const Took trend = middle(all[1]);
   const Took batched = middle(all[2]);
   const Took single = middle(all[3]);
-  const double own_forecasts = 4.0 * vms;
-  const double trend_forecasts = 4.0 * some;
-  fmt::print("\n{}: {} VMs with 4 resources, {} samples each; {:.0f} rows/s written\n", recording.name, vms,
-             recording.samples, written);
+  const double own_forecasts = 1.0 * recording.resources * vms;
+  const double trend_forecasts = 1.0 * recording.resources * some;
+  fmt::print("\n{}: {} VMs with {} resources, {} samples each; {:.0f} rows/s written\n", recording.name, vms,
+             recording.resources, recording.samples, written);
   fmt::print("predict --all: {:.1f} s, of CPU time {:.1f} s, {:.0f} MiB at its highest\n\n", own.wall, own.cpu,
              own.mib);
   fmt::print("{:<44}{:>14}{:>14} {:<10}{:>8}\n", "", "umbra", "trend alone", "", "ratio");
@@ -246,8 +254,9 @@ bool compare(const std::string& self, unsigned vms, const Recording& recording) 
   fmt::print("{:<44}{:>14}{:>14}\n", "", "together", "one by one");
   tell(fmt::format("trees for {} VMs", few).c_str(), "s", batched.wall, single.wall);
   tell("its CPU time", "s", batched.cpu, single.cpu);
-  const bool met = own.wall < most_seconds && own.mib < most_mib;
-  fmt::print("aim of {} s and {} MiB: {}\n", most_seconds, most_mib, met ? "met" : "MISSED");
+  const double seconds = most_seconds / recording.part;
+  const bool met = own.wall < seconds && own.mib < most_mib;
+  fmt::print("aim of {} s and {} MiB: {}\n", seconds, most_mib, met ? "met" : "MISSED");
   std::fflush(stdout);
   return met;
 }
