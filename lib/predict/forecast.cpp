@@ -38,15 +38,8 @@ std::optional<model::Resource> binding_of(const model::Forecast& f) {
   return worst;
 }
 
-/// The most readings up to then that any resource has, without a gap of months.
-std::size_t readings_until(const model::Series& series, base::Instant origin) {
-  std::size_t most = 0;
-  for (const model::Resource resource : model::all_resources)
-    most = std::max(most, known_at(series, resource, origin).past.unbroken());
-  return most;
-}
-
-base::Error too_short(const model::Series& series, const Question& question) {
+/// `readings`: the most that any resource has until then, without a gap of months.
+base::Error too_short(const model::Series& series, const Question& question, std::size_t readings) {
   const std::string hint = "umbra observe --interval 1s --for 60s";
   const std::string vm = series.vm.get();
   const auto known = std::ranges::upper_bound(series.samples, question.origin, {}, &model::Sample::at);
@@ -68,7 +61,7 @@ base::Error too_short(const model::Series& series, const Question& question) {
   }
   return base::Error(base::Kind::invalid,
                      fmt::format("the history of \"{}\" is too short to forecast from: {} samples where {} are needed",
-                                 vm, readings_until(series, question.origin), least_history + 1),
+                                 vm, readings, least_history + 1),
                      hint);
 }
 
@@ -113,7 +106,11 @@ void Round::add(const model::Series& series, const Configured& configured, const
     f.samples = std::max<std::uint64_t>(f.samples, past.size());
     f.history_s = std::max(f.history_s, past.time(past.size() - 1) - past.time(0));
   }
-  if (f.resources.empty()) throw too_short(series, question);
+  if (f.resources.empty()) {
+    std::size_t most = 0;
+    for (const Past& past : m_pasts) most = std::max(most, past.unbroken());
+    throw too_short(series, question, most);
+  }
   m_asked.push_back(std::move(asked));
 }
 

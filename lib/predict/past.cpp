@@ -39,6 +39,7 @@ void Past::clear() {
   m_value.clear();
   m_peak.clear();
   m_sums.clear();
+  m_unbroken_from = 0;
   for (Blocks& blocks : m_blocks) {
     blocks.highest.clear();
     blocks.lowest.clear();

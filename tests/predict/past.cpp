@@ -177,3 +177,14 @@ TEST_CASE("an onset is news: nothing above in the window before, and that was se
   CHECK(outcome->first_s == 120);
   CHECK(outcome->peak == 0.95);
 }
+
+TEST_CASE("a cleared past is as one that never was") {
+  Past past;
+  for (const double time : {0.0, 300.0, 1e9, 1e9 + 300}) past.append(time, 0.5, 0.6);
+  CHECK(past.unbroken() == 2);
+  past.clear();
+  CHECK(past.unbroken() == 0);
+  past.append(1e9, 0.2, 0.3);
+  CHECK(past.unbroken() == 1);
+  CHECK(past.highest(past.whole()) == 0.3);
+}
