@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #include "predict/trend.hpp"
@@ -41,6 +42,7 @@ struct Step {
   double ahead_s = 0;
   double mean = 0;
   double error = 0;
+  double holds = 1;  ///< the chance that the line has gone on until then
 };
 
 /// The path over the window and the scatter about it.
@@ -51,29 +53,19 @@ class Path {
 
   const std::vector<Step>& steps() const { return m_steps; }
 
-  /// The chance that the maximum over the first `count` steps stays below `x`.
-  double stays_below(double x, std::size_t count) const {
-    double chance = 0;
-    for (const Node& node : m_nodes) {
-      double product = 1;
-      for (std::size_t i = 0; i < count; ++i) {
-        product *= gaussian_cdf((x - m_steps[i].mean - node.u * m_steps[i].error) / m_scatter);
-      }
-      chance += node.weight * product;
-    }
-    return chance;
+  /// The chance that the maximum stays below `x`.
+  double stays_below(double x) const {
+    double reached = 0;
+    for (const Node& node : m_nodes) follow(x, node, [&](std::size_t, double more) { reached += node.weight * more; });
+    return 1 - reached;
   }
 
   /// For each step, the chance that `x` was reached at or before it.
   std::vector<double> reached_by(double x) const {
     std::vector<double> reached(m_steps.size(), 0.0);
-    for (const Node& node : m_nodes) {
-      double product = 1;
-      for (std::size_t i = 0; i < m_steps.size(); ++i) {
-        product *= gaussian_cdf((x - m_steps[i].mean - node.u * m_steps[i].error) / m_scatter);
-        reached[i] += node.weight * (1 - product);
-      }
-    }
+    for (const Node& node : m_nodes)
+      follow(x, node, [&](std::size_t i, double more) { reached[i] += node.weight * more; });
+    std::partial_sum(reached.begin(), reached.end(), reached.begin());
     return reached;
   }
 
@@ -87,12 +79,28 @@ class Path {
     }
     for (int i = 0; i < 40; ++i) {
       const double middle = (low + high) / 2;
-      (stays_below(middle, m_steps.size()) < q ? low : high) = middle;
+      (stays_below(middle) < q ? low : high) = middle;
     }
     return (low + high) / 2;
   }
 
  private:
+  /// Calls `reaches` with each step and the chance that it is the first to reach `x`, given the node's common error.
+  template <class Reaches>
+  void follow(double x, const Node& node, const Reaches& reaches) const {
+    constexpr double sure = 6;  // deviations
+    constexpr double hardly = 1e-9;
+    double below = 1;
+    for (std::size_t i = 0; i < m_steps.size() && below > hardly; ++i) {
+      const Step& step = m_steps[i];
+      const double z = (x - step.mean - node.u * step.error) / m_scatter;
+      if (z > sure) continue;
+      const double still = below * gaussian_cdf(z);
+      reaches(i, step.holds * (below - still));
+      below = still;
+    }
+  }
+
   std::vector<Step> m_steps;
   double m_scatter;
   std::vector<Node> m_nodes;
@@ -109,6 +117,15 @@ double passage_time(const std::vector<Step>& steps, const std::vector<double>& r
   return from + part * (steps[i].ahead_s - from);
 }
 
+/// The chance that a line which was seen for so long goes on for `ahead` seconds more. Lines end at a rate that is not
+/// known, the same in the logarithm of their age; with a gamma prior of shape `ends`, what is left is Lomax's. From the
+/// twelfth reading on, to have gone on is evidence.
+double holds(const Trend& trend, double ahead, double ends) {
+  const double seen = std::max(trend.span, trend.step);
+  const double grown = 1 + std::log(std::max(1.0, seen / (12 * trend.step)));
+  return std::pow(grown / (grown + std::log1p(ahead / seen)), ends);
+}
+
 Path path_of(const Trend& trend, double window_s, const StatisticalOptions& options) {
   const double block = std::max(options.sustain.count(), trend.step);
   const auto count = static_cast<std::size_t>(std::clamp(std::round(window_s / block), 1.0, double{most_steps}));
@@ -119,11 +136,12 @@ Path path_of(const Trend& trend, double window_s, const StatisticalOptions& opti
   std::vector<Step> steps;
   for (std::size_t i = 1; i <= count; ++i) {
     const double ahead = window_s * static_cast<double>(i) / static_cast<double>(count);
-    const double damped = fade * (1 - std::exp(-ahead / fade));
+    const double damped = -fade * std::expm1(-ahead / fade);
     const double reach = damped - trend.centre_t;  // centre_t lies before the origin
     const double slope_part = std::sqrt(trend.weight) * trend.slope_error * reach;
-    steps.push_back(
-        {ahead, trend.at(0) + trend.weight * trend.slope * damped, std::hypot(trend.level_error, slope_part)});
+    steps.push_back({ahead, trend.at(0) + trend.weight * trend.slope * damped,
+                     std::hypot(trend.level_error, slope_part),
+                     trend.slope > 0 ? holds(trend, ahead, options.ends) : 1});
   }
   return Path(std::move(steps), scatter);
 }

@@ -50,8 +50,41 @@ double autocorrelation(std::span<const Dot> dots, const std::vector<double>& res
   return std::clamp(r + (1 + 4 * r) / static_cast<double>(dots.size()), 0.0, 0.95);
 }
 
+/// Whether the newest third of the readings rises or falls otherwise than the line through all of them.
+bool bends(std::span<const Dot> dots, const std::vector<double>& residuals, const Trend& line) {
+  constexpr double tolerated = 0.3;  // of the slope
+  constexpr double errors = 2;
+  const std::size_t n = dots.size() / 3;
+  const std::span<const Dot> third = dots.last(n);
+  const std::span<const double> off = std::span(residuals).last(n);
+  double t = 0;
+  double v = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    t += third[i].t / static_cast<double>(n);
+    v += off[i] / static_cast<double>(n);
+  }
+  double tt = 0;
+  double tv = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    tt += (third[i].t - t) * (third[i].t - t);
+    tv += (third[i].t - t) * (off[i] - v);
+  }
+  const double slope = tv / std::max(1e-9, tt);
+  std::vector<double> rest;
+  double square_sum = static_cast<double>(n) * least_sigma * least_sigma;
+  for (std::size_t i = 0; i < n; ++i) {
+    rest.push_back(off[i] - v - slope * (third[i].t - t));
+    square_sum += rest.back() * rest.back();
+  }
+  const double r = autocorrelation(third, rest, line.step);
+  const double error =
+      std::sqrt(square_sum / std::max(1.0, static_cast<double>(n) - 2) * (1 + r) / (1 - r) / std::max(1e-9, tt));
+  return std::abs(slope) > tolerated * std::abs(line.slope) + errors * error;
+}
+
 struct Line {
   Trend trend;
+  bool bent = false;
   double robust_sigma = 0;
   double newest_bias = 0;  ///< mean residual of the newest readings, in its standard errors
 };
@@ -67,6 +100,7 @@ Line fit_line(std::span<const Dot> dots) {
   Trend& trend = line.trend;
   trend.slope = median_slope(dots);
   trend.step = typical_step(dots);
+  trend.span = dots.back().t - dots.front().t;
 
   std::vector<double> offsets;
   for (const Dot& dot : dots) {
@@ -97,6 +131,7 @@ Line fit_line(std::span<const Dot> dots) {
   const std::size_t tail = std::min(newest, residuals.size());
   double sum = 0;
   for (std::size_t i = residuals.size() - tail; i < residuals.size(); ++i) sum += residuals[i];
+  line.bent = (n >= 48 && r > 0.7) || (n >= 24 && bends(dots, residuals, trend));
   line.newest_bias = std::abs(sum) / std::sqrt(static_cast<double>(tail)) / line.robust_sigma;
   return line;
 }
@@ -126,7 +161,8 @@ Trend fit_trend(std::span<const Dot> dots) {
   for (;;) {
     const Line line = fit_line(thin(tail, most_dots));
     const std::size_t shorter = tail.size() * 2 / 3;
-    if (line.newest_bias < 3 || shorter < shortest_tail) return line.trend;
+    const bool explained = line.newest_bias < 3 && !line.bent;
+    if (explained || shorter < shortest_tail) return line.trend;
     tail = tail.last(shorter);
   }
 }

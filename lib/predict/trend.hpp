@@ -23,13 +23,15 @@ struct Trend {
   double spread = 0;     ///< standard deviation of the readings about the line
   double inflation = 1;  ///< of the variance of a mean, by autocorrelation: (1+r)/(1-r)
   double step = 1;       ///< typical seconds between readings
+  double span = 0;       ///< seconds from the oldest reading that it goes through to the newest
   double at(double t) const { return centre_v + weight * slope * (t - centre_t); }
 };
 
 /// At most `most` dots: neighbours are averaged where there are more.
 std::vector<Dot> thin(std::span<const Dot> dots, std::size_t most);
 
-/// The line through the longest tail of `dots` that a line still explains: its newest readings do not lie to one side.
+/// The line through the longest tail of `dots` that a line still explains: its newest readings do not lie to one side,
+/// they rise or fall as the line does, and the others lie about it by chance.
 /// `dots` rise in time; at least 3.
 Trend fit_trend(std::span<const Dot> dots);
 

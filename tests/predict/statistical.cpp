@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 
+#include "predict/trend.hpp"
 #include "series.hpp"
 
 namespace {
@@ -180,4 +181,26 @@ TEST_CASE("laws of any forecast") {
     const auto longer = forecaster.forecast({history, now, within, threshold});
     RC_ASSERT(longer->p_saturation == f->p_saturation);
   }));
+}
+
+TEST_CASE("a rise is believed to end some time, sooner the less was seen of it") {
+  StatisticalOptions options;
+  options.ends = 1;
+  const auto p = [&](double seen) {
+    const auto history = readings(static_cast<std::size_t>(seen), 1, [&](double t) { return 0.6 + (t - seen) / 1000; });
+    return StatisticalForecaster(options).forecast({history, origin, base::Seconds(600), 0.9})->p_saturation;
+  };
+  CHECK(p(60) < 0.6);
+  CHECK(p(120) > p(60));
+  CHECK(p(500) > 0.8);
+  CHECK(p(500) < 0.95);
+}
+
+TEST_CASE("a line is drawn through what goes straight, not through a bend before it") {
+  const auto history = readings(900, 1, [](double t) { return t < 500 ? 0.2 + t / 1000 : 0.7 + 0.00001 * (t - 500); });
+  std::vector<Dot> dots;
+  for (const Reading& r : history) dots.push_back({base::Seconds(r.at - origin).count(), r.value});
+  const Trend line = fit_trend(dots);
+  CHECK(line.slope < 0.0002);
+  CHECK(line.span < 600);
 }
