@@ -5,9 +5,7 @@
 #include <cmath>
 
 #include "base/error.hpp"
-#include "predict/statistical.hpp"
-#include "predict/trend.hpp"
-#include "predict/walk.hpp"
+#include "predict/outcome.hpp"
 
 namespace umbra::predict {
 namespace {
@@ -39,35 +37,6 @@ model::Quantiles at_readings(const model::Quantiles& first_s, double step_s, dou
   const double most = std::floor(window_s / step_s + 1e-9);
   const auto nearest = [&](double s) { return rounded(std::clamp(std::round(s / step_s), 1.0, most) * step_s); };
   return {nearest(first_s.p10), nearest(first_s.p50), nearest(first_s.p90)};
-}
-
-/// What a line through the readings says, where there is one and the window has more steps than trees have seen ramps
-/// in.
-std::optional<Estimate> trend_alone(const View& view) {
-  constexpr double most_learned_steps = 100;
-  constexpr double clear = 0.5;  // of a trend: what does not rise or fall is noise, and that trees know better
-  const Past& past = view.past;
-  const double origin = past.time(past.size() - 1);
-  const double known = origin - past.time(0);
-  const double window = view.crossings.window_s();
-  const double step = known / static_cast<double>(std::max<std::size_t>(1, past.size() - 1));
-  if (known >= window || window <= most_learned_steps * step) return std::nullopt;
-
-  std::vector<Reading> readings;
-  std::vector<Dot> dots;
-  for (std::size_t i = 0; i < past.size(); ++i) {
-    readings.push_back({instant_of(past.time(i)), past.value(i)});
-    dots.push_back({past.time(i) - origin, past.value(i)});
-  }
-  if (fit_trend(dots).weight < clear) return std::nullopt;
-  StatisticalOptions options;
-  options.sustain = base::Seconds(step);  // what is asked for is the highest reading, not the highest mean of some
-  const auto f = StatisticalForecaster(options).forecast(
-      {readings, instant_of(origin), base::Seconds(window), view.crossings.threshold()});
-  if (!f) return std::nullopt;
-  return Estimate{rounded(f->p_saturation),
-                  f->saturates_in_s.value_or(model::Quantiles{window, window, window}),
-                  {rounded(f->peak.p10), rounded(f->peak.p50), rounded(f->peak.p90)}};
 }
 
 }  // namespace
@@ -165,7 +134,7 @@ void TreeForecaster::ask(const View& view) {
   append_features(view, m_features);
   const Past& past = view.past;
   const double ceiling = std::max(1.0, past.highest(past.whole()));
-  m_questions.push_back({{view.resource, ceiling, view.crossings.window_s()}, trend_alone(view)});
+  m_questions.push_back({{view.resource, ceiling, view.crossings.window_s()}, line_says(view)});
 }
 
 std::vector<Estimate> TreeForecaster::answers() {
@@ -178,7 +147,8 @@ std::vector<Estimate> TreeForecaster::answers() {
     const Sums sums = m_model->sums(features);
     for (std::size_t row = 0; row < rows; ++row) {
       const Question& q = m_questions[from + row];
-      estimates.push_back(q.by_trend ? *q.by_trend : m_model->estimate(sums, features, row, q.bounds));
+      const Estimate trees = m_model->estimate(sums, features, row, q.bounds);
+      estimates.push_back(q.line ? blend(trees, *q.line) : trees);
     }
   }
   for (std::size_t i = 0; i < estimates.size(); ++i)

@@ -9,6 +9,7 @@
 #include "model/forecast_model.hpp"
 #include "ports/trees.hpp"
 #include "predict/estimate.hpp"
+#include "predict/line.hpp"
 #include "predict/peak.hpp"
 
 namespace umbra::predict {
@@ -59,8 +60,7 @@ class LoadedModel {
   LevelColumns m_levels;
 };
 
-/// Where a window has more steps than those in which trees have learned what a ramp is, and the past does not yet reach
-/// over one window, a clear line through the readings is followed by StatisticalForecaster.
+/// Trees, and beside them the line through the newest readings where there is one.
 class TreeForecaster final : public Forecaster {
  public:
   explicit TreeForecaster(std::shared_ptr<const LoadedModel> model) : m_model(std::move(model)) {}
@@ -73,7 +73,7 @@ class TreeForecaster final : public Forecaster {
  private:
   struct Question {
     LoadedModel::Bounds bounds;
-    std::optional<Estimate> by_trend{};
+    std::optional<LineSays> line{};
   };
   std::shared_ptr<const LoadedModel> m_model;
   std::vector<float> m_features;
