@@ -18,22 +18,6 @@ Correction correction_from(const Json& json) {
   return c;
 }
 
-Json json_of(const PeakRanks& ranks) {
-  Json json{{"all", ranks.all}};
-  for (const auto& [resource, own] : ranks.own) json[std::string(to_string(resource))] = own;
-  return json;
-}
-
-PeakRanks peak_ranks_from(const Json& json) {
-  PeakRanks ranks;
-  ranks.all = required<PeakRanks::Ranks>(json, "all");
-  for (const Resource resource : all_resources) {
-    const std::string name(to_string(resource));
-    if (json.contains(name)) ranks.own[resource] = required<PeakRanks::Ranks>(json, name.c_str());
-  }
-  return ranks;
-}
-
 }  // namespace
 
 double Correction::operator()(double x) const {
@@ -46,11 +30,6 @@ double Correction::operator()(double x) const {
   return to[i - 1] + part * (to[i] - to[i - 1]);
 }
 
-const PeakRanks::Ranks& PeakRanks::of(Resource resource) const {
-  const auto found = own.find(resource);
-  return found == own.end() ? all : found->second;
-}
-
 Json to_json(const ForecastModel& model) {
   Json layers = Json::array();
   for (const ForecastLayer& layer : model.layers)
@@ -58,7 +37,7 @@ Json to_json(const ForecastModel& model) {
   return {{"features", model.features},
           {"layers", layers},
           {"log_odds", {{"from", model.log_odds.from}, {"to", model.log_odds.to}}},
-          {"peak_ranks", json_of(model.peak_ranks)},
+          {"peak_ranks", model.peak_ranks},
           {"scores", model.scores}};
 }
 
@@ -75,7 +54,7 @@ ForecastModel forecast_model_from(const Json& json) {
   }
   if (model.layers.empty()) throw base::Error(base::Kind::invalid, "the model has no layer");
   model.log_odds = correction_from(required<Json>(json, "log_odds"));
-  model.peak_ranks = peak_ranks_from(required<Json>(json, "peak_ranks"));
+  model.peak_ranks = required<decltype(model.peak_ranks)>(json, "peak_ranks");
   model.scores = required<Json>(json, "scores");
   return model;
 }

@@ -4,11 +4,9 @@
 
 #include <array>
 #include <cstddef>
-#include <map>
 #include <string>
 #include <vector>
 
-#include "model/metrics.hpp"
 #include "model/record.hpp"
 
 namespace umbra::model {
@@ -22,15 +20,6 @@ struct Correction {
 
 /// The quantiles that are learned: p10, p50, p90.
 inline constexpr std::array learned_quantiles{0.1, 0.5, 0.9};
-
-/// Which quantile of the trees' distribution of the peak holds what share of the peaks, on data not trained on
-/// (distributional conformal prediction, Chernozhukov et al. 2021; resource by resource, Vovk 2012).
-struct PeakRanks {
-  using Ranks = std::array<double, learned_quantiles.size()>;
-  Ranks all = learned_quantiles;
-  std::map<Resource, Ranks> own;  ///< of resources with enough to tell
-  const Ranks& of(Resource resource) const;
-};
 
 using SavedTrees = std::vector<std::byte>;
 
@@ -49,7 +38,9 @@ struct ForecastModel {
   std::vector<std::string> features;  ///< names, in the order of the trees' columns
   std::vector<ForecastLayer> layers;  ///< at least one; the default first
   Correction log_odds;                ///< of the sum, learned on data not trained on (isotonic regression)
-  PeakRanks peak_ranks;               ///< likewise
+  /// Which quantile of the trees' distribution of the peak holds what share of the peaks, on data not trained on
+  /// (distributional conformal prediction, Chernozhukov et al. 2021).
+  std::array<double, learned_quantiles.size()> peak_ranks = learned_quantiles;
   Json scores;  ///< of back-tests on data not trained on
 
   const std::string& name() const { return layers.back().name; }

@@ -13,7 +13,6 @@ namespace {
 
 constexpr double least_weight = 60;  // of a step of the correction
 constexpr double most_log_odds = 12;
-constexpr std::size_t least_of_resource = 2000;
 
 double log_odds(double p) {
   return std::clamp(std::log(p / (1 - p)), -most_log_odds, most_log_odds);
@@ -29,13 +28,6 @@ void each_batch(const LoadedModel& model, const Examples& examples,
     const ports::Matrix part{std::span(examples.features).subspan(from * width, rows * width), rows, width};
     each(from, part, model.sums(part));
   }
-}
-
-model::PeakRanks::Ranks ranks_of(std::vector<double> said) {
-  std::sort(said.begin(), said.end());
-  model::PeakRanks::Ranks ranks = model::learned_quantiles;
-  for (double& rank : ranks) rank = said[static_cast<std::size_t>(rank * static_cast<double>(said.size()))];
-  return ranks;
 }
 
 }  // namespace
@@ -79,17 +71,12 @@ model::Correction correction_of(const Said& said, const Examples& examples) {
   return correction;
 }
 
-model::PeakRanks peak_ranks_of(const Said& said, const Examples& examples) {
-  model::PeakRanks ranks;
-  if (said.peak_rank.empty()) return ranks;
-  ranks.all = ranks_of(said.peak_rank);
-  for (const model::Resource resource : model::all_resources) {
-    std::vector<double> own;
-    for (std::size_t row = 0; row < examples.rows(); ++row) {
-      if (examples.resource[row] == resource) own.push_back(said.peak_rank[row]);
-    }
-    if (own.size() >= least_of_resource) ranks.own[resource] = ranks_of(std::move(own));
-  }
+std::array<double, model::learned_quantiles.size()> peak_ranks_of(const Said& said) {
+  std::vector<double> sorted = said.peak_rank;
+  std::sort(sorted.begin(), sorted.end());
+  std::array<double, model::learned_quantiles.size()> ranks = model::learned_quantiles;
+  if (sorted.empty()) return ranks;
+  for (double& rank : ranks) rank = sorted[static_cast<std::size_t>(rank * static_cast<double>(sorted.size()))];
   return ranks;
 }
 
@@ -109,8 +96,7 @@ std::vector<Verified> verified(const LoadedModel& model, const Examples& example
       const std::size_t i = from + row;
       const double now = examples.value[i];
       const double peak = now + examples.rise[i];
-      const Estimate said =
-          model.estimate(sums, part, row, {examples.resource[i], std::max(1.0, now), any_window});
+      const Estimate said = model.estimate(sums, part, row, std::max(1.0, now), any_window);
       const Outcome came{examples.saturated[i] > 0, examples.onset[i] > 0, peak, examples.first[i]};
       all.push_back({0, examples.time[i], now, said.p_saturation, said.peak, came});
     }

@@ -21,9 +21,8 @@ Said said_of(const LoadedModel& model, const Examples& examples);
 
 /// From raw log odds to those that came true, by isotonic regression.
 model::Correction correction_of(const Said& said, const Examples& examples);
-/// The quantiles of the trees' distribution that hold 10, 50 and 90 % of the peaks, of all and of each resource that
-/// has enough of them.
-model::PeakRanks peak_ranks_of(const Said& said, const Examples& examples);
+/// The quantiles of the trees' distribution that hold 10, 50 and 90 % of the peaks.
+std::array<double, model::learned_quantiles.size()> peak_ranks_of(const Said& said);
 
 /// The model's probabilities of saturation, corrected.
 std::vector<double> probabilities(const LoadedModel& model, const Examples& examples);

@@ -38,7 +38,6 @@ Examples examples_in(const model::Series& known, const Past& whole, model::Resou
     examples.value.push_back(static_cast<float>(walk.value()));
     examples.time.push_back(walk.time());
     examples.ends.push_back(walk.time() + ask.window_s);
-    examples.resource.push_back(resource);
   }
   return examples;
 }
@@ -98,7 +97,6 @@ void Examples::append(const Examples& more) {
   extend(value, more.value);
   extend(time, more.time);
   extend(ends, more.ends);
-  extend(resource, more.resource);
 }
 
 Examples Examples::where(const std::function<bool(std::size_t row)>& serves) const {
@@ -115,7 +113,6 @@ Examples Examples::where(const std::function<bool(std::size_t row)>& serves) con
     some.value.push_back(value[row]);
     some.time.push_back(time[row]);
     some.ends.push_back(ends[row]);
-    some.resource.push_back(resource[row]);
   }
   return some;
 }

@@ -23,7 +23,6 @@ struct Examples {
   std::vector<float> value;      ///< at the origin
   std::vector<double> time;      ///< of the origin
   std::vector<double> ends;      ///< when its window does
-  std::vector<model::Resource> resource;
 
   std::size_t rows() const { return saturated.size(); }
   ports::Matrix matrix() const;

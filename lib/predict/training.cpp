@@ -91,7 +91,7 @@ model::Json scores_of(std::span<const TrainingSet> sets, const LoadedModel& mode
 void correct(model::ForecastModel& model, const Examples& examples, const ports::TreeGrower& grower) {
   const Said said = said_of(LoadedModel(model, grower), examples);
   model.log_odds = correction_of(said, examples);
-  model.peak_ranks = peak_ranks_of(said, examples);
+  model.peak_ranks = peak_ranks_of(said);
 }
 
 }  // namespace

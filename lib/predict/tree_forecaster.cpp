@@ -111,18 +111,18 @@ Sums LoadedModel::sums(const ports::Matrix& features) const {
   return sums;
 }
 
-Estimate LoadedModel::estimate(const Sums& sums, const ports::Matrix& features, std::size_t row,
-                               const Bounds& bounds) const {
+Estimate LoadedModel::estimate(const Sums& sums, const ports::Matrix& features, std::size_t row, double ceiling,
+                               double window_s) const {
   Estimate estimate;
   estimate.p_saturation = rounded(probability(m_model.log_odds(sums.log_odds[row])));
 
   const auto course = course_of(features, row);
   const auto rungs = std::span(sums.peak).subspan(row * peak_ladder.size(), peak_ladder.size());
-  auto peak = peak_quantiles(rungs, course.front(), m_levels.scale(course), m_model.peak_ranks.of(bounds.resource));
+  auto peak = peak_quantiles(rungs, course.front(), m_levels.scale(course), m_model.peak_ranks);
   std::array<double, model::learned_quantiles.size()> first{};
   for (std::size_t i = 0; i < peak.size(); ++i) {
-    peak[i] = std::clamp(peak[i], 0.0, bounds.ceiling);
-    first[i] = std::clamp(static_cast<double>(sums.first[i][row]), 0.0, 1.0) * bounds.window_s;
+    peak[i] = std::clamp(peak[i], 0.0, ceiling);
+    first[i] = std::clamp(static_cast<double>(sums.first[i][row]), 0.0, 1.0) * window_s;
   }
   estimate.peak = in_order(peak);
   estimate.first_s = in_order(first);
@@ -130,11 +130,10 @@ Estimate LoadedModel::estimate(const Sums& sums, const ports::Matrix& features, 
 }
 
 void TreeForecaster::ask(const View& view) {
-  m_steps.push_back(step_at(view.past, view.past.size() - 1));
   append_features(view, m_features);
   const Past& past = view.past;
   const double ceiling = std::max(1.0, past.highest(past.whole()));
-  m_questions.push_back({{view.resource, ceiling, view.crossings.window_s()}, line_says(view)});
+  m_questions.push_back({ceiling, view.crossings.window_s(), step_at(past, past.size() - 1), line_says(view)});
 }
 
 std::vector<Estimate> TreeForecaster::answers() {
@@ -147,13 +146,11 @@ std::vector<Estimate> TreeForecaster::answers() {
     const Sums sums = m_model->sums(features);
     for (std::size_t row = 0; row < rows; ++row) {
       const Question& q = m_questions[from + row];
-      const Estimate trees = m_model->estimate(sums, features, row, q.bounds);
+      const Estimate trees = m_model->estimate(sums, features, row, q.ceiling, q.window_s);
       estimates.push_back(q.line ? blend(trees, *q.line) : trees);
+      estimates.back().first_s = at_readings(estimates.back().first_s, q.step_s, q.window_s);
     }
   }
-  for (std::size_t i = 0; i < estimates.size(); ++i)
-    estimates[i].first_s = at_readings(estimates[i].first_s, m_steps[i], m_questions[i].bounds.window_s);
-  m_steps.clear();
   m_features.clear();
   m_questions.clear();
   return estimates;

@@ -37,13 +37,9 @@ class LoadedModel {
   std::vector<float> log_odds(const ports::Matrix& features) const;
   std::vector<float> peak_log_odds(const ports::Matrix& levels) const;  ///< a course and LevelColumns a row
   std::vector<float> first(const ports::Matrix& features, std::size_t quantile) const;
-  struct Bounds {
-    model::Resource resource;
-    double ceiling;  ///< what the resource can reach
-    double window_s;
-  };
-  /// Corrected, in order, and within bounds.
-  Estimate estimate(const Sums& sums, const ports::Matrix& features, std::size_t row, const Bounds& bounds) const;
+  /// Corrected, in order, and between 0 and what the resource can reach.
+  Estimate estimate(const Sums& sums, const ports::Matrix& features, std::size_t row, double ceiling,
+                    double window_s) const;
 
  private:
   struct Weighed {
@@ -72,13 +68,14 @@ class TreeForecaster final : public Forecaster {
 
  private:
   struct Question {
-    LoadedModel::Bounds bounds;
+    double ceiling;
+    double window_s;
+    double step_s;  ///< of its past
     std::optional<LineSays> line{};
   };
   std::shared_ptr<const LoadedModel> m_model;
   std::vector<float> m_features;
   std::vector<Question> m_questions;
-  std::vector<double> m_steps;  ///< of their pasts, seconds
 };
 
 }  // namespace umbra::predict

@@ -19,7 +19,7 @@ std::vector<std::byte> file_around(std::span<const std::byte> body) {
   std::vector<std::byte> file(head + ZSTD_compressBound(body.size()));
   const std::size_t size = ZSTD_compress(file.data() + head, file.size() - head, body.data(), body.size(), 1);
   file.resize(head + size);
-  std::memcpy(file.data(), "UMBRAFM2", 8);
+  std::memcpy(file.data(), "UMBRAFM1", 8);
   for (std::size_t i = 0; i < 8; ++i) file[40 + i] = static_cast<std::byte>(body.size() >> (8 * i));
   return file;
 }

@@ -17,7 +17,7 @@ namespace {
 
 using Bytes = std::vector<std::byte>;
 
-constexpr std::string_view file_magic = "UMBRAFM2";
+constexpr std::string_view file_magic = "UMBRAFM1";
 constexpr std::size_t digest_at = file_magic.size();
 constexpr std::size_t size_at = digest_at + sizeof(base::Digest::bytes);
 constexpr std::size_t frame_at = size_at + 8;

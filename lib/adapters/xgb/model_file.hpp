@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // Files that hold a forecast model. To the byte, numbers little-endian:
-//   8   "UMBRAFM2"
+//   8   "UMBRAFM1"
 //   32  SHA-256 of all that follows
 //   8   size of the body before compression, at most 256 MiB
 //   ..  the body, as one zstd frame:

@@ -31,8 +31,7 @@ model::ForecastModel some_model() {
   model.layers = {layer, layer};
   model.layers.back().name = "site/2";
   model.log_odds = {{-1, 0, 2}, {-2, 0, 1}};
-  model.peak_ranks.all = {0.08, 0.5, 0.93};
-  model.peak_ranks.own[model::Resource::gpu] = {0.12, 0.5, 0.9};
+  model.peak_ranks = {0.08, 0.5, 0.93};
   model.scores = model::Json::object();
   return model;
 }
@@ -78,7 +77,7 @@ TEST_CASE("a model file that is cut short, changed or foreign is refused") {
 
 TEST_CASE("a model file of another version is told as such, and not as damaged") {
   auto file = xgb::encode_model(some_model());
-  file[7] = std::byte{'9'};
+  file[7] = std::byte{'2'};
   try {
     xgb::decode_model(sealed(file));
     FAIL("no error");
@@ -96,7 +95,7 @@ TEST_CASE("a size that no model has takes no memory") {
 
 TEST_CASE("a damaged file is named in the error, and an absent one is not found") {
   const std::filesystem::path path = std::filesystem::temp_directory_path() / "umbra-model-file-test";
-  base::write_file_atomic(path, "UMBRAFM2 and nothing more");
+  base::write_file_atomic(path, "UMBRAFM1 and nothing more");
   try {
     xgb::read_model_file(path);
     FAIL("no error");
