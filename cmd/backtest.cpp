@@ -142,7 +142,7 @@ int run_backtest(Session& session, const ModelOptions& options) {
   if (result.origins == 0) {
     throw base::Error(base::Kind::invalid,
                       fmt::format("{} holds no VM with more than {} readings of {}", options.traces.front(),
-                                  predict::least_history, options.resource),
+                                  model::least_history, options.resource),
                       "a longer trace, or another --resource");
   }
   if (result.verified.empty()) {

@@ -2,8 +2,11 @@
 #pragma once
 // Samples of use: raw counters as a host gives them, and the fractions of capacity that the history holds.
 
+#include <algorithm>
 #include <array>
+#include <iterator>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -58,6 +61,21 @@ struct Sample {
 
 /// Readings on either side of a longer gap are not one course of things: a clock jumped, or the VM was away for long.
 inline constexpr base::Millis longest_gap{std::chrono::hours(90 * 24)};
+inline constexpr double longest_gap_s = base::Seconds(longest_gap).count();
+
+/// `all`, cut between two neighbours wherever `is_gap(before, after)`.
+template <class T, class IsGap>
+std::vector<std::span<T>> cut_at_gaps(std::span<T> all, IsGap is_gap) {
+  std::vector<std::span<T>> parts;
+  for (auto from = all.begin(); from != all.end();) {
+    const auto gap = std::adjacent_find(from, all.end(), is_gap);
+    const auto to = gap == all.end() ? gap : std::next(gap);
+    parts.emplace_back(from, to);
+    from = to;
+  }
+  return parts;
+}
+
 /// A reading that is forecast from needs so many before it, without such a gap.
 inline constexpr std::size_t least_history = 12;
 

@@ -8,6 +8,11 @@
 namespace umbra::predict {
 namespace {
 
+/// All that a row holds besides its features.
+constexpr std::array float_columns{&Examples::saturated, &Examples::onset, &Examples::rise, &Examples::first,
+                                   &Examples::value};
+constexpr std::array time_columns{&Examples::time, &Examples::ends};
+
 template <class T>
 void extend(std::vector<T>& all, const std::vector<T>& more) {
   all.insert(all.end(), more.begin(), more.end());
@@ -90,13 +95,8 @@ ports::Matrix Examples::matrix() const {
 
 void Examples::append(const Examples& more) {
   extend(features, more.features);
-  extend(saturated, more.saturated);
-  extend(onset, more.onset);
-  extend(rise, more.rise);
-  extend(first, more.first);
-  extend(value, more.value);
-  extend(time, more.time);
-  extend(ends, more.ends);
+  for (const auto column : float_columns) extend(this->*column, more.*column);
+  for (const auto column : time_columns) extend(this->*column, more.*column);
 }
 
 Examples Examples::where(const std::function<bool(std::size_t row)>& serves) const {
@@ -106,13 +106,8 @@ Examples Examples::where(const std::function<bool(std::size_t row)>& serves) con
     if (!serves(row)) continue;
     const auto begin = features.begin() + static_cast<std::ptrdiff_t>(row * columns);
     some.features.insert(some.features.end(), begin, begin + static_cast<std::ptrdiff_t>(columns));
-    some.saturated.push_back(saturated[row]);
-    some.onset.push_back(onset[row]);
-    some.rise.push_back(rise[row]);
-    some.first.push_back(first[row]);
-    some.value.push_back(value[row]);
-    some.time.push_back(time[row]);
-    some.ends.push_back(ends[row]);
+    for (const auto column : float_columns) (some.*column).push_back((this->*column)[row]);
+    for (const auto column : time_columns) (some.*column).push_back((this->*column)[row]);
   }
   return some;
 }
@@ -129,7 +124,7 @@ Examples varied_examples_of(const model::Series& series, model::Resource resourc
   const model::Series known = known_at(series, draw.until);
   const Past whole = past_of(known, resource);
   Examples all;
-  if (whole.size() <= least_history) return all;
+  if (whole.size() <= model::least_history) return all;
   std::vector<double> sorted;
   for (std::size_t i = 0; i < whole.size(); ++i) sorted.push_back(whole.value(i));
   std::sort(sorted.begin(), sorted.end());

@@ -9,8 +9,7 @@
 namespace umbra::predict {
 
 void Past::append(double time, double value, double peak) {
-  constexpr double longest_gap_s = base::Seconds(model::longest_gap).count();
-  if (!m_time.empty() && time - m_time.back() > longest_gap_s) m_unbroken_from = size();
+  if (!m_time.empty() && time - m_time.back() > model::longest_gap_s) m_unbroken_from = size();
   Sums sums = m_sums.empty() ? Sums{} : m_sums.back();
   const double t = m_time.empty() ? 0 : time - m_time.front();
   sums.v += value;

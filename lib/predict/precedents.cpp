@@ -8,7 +8,7 @@
 namespace umbra::predict {
 namespace {
 
-constexpr std::size_t most_near = 2016;  // a week of five minutes
+constexpr std::size_t most_near = 2016;  // readings: a week of them every five minutes
 constexpr std::size_t most_own = 288;
 constexpr std::size_t least_own = 12;
 

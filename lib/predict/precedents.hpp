@@ -22,8 +22,7 @@ struct Nearest {
 std::array<Nearest, 2> nearest(std::span<const Precedent> all, const Precedent& origin);
 
 inline constexpr std::array own_percents{10, 50, 90};
-/// Of the rises of the last day's worth of `all`, whatever stood before, these percentiles; NaN where there are too
-/// few.
+/// Of the rises of the newest 288 of `all`, whatever stood before, these percentiles; NaN where there are too few.
 std::array<double, own_percents.size()> own_rises(std::span<const Precedent> all);
 
 }  // namespace umbra::predict

@@ -62,20 +62,17 @@ Examples thinned(const Examples& all, std::size_t most) {
 
 /// When the latest quarter begins, by when the recordings do: those of different years have one each.
 std::map<double, double> cuts_of(std::vector<double> times, double tested_from) {
-  constexpr double longest_gap_s = base::Seconds(model::longest_gap).count();
   std::sort(times.begin(), times.end());
+  const auto is_gap = [](double a, double b) { return b - a > model::longest_gap_s; };
   std::map<double, double> cuts;
-  for (auto from = times.begin(); from != times.end();) {
-    const auto gap = std::adjacent_find(from, times.end(), [](double a, double b) { return b - a > longest_gap_s; });
-    const auto to = gap == times.end() ? gap : std::next(gap);
-    const auto rank = static_cast<std::ptrdiff_t>(fitted_share * static_cast<double>(to - from));
-    cuts.emplace(*from, std::max(tested_from, *(from + rank)));
-    from = to;
+  for (const std::span<double> recording : model::cut_at_gaps(std::span(times), is_gap)) {
+    const auto rank = static_cast<std::size_t>(fitted_share * static_cast<double>(recording.size()));
+    cuts.emplace(recording.front(), std::max(tested_from, recording[rank]));
   }
   return cuts;
 }
 
-/// By time: what is tested begins after every window that was fitted has ended.
+/// By time: what is tested begins after every window of its recording that was fitted has ended.
 Parts parts_of(const Examples& all, const SiteLot& lot) {
   const std::map<double, double> cuts = cuts_of(all.time, lot.tested_from);
   const auto cut = [&](std::size_t row) { return std::prev(cuts.upper_bound(all.time[row]))->second; };

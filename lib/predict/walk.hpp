@@ -16,8 +16,6 @@ Past past_of(const model::Series& series, model::Resource resource);
 /// Appends the sample's reading of that resource, where it has one.
 void append_sample(Past& past, const model::Sample& sample, model::Resource resource);
 
-using model::least_history;
-
 class Walk {
  public:
   /// `series` must outlive the walk.
@@ -25,7 +23,7 @@ class Walk {
 
   /// On to the next reading; false at the end.
   bool next();
-  bool is_origin() const { return m_past.unbroken() > least_history; }
+  bool is_origin() const { return m_past.unbroken() > model::least_history; }
   std::size_t reading() const { return m_past.size() - 1; }  ///< as index into past_of()
   double time() const { return m_past.time(reading()); }
   double value() const { return m_past.value(reading()); }

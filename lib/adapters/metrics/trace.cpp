@@ -309,14 +309,8 @@ std::uint64_t put_in_order(std::vector<model::Sample>& samples) {
 /// Takes out what lies months from all else and is too little to forecast from: a clock jumped, and a forecast would be
 /// of that instant alone. A series that has nothing but such stretches stays as it is. The first row and how many.
 std::pair<base::Instant, std::uint64_t> leave_out_strays(std::vector<model::Sample>& samples) {
-  std::vector<std::span<model::Sample>> stretches;
-  for (auto from = samples.begin(); from != samples.end();) {
-    const auto gap = std::adjacent_find(from, samples.end(),
-                                        [](const auto& a, const auto& b) { return b.at - a.at > model::longest_gap; });
-    const auto to = gap == samples.end() ? gap : std::next(gap);
-    stretches.emplace_back(from, to);
-    from = to;
-  }
+  const auto is_gap = [](const model::Sample& a, const model::Sample& b) { return b.at - a.at > model::longest_gap; };
+  const auto stretches = model::cut_at_gaps(std::span(samples), is_gap);
   const auto is_stray = [](std::span<const model::Sample> one) { return one.size() <= model::least_history; };
   if (stretches.size() < 2 || std::ranges::all_of(stretches, is_stray)) return {};
   std::pair<base::Instant, std::uint64_t> strays;

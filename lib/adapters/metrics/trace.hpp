@@ -12,7 +12,8 @@
 
 namespace umbra::metrics {
 
-/// What became of the rows: each is used, malformed, repeated, empty or stray. One that is out of order is used all the same.
+/// What became of the rows: each is used, malformed, repeated, empty or stray. One that is out of order is used all the
+/// same.
 struct TraceCounts {
   std::uint64_t rows = 0;  ///< read, header lines apart
   std::uint64_t used = 0;

@@ -9,9 +9,10 @@
 //   column  := byte flags, bitmap?, value*, above*
 //   flags   := 0: every value missing; else 1, +2: some are missing and a bitmap says which are there, +4: peaks follow
 //   bitmap  := (count + 7) / 8 bytes, sample i at bit i % 8 of byte i / 8
-//   value   := zigzag varint of the difference from the value before, of those that are there, in 1/100000; first from
-//   0 above   := for each value, varint of how far its peak is above it; 0: it has none varint  := 7 bits a byte, the
-//   lowest first, the top bit set on all but the last; zigzag: 0, -1, 1, -2 are 0, 1, 2, 3
+//   value   := zigzag varint of the difference from the value before, of those that are there, in 1/100000; the first
+//              from 0
+//   above   := for each value, varint of how far its peak is above it; 0: it has none
+//   varint  := 7 bits a byte, the lowest first, the top bit set on all but the last; zigzag: 0, -1, 1 are 0, 1, 2
 
 #include <optional>
 #include <span>
