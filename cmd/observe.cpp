@@ -200,15 +200,11 @@ Verb observe_verb() {
   verb.summary = "Sample the use of every VM and host into the history";
   verb.text =
       "One bulk call per host reads CPU, memory, network and disk of every running domain and of the host itself; "
-      "hosts are\n"
-      "asked at the same time. Rates need two looks: the first after a start of a VM gives memory alone. Where the\n"
-      "driver of NVIDIA's GPUs is on this machine, they are read too. Of a source that has a past (Prometheus, trace "
-      "files)\n"
-      "everything is taken that is newer than the history, of an empty history's first day. Without --interval one "
-      "look is\n"
-      "made, for cron and timers. The history holds each sample for a day, then one for 5 minutes (mean and maximum) "
-      "for two\n"
-      "weeks, then one an hour as far back as [metrics] keep says.";
+      "hosts are asked at the same time. Rates need two looks: the first after a start of a VM gives memory alone. "
+      "Where the driver of NVIDIA's GPUs is on this machine, they are read too. Of a source that has a past "
+      "(Prometheus, trace files) everything is taken that is newer than the history, of an empty history's first day. "
+      "Without --interval one look is made, for cron and timers. The history holds each sample for a day, then one for "
+      "5 minutes (mean and maximum) for two weeks, then one an hour as far back as [metrics] keep says.";
   verb.operands = Operands::none;
   verb.changes = true;
   verb.options = {

@@ -4,6 +4,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <map>
 #include <utility>
 
@@ -165,7 +166,7 @@ int predict_from_history(Session& session, const PredictOptions& options, const 
   };
   const auto answer = [&](std::span<model::Record* const> records, const FailOne& fail_one) {
     const std::vector<FleetAnswer> answers =
-        forecast_fleet(session, chosen, std::exchange(questions, {}), now - looked_back);
+        forecast_fleet(session.history(), session.cancel(), chosen, std::exchange(questions, {}), now - looked_back);
     std::vector<const model::Record*> forecast;
     for (std::size_t i = 0; i < records.size(); ++i) {
       if (answers[i].error) {
@@ -207,15 +208,10 @@ Verb predict_verb() {
   verb.summary = "Forecast which VM will saturate CPU, memory, GPU, network or disk";
   verb.text =
       "From the history that `umbra observe` keeps: the probability that the use of a resource reaches its threshold "
-      "within the\n"
-      "window, when, and how high the peak will be. A threshold that is not configured is learned from what the VM did "
-      "day after\n"
-      "day without harm, or else the resource's default, earlier for a critical VM and later for a low one; "
-      "`threshold_reason`\n"
-      "tells. `trigger` says that waiting is expected to cost as much unmet demand as acting, weighted by priority; "
-      "later "
-      "verbs\n"
-      "of a pipeline pass a VM without a trigger by.";
+      "within the window, when, and how high the peak will be. A threshold that is not configured is learned from what "
+      "the VM did day after day without harm, or else the resource's default, earlier for a critical VM and later for "
+      "a low one; `threshold_reason` tells. `trigger` says that waiting is expected to cost as much unmet demand as "
+      "acting, weighted by priority; later verbs of a pipeline pass a VM without a trigger by.";
   verb.options = {
       {"-w,--within", "DURATION", "the window ahead, 1m to 6h", "the VM's window",
        set_duration("--within", options->within)},

@@ -2,7 +2,9 @@
 // umbra model train: a model from recordings alone, or the one that ships sharpened by a site's own past.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <map>
 
 #include "adapters/metrics/trace.hpp"

@@ -47,7 +47,8 @@ class HistoryStore {
   /// anew. To be called from any thread, and without the store. Kind::corrupt where what was read is damaged.
   using Unpack = std::function<void(model::Series&)>;
   /// These series, in the order that is read soonest; `each` is told which of `uuids` it is. Unknown ones are passed
-  /// by.
+  /// by, and those forgotten meanwhile. `each` may use the store; a series of which it is told is as it was within the
+  /// last moments, not all as of one instant.
   virtual void each_of(std::span<const model::Uuid> uuids, base::Instant since,
                        const std::function<void(std::size_t which, Unpack)>& each) = 0;
   virtual std::vector<model::Counters> last_counters() = 0;

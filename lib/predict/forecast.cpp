@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
-#include "base/error.hpp"
 #include "predict/thresholds.hpp"
 #include "predict/waiting.hpp"
 #include "predict/walk.hpp"
@@ -15,6 +15,7 @@ namespace umbra::predict {
 namespace {
 
 constexpr double not_worth_a_time = 0.05;
+constexpr const char* how_to_get_some = "umbra observe --interval 1s --for 60s";
 
 /// How much of the last four windows was seen: 1 where no reading is missing.
 double confidence(const Past& past, double origin, double window_s) {
@@ -40,7 +41,7 @@ std::optional<model::Resource> binding_of(const model::Forecast& f) {
 
 /// `readings`: the most that any resource has until then, without a gap of months.
 base::Error too_short(const model::Series& series, const Question& question, std::size_t readings) {
-  const std::string hint = "umbra observe --interval 1s --for 60s";
+  const std::string hint = how_to_get_some;
   const std::string vm = series.vm.get();
   const auto known = std::ranges::upper_bound(series.samples, question.origin, {}, &model::Sample::at);
   if (known == series.samples.begin() && !series.samples.empty()) {
@@ -49,9 +50,7 @@ base::Error too_short(const model::Series& series, const Question& question, std
                                    base::to_rfc3339(known->at), base::to_rfc3339(question.origin)),
                        "correct the clock, of this machine or of the one that was sampled");
   }
-  if (known == series.samples.begin()) {
-    return base::Error(base::Kind::invalid, fmt::format("there is no history of \"{}\" to forecast from", vm), hint);
-  }
+  if (known == series.samples.begin()) return no_history(series.vm);
   const base::Instant newest = std::prev(known)->at;
   if (newest + question.within < question.origin) {
     return base::Error(base::Kind::invalid,
@@ -95,6 +94,7 @@ void Round::add(const model::Series& series, const Configured& configured, const
         resource, set == configured.end() ? std::nullopt : std::optional(set->second), question.priority, past);
     Crossings crossings(threshold.value.value, f.within_s);
     crossings.follow(past);
+    ++m_put;
     m_forecaster.ask({past, crossings, companion.empty() ? nullptr : &companion, resource});
 
     model::ResourceForecast& one = f.resources[resource];
@@ -115,7 +115,14 @@ void Round::add(const model::Series& series, const Configured& configured, const
 }
 
 std::vector<model::Forecast> Round::finish() {
+  std::size_t meant = 0;
+  for (const Asked& asked : m_asked) meant += asked.forecast.resources.size();
+  if (m_put != meant) throw base::Error(base::Kind::internal, "a forecast was given up half asked");
   const std::vector<Estimate> estimates = m_forecaster.answers();
+  if (estimates.size() != meant) {
+    throw base::Error(base::Kind::internal,
+                      fmt::format("{} questions of a forecast got {} answers", meant, estimates.size()));
+  }
   auto estimate = estimates.begin();
   std::vector<model::Forecast> forecasts;
   for (Asked& asked : m_asked) {
@@ -136,7 +143,13 @@ std::vector<model::Forecast> Round::finish() {
     forecasts.push_back(std::move(f));
   }
   m_asked.clear();
+  m_put = 0;
   return forecasts;
+}
+
+base::Error no_history(const model::VmName& vm) {
+  return base::Error(base::Kind::invalid, fmt::format("there is no history of \"{}\" to forecast from", vm.get()),
+                     how_to_get_some);
 }
 
 model::Forecast forecast(const model::Series& series, const Configured& configured, Forecaster& forecaster,

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.hpp"
 #include "model/config.hpp"
 #include "model/metrics.hpp"
 #include "model/sections.hpp"
@@ -33,11 +34,12 @@ class Round {
 
   /// All resources of a VM that have enough readings up to the origin, the newest no older than the window.
   /// Kind::invalid where no resource has; such a VM gets no place in finish(). Thresholds that are not configured come
-  /// from the same readings.
+  /// from the same readings. After any other error a part of its questions may be put, and the round is of no use.
   void add(const model::Series& series, const Configured& configured, const Question& question);
   /// One for each VM added since the last call, in their order. It triggers where waiting is expected to cost as much
   /// as acting, for any resource; the binding one is the one where waiting costs most, and of equals the first to
-  /// saturate.
+  /// saturate. Kind::internal where questions were put, or answered, that are no VM's: what follows them would be
+  /// another's.
   std::vector<model::Forecast> finish();
 
  private:
@@ -49,8 +51,12 @@ class Round {
 
   Forecaster& m_forecaster;
   std::vector<Asked> m_asked;
+  std::size_t m_put = 0;                                  ///< questions since the last finish()
   std::array<Past, model::all_resources.size()> m_pasts;  ///< of the VM at hand; their memory serves the next
 };
+
+/// Kind::invalid: nothing is known of the VM.
+base::Error no_history(const model::VmName& vm);
 
 /// A single VM's.
 model::Forecast forecast(const model::Series& series, const Configured& configured, Forecaster& forecaster,

@@ -10,6 +10,7 @@
 #include "ports/trees.hpp"
 #include "predict/drawing.hpp"
 #include "predict/growing.hpp"
+#include "predict/scores.hpp"
 
 namespace umbra::predict {
 

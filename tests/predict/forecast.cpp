@@ -2,9 +2,10 @@
 #include "predict/forecast.hpp"
 
 #include <catch2/catch.hpp>
+#include <new>
 #include <utility>
 
-#include "base/error.hpp"
+#include "fakes/thrown.hpp"
 #include "series.hpp"
 
 namespace {
@@ -12,7 +13,7 @@ namespace {
 using namespace umbra;
 using namespace umbra::predict;
 using model::Resource;
-using test::origin;
+using predict::test::origin;
 
 model::Series series(std::size_t count, const std::function<double(double)>& cpu,
                      const std::function<double(double)>& memory) {
@@ -206,6 +207,50 @@ TEST_CASE("VMs that are asked together get each its own answer") {
   CHECK(forecasts[1].resources.at(Resource::cpu).p_saturation == 1);
   CHECK(forecasts[1].resources.at(Resource::memory).p_saturation == Approx(0.2 / 0.92));
   CHECK(round.finish().empty());
+}
+
+TEST_CASE("a VM that was given up half asked takes no answer of another's") {
+  class Failing final : public Forecaster {
+   public:
+    explicit Failing(int failing) : m_failing(failing) {}
+    std::string name() const override { return "failing"; }
+    void ask(const View& view) override {
+      if (++m_asked == m_failing) throw std::bad_alloc();
+      m_level.ask(view);
+    }
+    std::vector<Estimate> answers() override { return m_level.answers(); }
+
+   private:
+    Level m_level;
+    int m_failing;
+    int m_asked = 0;
+  };
+  for (const int failing : {1, 2}) {
+    Failing forecaster(failing);
+    Round round(forecaster);
+    CHECK_THROWS_AS(round.add(series(60, idle, idle), {}, {origin, base::Seconds(300)}), std::bad_alloc);
+    round.add(series(60, idle, idle), {}, {origin, base::Seconds(300)});
+    CHECK(umbra::test::kind_of([&] { round.finish(); }) == base::Kind::internal);
+  }
+}
+
+TEST_CASE("answers that are more or fewer than the questions are taken for none") {
+  class Miscounting final : public Forecaster {
+   public:
+    explicit Miscounting(std::size_t answers) : m_answers(answers) {}
+    std::string name() const override { return "miscounting"; }
+    void ask(const View&) override {}
+    std::vector<Estimate> answers() override { return std::vector<Estimate>(m_answers); }
+
+   private:
+    std::size_t m_answers;
+  };
+  for (const std::size_t answers : {1u, 3u}) {
+    Miscounting forecaster(answers);
+    Round round(forecaster);
+    round.add(series(60, idle, idle), {}, {origin, base::Seconds(300)});
+    CHECK(umbra::test::kind_of([&] { round.finish(); }) == base::Kind::internal);
+  }
 }
 
 TEST_CASE("confidence tells how much of the last four windows was seen") {

@@ -203,10 +203,10 @@ void SqliteHistory::each_of(std::span<const model::Uuid> uuids, base::Instant si
                             const std::function<void(std::size_t which, Unpack)>& each) {
   const auto wanted = m_database.read([&](SQLite::Database& db) { return find_series(db, uuids); });
   for (std::span<const Wanted> left = wanted; !left.empty();) {
-    const auto now = left.first(std::min<std::size_t>(left.size(), series_per_read));
-    left = left.subspan(now.size());
+    const auto batch = left.first(std::min<std::size_t>(left.size(), series_per_read));
+    left = left.subspan(batch.size());
     std::vector<SeriesId> ids;
-    for (const Wanted& one : now) ids.push_back(one.id);
+    for (const Wanted& one : batch) ids.push_back(one.id);
     ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
     std::vector<PackedSeries> read = m_database.read([&](SQLite::Database& db) {
       SQLite::Transaction snapshot(db);
@@ -215,12 +215,14 @@ void SqliteHistory::each_of(std::span<const model::Uuid> uuids, base::Instant si
       return some;
     });
     // No lock and no transaction is held from here on: `each` may write.
-    auto next = now.begin();
+    auto next = batch.begin();
     for (PackedSeries& one : read) {
       const auto packed = std::make_shared<const PackedSeries>(std::move(one));
-      while (next != now.end() && next->id.get() < packed->id.get()) ++next;  // forgotten meanwhile
-      for (; next != now.end() && next->id == packed->id; ++next)
+      while (next != batch.end() && next->id.get() < packed->id.get()) ++next;  // forgotten meanwhile
+      for (; next != batch.end() && next->id == packed->id; ++next) {
+        if (packed->head.uuid != uuids[next->which]) continue;  // forgotten, and its number given to a newcomer
         each(next->which, [packed, since](model::Series& series) { unpack_into(series, *packed, since); });
+      }
     }
   }
 }

@@ -3,6 +3,8 @@
 
 #include <fmt/core.h>
 
+#include <utility>
+
 #include "adapters/xgb/booster.hpp"
 
 namespace umbra::xgb {

@@ -6,8 +6,8 @@
 
 namespace umbra::xgb {
 
-/// Trains and predicts on two threads: how rows are drawn depends on their number, which is why it is not the
-/// machine's.
+/// Trains on two threads: how rows are drawn depends on their number, which is why it is not the machine's. Predicts on
+/// the caller's, with others from 16,384 rows.
 class Grower final : public ports::TreeGrower {
  public:
   std::unique_ptr<ports::Trees> grow(const ports::Matrix& features, std::span<const float> labels,

@@ -218,6 +218,27 @@ TEST_CASE("series asked for together, near or far apart, are as if each were ask
   }
 }
 
+TEST_CASE("a number that a newcomer got while series were read is not taken for the one that is gone") {
+  TempDir dir;
+  store::SqliteStore store(dir.path());
+  store.history().append(many_samples(600, 300));  // more than two reads' worth
+  std::vector<model::Uuid> uuids;
+  for (unsigned i = 0; i < 300; ++i) uuids.emplace_back("u" + std::to_string(i));
+  std::vector<std::string> told;
+  store.history().each_of(uuids, at(0), [&](std::size_t which, ports::HistoryStore::Unpack) {
+    if (told.empty()) {
+      SQLite::Database((dir / "umbra.db").string(), 0x2)
+          .exec("UPDATE series SET uuid = 'newcomer' WHERE id = (SELECT max(id) FROM series)");
+    }
+    told.push_back(uuids[which].get());
+  });
+  CHECK(told.size() == 299);
+  for (const model::Uuid& uuid : uuids) {
+    const bool is_known = !store.history().series(uuid, at(0)).samples.empty();
+    CHECK((std::ranges::count(told, uuid.get()) == 1) == is_known);
+  }
+}
+
 TEST_CASE("who is told of a series may write to the store") {
   TempDir dir;
   store::SqliteStore store(dir.path());
@@ -225,6 +246,11 @@ TEST_CASE("who is told of a series may write to the store") {
   store.history().each_series(
       at(0), [&](model::Series&& series) { store.ledger().add_section(series.uuid, "forecast", "{}", at(1)); });
   CHECK(store.ledger().last_section(model::Uuid("u1"), "forecast") == "{}");
+  const std::vector<model::Uuid> uuids{model::Uuid("u0"), model::Uuid("u1")};
+  store.history().each_of(uuids, at(0), [&](std::size_t which, ports::HistoryStore::Unpack) {
+    store.ledger().add_section(uuids[which], "placement", "{}", at(1));
+  });
+  CHECK(store.ledger().last_section(model::Uuid("u1"), "placement") == "{}");
 }
 
 TEST_CASE("what is older than is to be kept goes with the slice that holds it") {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <thread>
 
 #include "base/error.hpp"
 
@@ -131,6 +132,21 @@ TEST_CASE("so many rows that threads share them are as each alone") {
   for (std::size_t i = 0; i < many; i += 997)
     CHECK(booster.predict({row(i), 1, 2}, std::span(start).subspan(i, 1)).front() == together[i]);
   CHECK(booster.predict({row(many - 1), 1, 2}, std::span(start).last(1)).front() == together.back());
+}
+
+TEST_CASE("threads that ask one model at once get what one alone gets") {
+  const Booster booster = trained();
+  const Data data = doubled();
+  const std::vector<float> alone = booster.predict(data.matrix());
+  std::vector<int> same(4, 0);  // Catch is one thread's
+  std::vector<std::thread> threads;
+  for (int& count : same) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 200; ++i) count += booster.predict(data.matrix()) == alone ? 1 : 0;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(same == std::vector<int>(4, 200));
 }
 
 TEST_CASE("the library's version is told") {
