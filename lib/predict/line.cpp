@@ -57,10 +57,6 @@ double ended_before(const Past& past, double slope, double length) {
   return ended;
 }
 
-double six_decimals(double x) {
-  return std::round(x * 1e6) / 1e6;
-}
-
 }  // namespace
 
 std::optional<LineSays> line_says(const View& view) {
