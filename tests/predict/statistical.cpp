@@ -204,3 +204,19 @@ TEST_CASE("a line is drawn through what goes straight, not through a bend before
   CHECK(line.slope < 0.0002);
   CHECK(line.span < 600);
 }
+
+TEST_CASE("spread and step of a line are those of the readings, though it goes through means of them") {
+  Noise noise(5, 0.05);
+  std::vector<Dot> dots;
+  for (int t = -899; t <= 0; ++t) dots.push_back({double(t), 0.5 + t / 4000.0 + noise()});
+  const Trend line = fit_trend(dots);
+  CHECK(line.step == 1);
+  CHECK(line.spread == Approx(0.05).epsilon(0.1));
+  CHECK(line.weight == 1);
+}
+
+TEST_CASE("what no line explains has none") {
+  std::vector<Dot> dots;
+  for (int i = 0; i < 30; ++i) dots.push_back({i - 29.0, 0.001 * i * i});
+  CHECK(fit_trend(dots).weight == 0);
+}
