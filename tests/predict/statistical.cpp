@@ -220,3 +220,14 @@ TEST_CASE("what no line explains has none") {
   for (int i = 0; i < 30; ++i) dots.push_back({i - 29.0, 0.001 * i * i});
   CHECK(fit_trend(dots).weight == 0);
 }
+
+TEST_CASE("a long window holds as many peaks as a short one for each of its readings") {
+  // The highest of 1800 readings lies above that of 96, 3.4 deviations up against 2.5.
+  Noise noise(3, 0.05);
+  StatisticalOptions options;
+  options.sustain = base::Seconds(1);
+  const auto history = readings(300, 1, [&](double) { return 0.4 + noise(); });
+  const auto f = StatisticalForecaster(options).forecast({history, origin, base::Seconds(1800), 0.9});
+  REQUIRE(f);
+  CHECK(f->peak.p50 == Approx(0.4 + 0.05 * 3.4).margin(0.02));
+}
