@@ -18,6 +18,9 @@ struct Estimate {
   bool learned = false;  ///< by a model that this run has sharpened
 };
 
+/// Six decimals are finer than any reading; forecasts that are written and those in memory are the same.
+double six_decimals(double x);
+
 class Forecaster {
  public:
   virtual ~Forecaster() = default;

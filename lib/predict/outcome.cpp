@@ -14,10 +14,13 @@ constexpr double step_rounding = 1e-9;
 
 }  // namespace
 
+double least_seen(double step_s, double window_s) {
+  const double expected = std::max(1.0, std::floor(window_s / step_s + step_rounding));
+  return std::ceil(enough * expected - step_rounding);
+}
+
 std::optional<Outcome> outcome_of(const Past& past, std::size_t origin, const Ask& ask) {
-  const double step_s = step_at(past, origin);
-  const double expected = std::max(1.0, std::floor(ask.window_s / step_s + step_rounding));
-  const double needed = std::ceil(enough * expected - step_rounding);
+  const double needed = least_seen(step_at(past, origin), ask.window_s);
   const double at = past.time(origin);
   const Stretch ahead{origin + 1, past.between(at, at + ask.window_s).to};
   if (ahead.count() < needed) return std::nullopt;

@@ -28,6 +28,9 @@ struct Outcome {
 /// give.
 std::optional<Outcome> outcome_of(const Past& past, std::size_t origin, const Ask& ask);
 
+/// How many readings, at that step, a window must hold to have been seen.
+double least_seen(double step_s, double window_s);
+
 /// The median of the seconds between neighbours; NaN below two readings.
 double median_step(const Past& past, Stretch s);
 /// That of some thirty readings up to `reading`, or of the first thirty: a series may be dense here and coarse there.

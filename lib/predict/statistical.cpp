@@ -3,16 +3,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 #include <vector>
-
-#include "predict/trend.hpp"
 
 namespace umbra::predict {
 namespace {
 
-constexpr std::size_t most_steps = 240;  // of the window
+constexpr double most_steps = 96;  // of the window: each takes time, and a hundredth of it is near enough
 constexpr double improbable = 0.05;
 
 /// Nodes of the common error's Gaussian and their weights: the midpoints of 24 equal steps over -3..3 deviations.
@@ -48,8 +45,9 @@ struct Step {
 /// The path over the window and the scatter about it.
 class Path {
  public:
-  Path(std::vector<Step> steps, double scatter)
-      : m_steps(std::move(steps)), m_scatter(scatter), m_nodes(gaussian_nodes()) {}
+  /// In each step there are `draws` independent ones from the scatter; at least 1.
+  Path(std::vector<Step> steps, double scatter, double draws)
+      : m_steps(std::move(steps)), m_scatter(scatter), m_draws(draws), m_nodes(gaussian_nodes()) {}
 
   const std::vector<Step>& steps() const { return m_steps; }
 
@@ -69,15 +67,10 @@ class Path {
     return reached;
   }
 
-  /// The `q` quantile of the maximum, by halving.
-  double peak_quantile(double q) const {
-    double low = std::numeric_limits<double>::max();
-    double high = std::numeric_limits<double>::lowest();
-    for (const Step& step : m_steps) {
-      low = std::min(low, step.mean - 4 * step.error - 6 * m_scatter);
-      high = std::max(high, step.mean + 4 * step.error + 8 * m_scatter);
-    }
-    for (int i = 0; i < 40; ++i) {
+  /// The `q` quantile of the maximum, or the nearest to it from `low` to `high`, by halving.
+  double peak_quantile(double q, double low, double high) const {
+    constexpr int halvings = 22;  // of a fraction, to six decimals
+    for (int i = 0; i < halvings; ++i) {
       const double middle = (low + high) / 2;
       (stays_below(middle) < q ? low : high) = middle;
     }
@@ -95,7 +88,8 @@ class Path {
       const Step& step = m_steps[i];
       const double z = (x - step.mean - node.u * step.error) / m_scatter;
       if (z > sure) continue;
-      const double still = below * gaussian_cdf(z);
+      const double none = gaussian_cdf(z);
+      const double still = below * (m_draws > 1 ? std::pow(none, m_draws) : none);
       reaches(i, step.holds * (below - still));
       below = still;
     }
@@ -103,6 +97,7 @@ class Path {
 
   std::vector<Step> m_steps;
   double m_scatter;
+  double m_draws;
   std::vector<Node> m_nodes;
 };
 
@@ -128,8 +123,11 @@ double holds(const Trend& trend, double ahead, double ends) {
 
 Path path_of(const Trend& trend, double window_s, const StatisticalOptions& options) {
   const double block = std::max(options.sustain.count(), trend.step);
-  const auto count = static_cast<std::size_t>(std::clamp(std::round(window_s / block), 1.0, double{most_steps}));
+  const auto count = static_cast<std::size_t>(std::clamp(std::round(window_s / block), 1.0, most_steps));
   const double readings_per_block = std::max(1.0, block / trend.step);
+  const double blocks_per_step = std::max(1.0, std::floor(window_s / block) / static_cast<double>(count));
+  // Neighbours that follow one another are no draws of their own.
+  const double draws = std::max(1.0, blocks_per_step * std::min(1.0, readings_per_block / trend.inflation));
   const double scatter = trend.spread * std::sqrt(std::min(1.0, trend.inflation / readings_per_block));
   const double fade = options.persistence.count();
 
@@ -143,7 +141,7 @@ Path path_of(const Trend& trend, double window_s, const StatisticalOptions& opti
                      std::hypot(trend.level_error, slope_part),
                      trend.slope > 0 ? holds(trend, ahead, options.ends) : 1});
   }
-  return Path(std::move(steps), scatter);
+  return Path(std::move(steps), scatter, draws);
 }
 
 /// Readings to look at: those of the lookback, or the newest few where they lie further apart.
@@ -164,7 +162,7 @@ std::vector<Dot> recent(const TrendQuery& query, const StatisticalOptions& optio
 }
 
 /// The mean of the newest `sustain` seconds.
-double sustained_now(const std::vector<Dot>& dots, double sustain_s) {
+double sustained_now(std::span<const Dot> dots, double sustain_s) {
   double sum = 0;
   double count = 0;
   for (auto it = dots.rbegin(); it != dots.rend() && it->t > dots.back().t - sustain_s; ++it) {
@@ -182,23 +180,28 @@ std::optional<model::ResourceForecast> StatisticalForecaster::forecast(const Tre
   if (!(window_s > 0) || dots.size() < std::max<std::size_t>(3, m_options.min_readings)) return std::nullopt;
   if (-dots.back().t > window_s) return std::nullopt;
 
-  const Trend trend = fit_trend(dots);
-  const Path path = path_of(trend, window_s, m_options);
+  return follow(fit_trend(dots), dots, query.within, query.threshold);
+}
+
+model::ResourceForecast StatisticalForecaster::follow(const Trend& trend, std::span<const Dot> dots,
+                                                      base::Seconds within, double threshold) const {
+  const Path path = path_of(trend, within.count(), m_options);
   const double already = sustained_now(dots, m_options.sustain.count());
-  double ceiling = std::max(1.0, query.threshold);  // use can't be seen to pass the capacity
+  double ceiling = std::max(1.0, threshold);  // use can't be seen to pass the capacity
   for (const Dot& dot : dots) ceiling = std::max(ceiling, dot.v);
 
   model::ResourceForecast f;
   f.now = dots.back().v;
-  f.threshold = query.threshold;
-  const auto peak = [&](double q) { return std::clamp(std::max(path.peak_quantile(q), already), 0.0, ceiling); };
-  f.peak = {peak(0.1), peak(0.5), peak(0.9)};
-  if (already >= query.threshold) {
+  f.threshold = threshold;
+  f.peak.p10 = path.peak_quantile(0.1, std::max(0.0, already), ceiling);
+  f.peak.p50 = path.peak_quantile(0.5, f.peak.p10, ceiling);
+  f.peak.p90 = path.peak_quantile(0.9, f.peak.p50, ceiling);
+  if (already >= threshold) {
     f.p_saturation = 1;
     f.saturates_in_s = model::Quantiles{};
     return f;
   }
-  const std::vector<double> reached = path.reached_by(query.threshold);
+  const std::vector<double> reached = path.reached_by(threshold);
   f.p_saturation = std::clamp(reached.back(), 0.0, 1.0);
   if (f.p_saturation >= improbable) {
     const auto when = [&](double q) { return passage_time(path.steps(), reached, q * f.p_saturation); };

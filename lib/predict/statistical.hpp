@@ -7,6 +7,7 @@
 
 #include "base/clock.hpp"
 #include "model/sections.hpp"
+#include "predict/trend.hpp"
 
 namespace umbra::predict {
 
@@ -46,6 +47,9 @@ class StatisticalForecaster {
  public:
   explicit StatisticalForecaster(StatisticalOptions options = {}) : m_options(options) {}
   std::optional<model::ResourceForecast> forecast(const TrendQuery& query) const;
+  /// The same of a trend that was fitted already, to `dots` or to more of them; the last is the newest reading.
+  model::ResourceForecast follow(const Trend& trend, std::span<const Dot> dots, base::Seconds within,
+                                 double threshold) const;
 
  private:
   StatisticalOptions m_options;

@@ -21,21 +21,16 @@ std::span<const float> course_of(const ports::Matrix& features, std::size_t row)
   return features.values.subspan(row * features.columns, course_columns());
 }
 
-/// Six decimals are finer than any reading; forecasts that are written and those in memory are the same.
-double rounded(double x) {
-  return std::round(x * 1e6) / 1e6;
-}
-
 model::Quantiles in_order(std::array<double, model::learned_quantiles.size()> q) {
   std::sort(q.begin(), q.end());
-  return {rounded(q[0]), rounded(q[1]), rounded(q[2])};
+  return {six_decimals(q[0]), six_decimals(q[1]), six_decimals(q[2])};
 }
 
 /// Saturation is seen with a reading: the nearest times within the window at which one is due.
 model::Quantiles at_readings(const model::Quantiles& first_s, double step_s, double window_s) {
   if (!(step_s > 0 && step_s <= window_s)) return first_s;
   const double most = std::floor(window_s / step_s + 1e-9);
-  const auto nearest = [&](double s) { return rounded(std::clamp(std::round(s / step_s), 1.0, most) * step_s); };
+  const auto nearest = [&](double s) { return six_decimals(std::clamp(std::round(s / step_s), 1.0, most) * step_s); };
   return {nearest(first_s.p10), nearest(first_s.p50), nearest(first_s.p90)};
 }
 
@@ -114,7 +109,7 @@ Sums LoadedModel::sums(const ports::Matrix& features) const {
 Estimate LoadedModel::estimate(const Sums& sums, const ports::Matrix& features, std::size_t row, double ceiling,
                                double window_s) const {
   Estimate estimate;
-  estimate.p_saturation = rounded(probability(m_model.log_odds(sums.log_odds[row])));
+  estimate.p_saturation = six_decimals(probability(m_model.log_odds(sums.log_odds[row])));
 
   const auto course = course_of(features, row);
   const auto rungs = std::span(sums.peak).subspan(row * peak_ladder.size(), peak_ladder.size());

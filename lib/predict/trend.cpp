@@ -85,7 +85,6 @@ bool bends(std::span<const Dot> dots, const std::vector<double>& residuals, cons
 struct Line {
   Trend trend;
   bool bent = false;
-  double robust_sigma = 0;
   double newest_bias = 0;  ///< mean residual of the newest readings, in its standard errors
 };
 
@@ -94,12 +93,25 @@ double significance(double z) {
   return std::clamp((z - 2.5) / 1.5, 0.0, 1.0);
 }
 
+std::vector<double> residuals_of(std::span<const Dot> dots, const Trend& line) {
+  std::vector<double> residuals;
+  residuals.reserve(dots.size());
+  for (const Dot& dot : dots) residuals.push_back(dot.v - (line.centre_v + line.slope * (dot.t - line.centre_t)));
+  return residuals;
+}
+
+double robust_sigma(const std::vector<double>& residuals) {
+  std::vector<double> sizes;
+  sizes.reserve(residuals.size());
+  for (const double residual : residuals) sizes.push_back(std::abs(residual));
+  return std::max(least_sigma, mad_to_sigma * median(sizes));
+}
+
 Line fit_line(std::span<const Dot> dots) {
   const double n = static_cast<double>(dots.size());
   Line line;
   Trend& trend = line.trend;
   trend.slope = median_slope(dots);
-  trend.step = typical_step(dots);
   trend.span = dots.back().t - dots.front().t;
 
   std::vector<double> offsets;
@@ -108,31 +120,22 @@ Line fit_line(std::span<const Dot> dots) {
     offsets.push_back(dot.v - trend.slope * dot.t);
   }
   trend.centre_v = median(offsets) + trend.slope * trend.centre_t;
+  measure_scatter(trend, dots);
 
-  std::vector<double> residuals;
-  std::vector<double> sizes;
-  double square_sum = 0;
+  const std::vector<double> residuals = residuals_of(dots, trend);
+  const double sigma = robust_sigma(residuals);
   double time_square_sum = 0;
-  for (const Dot& dot : dots) {
-    const double residual = dot.v - (trend.centre_v + trend.slope * (dot.t - trend.centre_t));
-    residuals.push_back(residual);
-    sizes.push_back(std::abs(residual));
-    square_sum += residual * residual;
-    time_square_sum += (dot.t - trend.centre_t) * (dot.t - trend.centre_t);
-  }
-  line.robust_sigma = std::max(least_sigma, mad_to_sigma * median(sizes));
-  trend.spread = std::max(line.robust_sigma, std::sqrt(square_sum / std::max(1.0, n - 2)));
-  const double r = autocorrelation(dots, residuals, trend.step);
-  trend.inflation = (1 + r) / (1 - r);
-  trend.level_error = line.robust_sigma * std::sqrt(trend.inflation / n);
-  trend.slope_error = line.robust_sigma * std::sqrt(trend.inflation / std::max(1e-9, time_square_sum));
+  for (const Dot& dot : dots) time_square_sum += (dot.t - trend.centre_t) * (dot.t - trend.centre_t);
+  trend.level_error = sigma * std::sqrt(trend.inflation / n);
+  trend.slope_error = sigma * std::sqrt(trend.inflation / std::max(1e-9, time_square_sum));
   trend.weight = significance(std::abs(trend.slope) / trend.slope_error);
 
   const std::size_t tail = std::min(newest, residuals.size());
   double sum = 0;
   for (std::size_t i = residuals.size() - tail; i < residuals.size(); ++i) sum += residuals[i];
+  const double r = autocorrelation(dots, residuals, trend.step);
   line.bent = (n >= 48 && r > 0.7) || (n >= 24 && bends(dots, residuals, trend));
-  line.newest_bias = std::abs(sum) / std::sqrt(static_cast<double>(tail)) / line.robust_sigma;
+  line.newest_bias = std::abs(sum) / std::sqrt(static_cast<double>(tail)) / sigma;
   return line;
 }
 
@@ -156,13 +159,28 @@ std::vector<Dot> thin(std::span<const Dot> dots, std::size_t most) {
   return thinned;
 }
 
+void measure_scatter(Trend& trend, std::span<const Dot> readings) {
+  const std::vector<double> residuals = residuals_of(readings, trend);
+  double square_sum = 0;
+  for (const double residual : residuals) square_sum += residual * residual;
+  const double freedom = std::max(1.0, static_cast<double>(readings.size()) - 2);
+  trend.step = typical_step(readings);
+  trend.spread = std::max(robust_sigma(residuals), std::sqrt(square_sum / freedom));
+  const double r = autocorrelation(readings, residuals, trend.step);
+  trend.inflation = (1 + r) / (1 - r);
+}
+
 Trend fit_trend(std::span<const Dot> dots) {
   std::span<const Dot> tail = dots;
   for (;;) {
-    const Line line = fit_line(thin(tail, most_dots));
+    Line line = fit_line(thin(tail, most_dots));
     const std::size_t shorter = tail.size() * 2 / 3;
     const bool explained = line.newest_bias < 3 && !line.bent;
-    if (explained || shorter < shortest_tail) return line.trend;
+    if (explained || shorter < shortest_tail) {
+      if (!explained) line.trend.weight = 0;
+      if (tail.size() > most_dots) measure_scatter(line.trend, tail);
+      return line.trend;
+    }
     tail = tail.last(shorter);
   }
 }

@@ -16,18 +16,22 @@ using namespace umbra::predict::test;
 constexpr double window = 300;
 constexpr double sigma = 0.01;
 
+std::optional<LineSays> says_of(const Past& past, double window_s = window, double threshold = 0.9) {
+  Crossings crossings(threshold, window_s);
+  crossings.follow(past);
+  return line_says({past, crossings, nullptr, model::Resource::cpu});
+}
+
 /// A reading each second of that shape, which gets the seconds since the first, up to `until`.
 std::optional<LineSays> line_at(double until, const std::function<double(double)>& shape, double step = 1,
                                 double noise = sigma) {
   Noise about(7, noise);
   Past past;
-  Crossings crossings(0.9, window);
   for (double t = 0; t <= until; t += step) {
     const double value = std::clamp(shape(t) + about(), 0.0, 1.0);
     past.append(1.7e9 + t, value, value);
   }
-  crossings.follow(past);
-  return line_says({past, crossings, nullptr, model::Resource::cpu});
+  return says_of(past);
 }
 
 double quiet_then_ramp(double t) {
@@ -110,4 +114,50 @@ TEST_CASE("once the past reaches over a window, a line only warns") {
   CHECK(blend(trees, line).first_s.p50 == Approx(50));
   CHECK(line_at(window - 60, [](double t) { return 0.8 - t / 1000; })->only_raises == false);
   CHECK(line_at(window + 60, [](double t) { return 0.8 - t / 1000; })->only_raises == true);
+}
+
+TEST_CASE("the peak is that of readings, however many each dot of the line is the mean of") {
+  const double window_s = GENERATE(150.0, 1200.0);  // means of 3 and of 24
+  constexpr unsigned tries = 60;
+  unsigned told = 0;
+  unsigned inside = 0;
+  for (unsigned seed = 1; seed <= tries; ++seed) {
+    Noise noise(seed, 0.05);
+    Past past;
+    const auto value = [&](double t) { return 0.3 + 0.1 * t / window_s + noise(); };
+    double t = 0;
+    for (; t < 3 * window_s; ++t) past.append(1.7e9 + t, value(t), 0.5);
+    const auto says = says_of(past, window_s, 0.99);
+    double peak = 0;
+    for (; t < 4 * window_s; ++t) peak = std::max(peak, value(t));
+    if (!says) continue;
+    ++told;
+    inside += says->estimate.peak.p10 <= peak && peak <= says->estimate.peak.p90;
+  }
+  CHECK(told > tries / 2);
+  CHECK(inside / double(told) > 0.6);
+}
+
+TEST_CASE("what has just fallen below the threshold is not above it") {
+  constexpr double long_window = 3200;  // a dot is the mean of ten readings
+  Past past;
+  for (double t = 0; t <= 9600; ++t) {
+    const double value = 0.293 + 0.002 * std::min(9600 - t, 353.0);
+    past.append(1.7e9 + t, value, value);
+  }
+  const auto says = says_of(past, long_window, 0.3);
+  REQUIRE(says);
+  CHECK(says->estimate.p_saturation < 0.3);
+}
+
+TEST_CASE("a stray reading of long ago is no window that trees know") {
+  const double before = GENERATE(3600.0, 40 * 86400.0, 200 * 86400.0);
+  CAPTURE(before);
+  Past past;
+  past.append(1.7e9 - before, 0.5, 0.5);
+  for (double t = 0; t < 0.6 * window; ++t) past.append(1.7e9 + t, 0.8 - t / 1000, 0.8);
+  const auto says = says_of(past);
+  REQUIRE(says);
+  CHECK_FALSE(says->only_raises);
+  CHECK(says->weight == 1);
 }

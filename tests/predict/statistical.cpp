@@ -204,3 +204,30 @@ TEST_CASE("a line is drawn through what goes straight, not through a bend before
   CHECK(line.slope < 0.0002);
   CHECK(line.span < 600);
 }
+
+TEST_CASE("spread and step of a line are those of the readings, though it goes through means of them") {
+  Noise noise(5, 0.05);
+  std::vector<Dot> dots;
+  for (int t = -899; t <= 0; ++t) dots.push_back({double(t), 0.5 + t / 4000.0 + noise()});
+  const Trend line = fit_trend(dots);
+  CHECK(line.step == 1);
+  CHECK(line.spread == Approx(0.05).epsilon(0.1));
+  CHECK(line.weight == 1);
+}
+
+TEST_CASE("what no line explains has none") {
+  std::vector<Dot> dots;
+  for (int i = 0; i < 30; ++i) dots.push_back({i - 29.0, 0.001 * i * i});
+  CHECK(fit_trend(dots).weight == 0);
+}
+
+TEST_CASE("a long window holds as many peaks as a short one for each of its readings") {
+  // The highest of 1800 readings lies above that of 96, 3.4 deviations up against 2.5.
+  Noise noise(3, 0.05);
+  StatisticalOptions options;
+  options.sustain = base::Seconds(1);
+  const auto history = readings(300, 1, [&](double) { return 0.4 + noise(); });
+  const auto f = StatisticalForecaster(options).forecast({history, origin, base::Seconds(1800), 0.9});
+  REQUIRE(f);
+  CHECK(f->peak.p50 == Approx(0.4 + 0.05 * 3.4).margin(0.02));
+}
