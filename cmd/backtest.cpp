@@ -101,16 +101,8 @@ void write_page(const ModelOptions& options, const std::vector<model::Series>& s
   page.alarm_level = alarm_level_of(contenders.front().scores);
   page.contenders = std::move(contenders);
   page.episodes = predict::episodes(series, plan, result.verified, page.alarm_level, most_episodes);
-  base::write_file_atomic(options.html, to_html(page));
+  base::write_output(options.html, to_html(page));
   base::log(base::Level::info, fmt::format("model: back-test written to {}", options.html));
-}
-
-/// A walk takes minutes: where what it gives has nowhere to go, that is said before it.
-void check_folder_of(const char* option, const std::string& file) {
-  const std::filesystem::path folder = std::filesystem::path(file).parent_path();
-  if (folder.empty() || std::filesystem::is_directory(folder)) return;
-  throw base::Error(base::Kind::usage, fmt::format("{} {}: there is no folder {}", option, file, folder.string()),
-                    fmt::format("mkdir -p {}", base::shell_word(folder.string())));
 }
 
 }  // namespace
@@ -120,8 +112,9 @@ int run_backtest(Session& session, const ModelOptions& options) {
     throw base::Error(base::Kind::usage, "model backtest needs one --trace",
                       "umbra model backtest --trace week.csv --resource cpu --within 30m --threshold 0.9");
   }
-  check_folder_of("--html", options.html);
-  check_folder_of("--predictions", options.predictions);
+  check_window(options.within);
+  check_output("--html", options.html);
+  check_output("--predictions", options.predictions);
   const metrics::Trace trace = read_told(options.traces.front());
   predict::BacktestPlan plan;
   plan.resource = *model::resource_from_string(options.resource);
@@ -147,7 +140,7 @@ int run_backtest(Session& session, const ModelOptions& options) {
   }
   if (result.verified.empty()) {
     throw base::Error(base::Kind::invalid, "no window of this trace was seen to its end, so nothing can be scored",
-                      "a longer trace, or a shorter --within");
+                      "a longer trace, or a --within that holds one step of it or more and ends before it does");
   }
   const bool wants_page = !options.html.empty() && !session.common().dry_run;
   std::vector<Contender> contenders;

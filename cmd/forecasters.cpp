@@ -52,6 +52,11 @@ ChosenModel chosen(const std::function<Loaded()>& load, Fallback fallback) {
 
 }  // namespace
 
+void check_window(const std::optional<base::Seconds>& within) {
+  if (within && (*within < model::shortest_window || *within > model::longest_window))
+    throw base::Error(base::Kind::usage, "--within takes 1m to 6h");
+}
+
 const ports::TreeGrower& trees() {
   static const xgb::Grower grower;
   return grower;

@@ -3,9 +3,11 @@
 // Which model a run forecasts with, and how.
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
+#include "base/clock.hpp"
 #include "model/forecast_model.hpp"
 #include "model/metrics.hpp"
 #include "ports/trees.hpp"
@@ -23,6 +25,9 @@ class Session;
 inline constexpr std::size_t most_site_vms = 500;
 
 const ports::TreeGrower& trees();
+
+/// Kind::usage for a window that nothing is forecast of.
+void check_window(const std::optional<base::Seconds>& within);
 
 /// The model of that file; of the program itself where `file` is empty.
 model::ForecastModel saved_model(const std::string& file);

@@ -90,8 +90,11 @@ void check_trace_operands(const Common& common) {
 }
 
 std::vector<std::string> names_in_trace(const Session& session, const metrics::Trace& trace) {
-  if (!session.common().all) return session.common().operands;
   std::vector<std::string> names;
+  for (const std::string& name : session.common().operands) {
+    if (std::ranges::find(names, name) == names.end()) names.push_back(name);
+  }
+  if (!session.common().all) return names;
   for (const model::Series& series : trace.series) names.push_back(series.vm.get());
   return names;
 }
@@ -182,8 +185,7 @@ int predict_from_history(Session& session, const PredictOptions& options, const 
 }
 
 int run_predict(Session& session, const PredictOptions& options) {
-  if (options.within && (*options.within < model::shortest_window || *options.within > model::longest_window))
-    throw base::Error(base::Kind::usage, "--within takes 1m to 6h");
+  check_window(options.within);
   if (!options.at.empty() && options.trace.empty()) throw base::Error(base::Kind::usage, "--at goes with --trace");
   if (!options.trace.empty()) check_trace_operands(session.common());
   if (!options.at.empty()) instant_of(options.at);  // told once, before the trace is read

@@ -184,6 +184,7 @@ int run_train(Session& session, const ModelOptions& options) {
     throw base::Error(base::Kind::usage, "model train needs --history, or else --trace and --out",
                       "umbra model train --history, or umbra model train --trace week.csv --out site.model");
   }
+  check_output("--out", options.out);
   Material material = options.history ? of_history(session, most_site_vms) : of_traces(options.traces);
   if (options.from_scratch) return train_from_scratch(session, options, std::move(material));
   return sharpen(session, options, std::move(material));

@@ -16,10 +16,10 @@ constexpr std::size_t most_unwritten = 1 << 20;
 
 }  // namespace
 
-PredictionsFile::PredictionsFile(std::string path)
-    : m_path(std::move(path)),
-      m_unfinished(m_path + ".part"),
-      m_fd(base::open_file(m_unfinished, O_WRONLY | O_CREAT | O_TRUNC)) {}
+PredictionsFile::PredictionsFile(const std::string& path)
+    : m_target(base::output_target(path)),
+      m_unfinished(m_target.path.string() + (m_target.in_place ? "" : ".part")),
+      m_fd(base::open_file(m_unfinished, m_target.in_place ? O_WRONLY : O_WRONLY | O_CREAT | O_TRUNC)) {}
 
 void PredictionsFile::add(const predict::BacktestPlan& plan, const predict::TraceForecast& f) {
   const predict::Estimate& e = f.estimate;
@@ -43,8 +43,13 @@ void PredictionsFile::flush() {
 
 void PredictionsFile::commit() {
   flush();
+  if (m_target.in_place) return;
   base::sync_fd(m_fd.get(), m_unfinished);
-  std::filesystem::rename(m_unfinished, m_path);
+  std::filesystem::rename(m_unfinished, m_target.path);
+}
+
+void check_output(const char* option, const std::string& file) {
+  if (!file.empty()) base::with_context(option, [&] { return base::output_target(file); });
 }
 
 }  // namespace umbra::cmd

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/text.hpp"
 
 namespace umbra::base {
 
@@ -102,6 +103,33 @@ void write_file_atomic(const std::filesystem::path& path, std::string_view conte
     throw;
   }
   sync_dir(path.has_parent_path() ? path.parent_path() : ".");
+}
+
+OutputTarget output_target(const std::filesystem::path& named) {
+  namespace fs = std::filesystem;
+  std::error_code unknown;
+  fs::path path = named;
+  constexpr int most_links = 40;  // as the kernel follows
+  for (int i = 0; i < most_links && fs::is_symlink(fs::symlink_status(path, unknown)); ++i)
+    path = path.parent_path() / fs::read_symlink(path);
+  const fs::file_status status = fs::status(path, unknown);
+  if (fs::is_directory(status)) {
+    throw Error(Kind::usage, fmt::format("{} is a folder, where a file is to be written", named.string()),
+                "name a file in it");
+  }
+  const fs::path folder = path.parent_path();
+  if (!folder.empty() && !fs::is_directory(folder, unknown)) {
+    throw Error(Kind::usage, fmt::format("{}: there is no folder {}", named.string(), folder.string()),
+                "mkdir -p " + shell_word(folder.string()));
+  }
+  return {path, fs::exists(status) && !fs::is_regular_file(status)};
+}
+
+void write_output(const std::filesystem::path& named, std::string_view content) {
+  const OutputTarget target = output_target(named);
+  if (!target.in_place) return write_file_atomic(target.path, content);
+  const UniqueFd fd = open_file(target.path, O_WRONLY);
+  write_all(fd.get(), content, target.path.string());
 }
 
 }  // namespace umbra::base

@@ -42,4 +42,13 @@ void sync_dir(const std::filesystem::path& dir);
 /// Writes a temporary file beside `path`, syncs it, renames it over `path`, syncs the folder.
 void write_file_atomic(const std::filesystem::path& path, std::string_view content, unsigned mode = 0644);
 
+/// Where what a user asked for goes. A file, there or not, is replaced whole, also at the end of a symbolic link; what
+/// is no file (a pipe, a device) is written to as it is. Kind::usage for a folder, or where its folder is missing.
+struct OutputTarget {
+  std::filesystem::path path;
+  bool in_place = false;
+};
+OutputTarget output_target(const std::filesystem::path& named);
+void write_output(const std::filesystem::path& named, std::string_view content);
+
 }  // namespace umbra::base

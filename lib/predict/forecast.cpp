@@ -60,7 +60,7 @@ base::Error too_short(const model::Series& series, const Question& question, std
   }
   return base::Error(base::Kind::invalid,
                      fmt::format("the history of \"{}\" is too short to forecast from: {} samples where {} are needed",
-                                 vm, readings, model::least_history + 1),
+                                 vm, readings, model::least_history),
                      hint);
 }
 
@@ -88,7 +88,7 @@ void Round::add(const model::Series& series, const Configured& configured, const
   for (const model::Resource resource : model::all_resources) {
     const Past& past = m_pasts[static_cast<std::size_t>(resource)];
     const Past& companion = m_pasts[static_cast<std::size_t>(companion_of(resource))];
-    if (past.unbroken() <= model::least_history || past.time(past.size() - 1) + f.within_s < origin) continue;
+    if (past.unbroken() < model::least_history || past.time(past.size() - 1) + f.within_s < origin) continue;
     const auto set = configured.find(resource);
     const Threshold threshold = threshold_of(
         resource, set == configured.end() ? std::nullopt : std::optional(set->second), question.priority, past);

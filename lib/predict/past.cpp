@@ -11,7 +11,7 @@ namespace umbra::predict {
 void Past::append(double time, double value, double peak) {
   if (!m_time.empty() && time - m_time.back() > model::longest_gap_s) m_unbroken_from = size();
   Sums sums = m_sums.empty() ? Sums{} : m_sums.back();
-  const double t = m_time.empty() ? 0 : time - m_time.front();
+  const long double t = m_time.empty() ? 0 : time - m_time.front();
   sums.v += value;
   sums.vv += value * value;
   sums.t += t;
@@ -62,11 +62,12 @@ Shape Past::shape(Stretch s) const {
   const Sums& last = m_sums[s.to - 1];
   const double n = s.count();
   const double v = last.v - before.v;
-  const double t = last.t - before.t;
+  const long double t = last.t - before.t;
   Shape shape{v / n, 0, (last.walk - before.walk) / n, missing};
   shape.spread = std::sqrt(std::max(0.0, (last.vv - before.vv) / n - shape.mean * shape.mean));
-  const double scatter_of_time = last.tt - before.tt - t * t / n;
-  if (n >= 3 && scatter_of_time > 0) shape.slope = (last.tv - before.tv - t * v / n) / scatter_of_time;
+  const long double scatter_of_time = last.tt - before.tt - t * t / n;
+  if (n >= 3 && scatter_of_time > 0)
+    shape.slope = static_cast<double>((last.tv - before.tv - t * v / n) / scatter_of_time);
   return shape;
 }
 

@@ -61,7 +61,9 @@ class Past {
  private:
   /// Sums over all readings up to and including one.
   struct Sums {
-    double v = 0, vv = 0, t = 0, tt = 0, tv = 0, walk = 0;
+    double v = 0, vv = 0, walk = 0;
+    // Of weeks of seconds the squares reach 1e19, and what half a minute adds to them must not be lost.
+    long double t = 0, tt = 0, tv = 0;
   };
   static constexpr std::size_t smallest_block = 16;
   /// Extremes of whole blocks of 16, 256 and 4096 readings; each begins where a smaller one does.

@@ -166,13 +166,13 @@ TEST_CASE("too little or too old history is an error that says how to get some")
     return std::string("no error");
   };
   CHECK(refused(series(0, idle, idle), origin) == "there is no history of \"web1\" to forecast from");
-  CHECK(refused(series(12, idle, idle), origin) ==
-        "the history of \"web1\" is too short to forecast from: 12 samples where 13 are needed");
+  CHECK(refused(series(11, idle, idle), origin) ==
+        "the history of \"web1\" is too short to forecast from: 11 samples where 12 are needed");
   // What comes after the origin is not known then.
   CHECK(refused(series(60, idle, idle), origin - std::chrono::hours(1)) ==
         "the history of \"web1\" begins at 2026-11-24T09:59:01Z, and there is none before 2026-11-24T09:00:00Z");
   CHECK(refused(series(60, idle, idle), origin - std::chrono::seconds(55)) ==
-        "the history of \"web1\" is too short to forecast from: 5 samples where 13 are needed");
+        "the history of \"web1\" is too short to forecast from: 5 samples where 12 are needed");
   CHECK(refused(series(60, idle, idle), origin + std::chrono::hours(1)) ==
         "the history of \"web1\" is too old to forecast from: its newest sample is of 2026-11-24T10:00:00Z");
 }
@@ -186,9 +186,9 @@ TEST_CASE("after a gap of months a history begins anew, and a reading of a wrong
     s.samples.back().at += away;
   }
   const auto at = [&](std::size_t sample) { return Question{s.samples[sample].at, base::Seconds(300)}; };
-  CHECK_THROWS_WITH(forecast(s, {}, level, at(60)), Catch::Contains("1 samples where 13 are needed"));
-  CHECK_THROWS_WITH(forecast(s, {}, level, at(71)), Catch::Contains("12 samples where 13 are needed"));
-  CHECK(forecast(s, {}, level, at(72)).resources.size() == 2);
+  CHECK_THROWS_WITH(forecast(s, {}, level, at(60)), Catch::Contains("1 samples where 12 are needed"));
+  CHECK_THROWS_WITH(forecast(s, {}, level, at(70)), Catch::Contains("11 samples where 12 are needed"));
+  CHECK(forecast(s, {}, level, at(71)).resources.size() == 2);
   CHECK(forecast(s, {}, level, at(59)).resources.size() == 2);
 }
 

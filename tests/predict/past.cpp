@@ -181,3 +181,13 @@ TEST_CASE("a cleared past is as one that never was") {
   CHECK(past.lowest(past.whole()) == 0.2);
   CHECK(past.shape(past.whole()).walk == Approx(0.1));
 }
+
+TEST_CASE("a slope of half a minute is as exact after four weeks of seconds") {
+  const auto slope_after = [](int before) {
+    Past past;
+    for (int i = -before; i < 30; ++i) past.append(2.4e6 + i, i < 0 ? 0.5 : 0.3 + 0.01 * i, 0.5);
+    return past.shape({past.size() - 30, past.size()}).slope;
+  };
+  CHECK(std::abs(slope_after(0) - 0.01) < 1e-9);
+  CHECK(std::abs(slope_after(2'400'000) - 0.01) < 1e-6);
+}

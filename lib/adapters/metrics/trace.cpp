@@ -52,7 +52,10 @@ void refuse_foreign(std::string_view first_line, const fs::path& file) {
   std::string what;
   if (first_line.starts_with("\xFF\xFE") || first_line.starts_with("\xFE\xFF"))
     what = "is text in UTF-16, not in UTF-8";
-  if (first_line.find('\r') != std::string_view::npos) what = "ends its lines with CR alone, not with LF or CR LF";
+  else if (std::ranges::any_of(first_line, [](char c) { return c >= 0 && c < ' ' && c != '\t' && c != '\r'; }))
+    what = "is no text";
+  else if (first_line.find('\r') != std::string_view::npos)
+    what = "ends its lines with CR alone, not with LF or CR LF";
   if (!what.empty())
     throw base::Error(base::Kind::invalid, fmt::format("{} {}", file.string(), what), "save it as plain CSV in UTF-8");
 }
@@ -216,7 +219,8 @@ class Reader {
     if (vm == m_newest.size()) {
       m_newest.push_back(m_sample.at);
     } else if (m_sample.at == m_newest[vm]) {
-      return bad(m_counts.repeated, "repeated row", where, about_row() + " is there already");
+      bad(m_counts.repeated, "repeated row", where, about_row() + " is there already; only what that lacks is taken");
+      return m_each({m_names[vm], vm, m_sample, true});
     } else if (m_sample.at < m_newest[vm]) {
       bad(m_counts.out_of_order, "out-of-order row", where, about_row() + " comes after a later one");
     } else {
@@ -297,38 +301,56 @@ std::optional<std::string> told(const TraceCounts& c) {
   return text;
 }
 
-/// By time; of rows of the same time the first is kept. How many were not.
-std::uint64_t put_in_order(std::vector<model::Sample>& samples) {
-  if (std::ranges::is_sorted(samples, std::less_equal<>{}, &model::Sample::at)) return 0;
+/// By time; of rows of the same time one is left, with the first value of each resource.
+void put_in_order(std::vector<model::Sample>& samples) {
+  if (std::ranges::is_sorted(samples, std::less_equal<>{}, &model::Sample::at)) return;
   std::ranges::stable_sort(samples, {}, &model::Sample::at);
-  const auto again = std::ranges::unique(samples, {}, &model::Sample::at);
-  const auto count = static_cast<std::uint64_t>(again.size());
-  samples.erase(again.begin(), again.end());
-  return count;
+  std::size_t kept = 0;
+  for (std::size_t i = 1; i < samples.size(); ++i) {
+    if (samples[i].at != samples[kept].at) {
+      samples[++kept] = samples[i];
+      continue;
+    }
+    fill(samples[kept], samples[i]);
+  }
+  samples.resize(kept + 1);
 }
 
-/// Takes out what lies months from all else and is too little to forecast from: a clock jumped, and a forecast would be
-/// of that instant alone. A series that has nothing but such stretches stays as it is. The first row and how many.
+/// `samples` as they stand in the file. Where time goes back by months a clock jumped, ahead or back: what is shorter
+/// of the two sides, and too short to forecast from, is taken out. What only lies long before or after all else may be
+/// so, and stays. The first row and how many.
 std::pair<base::Instant, std::uint64_t> leave_out_strays(std::vector<model::Sample>& samples) {
-  const auto is_gap = [](const model::Sample& a, const model::Sample& b) { return b.at - a.at > model::longest_gap; };
-  const auto stretches = model::cut_at_gaps(std::span(samples), is_gap);
-  const auto is_stray = [](std::span<const model::Sample> one) { return one.size() <= model::least_history; };
-  if (stretches.size() < 2 || std::ranges::all_of(stretches, is_stray)) return {};
+  const auto is_jump = [](const model::Sample& a, const model::Sample& b) {
+    return b.at - a.at > model::longest_gap || a.at - b.at > model::longest_gap;
+  };
+  const auto runs = model::cut_at_gaps(std::span(samples), is_jump);
+  std::vector<bool> is_stray(runs.size());
+  for (std::size_t i = 1; i < runs.size(); ++i) {
+    if (runs[i].front().at > runs[i - 1].back().at) continue;
+    const std::size_t shorter = runs[i - 1].size() < runs[i].size() ? i - 1 : i;
+    if (runs[shorter].size() <= model::least_history) is_stray[shorter] = true;
+  }
   std::pair<base::Instant, std::uint64_t> strays;
   std::vector<model::Sample> kept;
-  for (const std::span<model::Sample> one : stretches) {
-    if (is_stray(one)) {
-      if (strays.second == 0) strays.first = one.front().at;
-      strays.second += one.size();
-    } else {
-      kept.insert(kept.end(), one.begin(), one.end());
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    if (!is_stray[i]) {
+      kept.insert(kept.end(), runs[i].begin(), runs[i].end());
+      continue;
     }
+    if (strays.second == 0) strays.first = runs[i].front().at;
+    strays.second += runs[i].size();
   }
-  samples = std::move(kept);
+  if (strays.second > 0) samples = std::move(kept);
   return strays;
 }
 
 }  // namespace
+
+void fill(model::Sample& sample, const model::Sample& more) {
+  for (const model::Resource r : model::all_resources) {
+    if (!sample[r]) sample[r] = more[r];
+  }
+}
 
 std::string bad_cells_told(const TraceCounts& counts) {
   return fmt::format("{} values in {} rows are no fraction of capacity and count as missing", counts.bad_cells,
@@ -352,10 +374,8 @@ Trace read_trace(const fs::path& path) {
         trace.series[row.number].samples.push_back(row.sample);
       },
       [&](const std::string& note) { trace.notes.push_back(note); });
+  std::uint64_t used = 0;
   for (model::Series& one : trace.series) {
-    const std::uint64_t again = put_in_order(one.samples);
-    trace.counts.repeated += again;
-    trace.counts.used -= again;
     const auto [first, strays] = leave_out_strays(one.samples);
     if (strays > 0 && trace.counts.stray == 0) {
       trace.notes.push_back(
@@ -364,8 +384,12 @@ Trace read_trace(const fs::path& path) {
                       path.string(), base::to_rfc3339(first), one.vm.get()));
     }
     trace.counts.stray += strays;
-    trace.counts.used -= strays;
+    put_in_order(one.samples);
+    used += one.samples.size();
   }
+  TraceCounts& c = trace.counts;
+  c.used = used;
+  c.repeated = c.rows - c.used - c.malformed - c.empty - c.stray;
   std::ranges::sort(trace.series, {}, &model::Series::vm);
   if (const auto text = told(trace.counts)) trace.notes.push_back(fmt::format("{}: {}", path.string(), *text));
   return trace;

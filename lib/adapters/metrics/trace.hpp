@@ -53,7 +53,11 @@ struct TraceRow {
   const model::VmName& vm;
   std::size_t number;  ///< of the VM, in the order of appearance
   const model::Sample& sample;
+  bool again = false;  ///< of the same VM and time as the row before: only what that lacks is news
 };
+/// What `sample` lacks, from another of the same time.
+void fill(model::Sample& sample, const model::Sample& more);
+
 TraceCounts each_trace_row(const std::filesystem::path& path, const std::function<void(const TraceRow&)>& each,
                            const std::function<void(const std::string&)>& note, Ending ending = Ending::is_whole);
 

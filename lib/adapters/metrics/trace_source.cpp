@@ -22,7 +22,10 @@ class Pieces {
   void add(const TraceRow& row) {
     if (row.number == m_vms.size()) m_vms.push_back(vm_of(row.vm));
     Vm& vm = m_vms[row.number];
-    if (row.sample.at > m_past.to) {
+    if (row.again) {
+      std::vector<model::Sample>& samples = vm.series.samples;
+      if (!samples.empty() && samples.back().at == row.sample.at) fill(samples.back(), row.sample);
+    } else if (row.sample.at > m_past.to) {
       ++m_ahead;
     } else if (row.sample.at < m_past.from) {
       ++m_old;

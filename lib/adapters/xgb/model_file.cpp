@@ -150,7 +150,7 @@ model::ForecastModel decode_model(std::span<const std::byte> file) {
 
 void write_model_file(const std::filesystem::path& path, const model::ForecastModel& model) {
   const Bytes file = encode_model(model);
-  base::write_file_atomic(path, {reinterpret_cast<const char*>(file.data()), file.size()});
+  base::write_output(path, {reinterpret_cast<const char*>(file.data()), file.size()});
 }
 
 model::ForecastModel read_model_file(const std::filesystem::path& path) {

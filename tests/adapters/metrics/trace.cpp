@@ -161,7 +161,7 @@ TEST_CASE("a bad value is as if it were missing, and the others of its row stand
   CHECK(trace.notes[2].ends_with("; 7 values in 6 rows are no fraction of capacity and count as missing"));
 }
 
-TEST_CASE("few rows that lie months from the others of their VM are told and left out") {
+TEST_CASE("few rows at which a clock jumped, ahead or back, are told and left out") {
   const Folder folder;
   const auto rows = [](std::int64_t from, int count, const std::string& vm) {
     std::string text;
@@ -169,23 +169,24 @@ TEST_CASE("few rows that lie months from the others of their VM are told and lef
     return text;
   };
   const std::int64_t then = 1376314846;
-  const auto file = folder.file("a.csv", "time,vm,cpu\n" + rows(then, 40, "web1") + rows(9999999999, 1, "web1") +
-                                             rows(0, 12, "web1") + rows(then, 5, "db1") + rows(0, 2, "db1") +
-                                             rows(then, 20, "api1") + rows(then + 200 * 86400, 13, "api1"));
+  const auto file =
+      folder.file("a.csv", "time,vm,cpu\n" + rows(then, 40, "web1") + rows(9999999999, 1, "web1") +
+                               rows(then + 12000, 20, "web1") + rows(0, 12, "web1") + rows(then, 5, "db1") +
+                               rows(0, 2, "db1") + rows(then, 20, "api1") + rows(then + 200 * 86400, 3, "api1"));
   const auto trace = read_trace(file);
-  CHECK(trace.counts.stray == 13);
-  CHECK(trace.counts.used == 80);
+  CHECK(trace.counts.stray == 15);
+  CHECK(trace.counts.used == 88);
   REQUIRE(trace.series.size() == 3);
-  CHECK(trace.series[0].samples.size() == 33);  // both long enough: away for months, and back
-  CHECK(trace.series[1].samples.size() == 7);   // no stretch is long enough to be the right one
-  REQUIRE(trace.series[2].samples.size() == 40);
+  CHECK(trace.series[0].samples.size() == 23);  // away for months, and back: how long it stays nobody knows yet
+  CHECK(trace.series[1].samples.size() == 5);
+  REQUIRE(trace.series[2].samples.size() == 60);
   CHECK(base::to_rfc3339(trace.series[2].samples.front().at) == "2013-08-12T13:40:46Z");
-  CHECK(base::to_rfc3339(trace.series[2].samples.back().at) == "2013-08-12T16:55:46Z");
+  CHECK(base::to_rfc3339(trace.series[2].samples.back().at) == "2013-08-12T18:35:46Z");
   REQUIRE(trace.notes.size() == 3);
   CHECK(trace.notes[1] == file.string() +
-                              ": first stray row: 1970-01-01T00:00:00Z of web1 lies months from the others of its VM: "
+                              ": first stray row: 2286-11-20T17:46:39Z of web1 lies months from the others of its VM: "
                               "a clock jumped, likely");
-  CHECK(trace.notes[2].ends_with("put in their place; 13 stray"));
+  CHECK(trace.notes[2].ends_with("put in their place; 15 stray"));
 }
 
 TEST_CASE("a resource of which no value makes sense is named, and the others are used") {
@@ -340,4 +341,19 @@ TEST_CASE("a last row that may not be written to its end is left") {
   CHECK(metrics::each_trace_row(file, count, no_note).rows == 2);
   const auto young = folder.file("b.csv", "time,vm,cpu\n");
   CHECK(metrics::each_trace_row(young, count, no_note, metrics::Ending::may_be_unfinished).rows == 0);
+}
+
+TEST_CASE("rows of the same time are one, with what any of them tells") {
+  const Folder folder;
+  const auto file =
+      folder.file("a.csv", "time,vm,cpu,memory\n1,web1,0.5,\n1,web1,,0.4\n2,web1,nan,0.3\n2,web1,0.6,0.9\n");
+  const auto trace = read_trace(file);
+  CHECK(trace.counts.used == 2);
+  CHECK(trace.counts.repeated == 2);
+  REQUIRE(trace.series.size() == 1);
+  REQUIRE(trace.series[0].samples.size() == 2);
+  CHECK(trace.series[0].samples[0][Resource::cpu] == 0.5);
+  CHECK(trace.series[0].samples[0][Resource::memory] == 0.4);
+  CHECK(trace.series[0].samples[1][Resource::cpu] == 0.6);
+  CHECK(trace.series[0].samples[1][Resource::memory] == 0.3);
 }
