@@ -81,7 +81,7 @@ class Path {
   /// Calls `reaches` with each step and the chance that it is the first to reach `x`, given the node's common error.
   template <class Reaches>
   void follow(double x, const Node& node, const Reaches& reaches) const {
-    constexpr double sure = 6;  // deviations
+    constexpr double sure = 7;  // deviations: of tens of thousands of readings none is likely to go as far
     constexpr double hardly = 1e-9;
     double below = 1;
     for (std::size_t i = 0; i < m_steps.size() && below > hardly; ++i) {
