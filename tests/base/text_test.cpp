@@ -67,7 +67,7 @@ TEST_CASE("filling loses no word, and no line is too long that has a choice") {
     std::istringstream lines(filled(text, width));
     std::vector<std::string> found;
     for (std::string line; std::getline(lines, line);) {
-      RC_ASSERT(line.size() <= width || line.find(' ') == std::string::npos);
+      RC_ASSERT((line.size() <= width || line.find(' ') == std::string::npos));
       std::istringstream in(line);
       for (std::string word; in >> word;) found.push_back(word);
     }
@@ -89,5 +89,5 @@ TEST_CASE("what a message shows of foreign text steers no terminal, and is short
   CHECK(shown("\x1B[2Ja\x7F\xC2\x9B"
               "b\xFC\xC3") == "?[2Ja??b??");
   CHECK(shown(std::string(100000, 'x')) == std::string(60, 'x') + "...");
-  rc::check([](const std::string& text) { RC_ASSERT(is_utf8(shown(text)) && shown(text).size() <= 66u); });
+  rc::check([](const std::string& text) { RC_ASSERT((is_utf8(shown(text)) && shown(text).size() <= 66u)); });
 }

@@ -235,18 +235,18 @@ TEST_CASE("laws of any decision") {
     costlier.inputs[name] = d.inputs.at(name) * 2 + 1;
     const auto r = replay(costlier);
     RC_ASSERT(r.cost >= d.cost);
-    RC_ASSERT(!r.migrate || d.migrate);
+    RC_ASSERT((!r.migrate || d.migrate));
   }));
   CHECK(rc::check("a surer saturation never turns migrate into stay", [] {
     const auto d = decide::decide(any_situation());
     RC_PRE(d.inputs.contains("cpu.p_saturation"));
     auto surer = d;
     surer.inputs["cpu.p_saturation"] = std::min(1.0, d.inputs.at("cpu.p_saturation") + 0.1);
-    RC_ASSERT(replay(surer).migrate || !d.migrate);
+    RC_ASSERT((replay(surer).migrate || !d.migrate));
   }));
   CHECK(rc::check("it migrates only where the net benefit is above the threshold", [] {
     const auto d = decide::decide(any_situation());
-    RC_ASSERT(!d.migrate || d.net_benefit > d.threshold);
+    RC_ASSERT((!d.migrate || d.net_benefit > d.threshold));
     RC_ASSERT(!d.reasons.empty());
     RC_ASSERT(!d.would_change.empty());
   }));

@@ -47,7 +47,7 @@ TEST_CASE("a rising fit rises, keeps the mean, and gives equal inputs one value"
     double sum = 0;
     for (std::size_t i = 0; i < x.size(); ++i) {
       sum += fitted[i] - y[i];
-      for (std::size_t j = 0; j < x.size(); ++j) RC_ASSERT(x[i] > x[j] || fitted[i] <= fitted[j] + 1e-12);
+      for (std::size_t j = 0; j < x.size(); ++j) RC_ASSERT((x[i] > x[j] || fitted[i] <= fitted[j] + 1e-12));
     }
     RC_ASSERT(std::abs(sum) < 1e-9);
   }));

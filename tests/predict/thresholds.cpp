@@ -214,7 +214,7 @@ TEST_CASE("whatever the past: within bounds, and the higher the priority the low
       RC_ASSERT(t.value.value >= default_threshold(resource) - 0.021);
       RC_ASSERT(t.value.value <= 0.98);
       RC_ASSERT(!t.reason.empty());
-      RC_ASSERT(t.source != "learned" || t.value.value > default_threshold(resource));
+      RC_ASSERT((t.source != "learned" || t.value.value > default_threshold(resource)));
       RC_CLASSIFY(t.source == "learned");
       lower = t.value.value;
     }

@@ -191,7 +191,7 @@ TEST_CASE("no use is negative or, of CPU and memory, above 1") {
     now.net_bytes = ByteCount{*rc::gen::inRange<std::uint64_t>(0, 4000)};
     const auto sample = usage(before, now, capacities);
     RC_PRE(sample.has_value());
-    for (const auto& value : sample->values) RC_ASSERT(!value || *value >= 0);
+    for (const auto& value : sample->values) RC_ASSERT((!value || *value >= 0));
     RC_ASSERT((!(*sample)[Resource::cpu] || *(*sample)[Resource::cpu] <= 1));
     RC_ASSERT((!(*sample)[Resource::memory] || *(*sample)[Resource::memory] <= 1));
   }));

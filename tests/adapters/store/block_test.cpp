@@ -68,8 +68,8 @@ TEST_CASE("a block that was cut or changed is refused, or gives samples that a h
       return;
     }
     for (std::size_t i = 0; i < got.size(); ++i) {
-      RC_ASSERT(i == 0 || got[i - 1].at < got[i].at);
-      for (const auto& value : got[i].values) RC_ASSERT(!value || (*value >= 0 && *value <= 100));
+      RC_ASSERT((i == 0 || got[i - 1].at < got[i].at));
+      for (const auto& value : got[i].values) RC_ASSERT((!value || (*value >= 0 && *value <= 100)));
     }
   }));
 }

@@ -45,7 +45,7 @@ TEST_CASE("no grain tells of anything after its instant, and none is lost") {
     const auto grains = coarser(samples, five_minutes);
     std::size_t known = 0;
     for (std::size_t i = 0; i < grains.size(); ++i) {
-      RC_ASSERT(i == 0 || grains[i - 1].at < grains[i].at);
+      RC_ASSERT((i == 0 || grains[i - 1].at < grains[i].at));
       if (!grains[i][Resource::cpu]) continue;
       ++known;
       RC_ASSERT(highest.at(grains[i].at) == *grains[i].peak(Resource::cpu));
