@@ -68,6 +68,15 @@ struct PointHeader {
   std::vector<Part> parts;
   std::string checkpoint;  ///< see PointInfo
   std::string activity;    ///< the guest's processes and open files as JSON; empty where not known
+  bool resume = false;     ///< build on what a cut pass to the same number left, and say what that is
+};
+
+/// Neighbouring blocks that hold the same; more than one where they are zero alone.
+struct BlockRun {
+  std::uint64_t block = 0;
+  std::uint64_t count = 1;
+  base::Digest digest;
+  bool operator==(const BlockRun&) const = default;
 };
 
 struct Mismatch {

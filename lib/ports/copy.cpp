@@ -58,10 +58,10 @@ class BlockMap {
 class Teller {
  public:
   Teller(BlockSink& sink, ChangeDigest& changes, const CopyJob& job, std::uint64_t size)
-      : m_sink(sink), m_changes(changes), m_job(job), m_size(size) {}
+      : m_sink(sink), m_changes(changes), m_job(job), m_size(size), m_kept(job.kept.begin()) {}
 
   void zero(std::uint64_t block) {
-    if (m_job.parent.same(block, base::Digest{})) return;
+    if (is_there(block, base::Digest{})) return;
     if (m_zeroes > 0 && m_first_zero + m_zeroes != block) flush();
     if (m_zeroes == 0) m_first_zero = block;
     ++m_zeroes;
@@ -71,7 +71,7 @@ class Teller {
   void data(std::uint64_t block, std::span<const std::byte> bytes) {
     if (base::all_zero(bytes)) return zero(block);
     const base::Digest digest = base::sha256(bytes);
-    if (m_job.parent.same(block, digest)) return;
+    if (is_there(block, digest)) return;
     flush();
     m_changes.data(m_job.part, block, digest);
     m_sink.data(m_job.part, block, digest, bytes);
@@ -88,14 +88,38 @@ class Teller {
   CopyCounts& counts() { return m_counts; }
 
  private:
+  /// Whether the point would hold this block anyway. Blocks come in rising order.
+  bool is_there(std::uint64_t block, const base::Digest& digest) {
+    while (m_kept != m_job.kept.end() && m_kept->block + m_kept->count <= block) ++m_kept;
+    if (m_kept == m_job.kept.end() || block < m_kept->block) return m_job.parent.same(block, digest);
+    if (digest != m_kept->digest) return false;
+    m_counts.resumed.value += length_of(block, m_size);
+    return true;
+  }
+
   BlockSink& m_sink;
   ChangeDigest& m_changes;
   const CopyJob& m_job;
   std::uint64_t m_size;
+  std::vector<model::BlockRun>::const_iterator m_kept;  ///< the first that does not end below the last block asked for
   std::uint64_t m_first_zero = 0;
   std::uint64_t m_zeroes = 0;
   CopyCounts m_counts;
 };
+
+/// What of `kept` lies in an extent is looked at. Both rise; `next` is where the last extent left off.
+void mark_kept(BlockMap& map, const Extent& extent, const std::vector<model::BlockRun>& kept, std::size_t& next) {
+  const std::uint64_t end = extent.offset + extent.length;
+  for (; next < kept.size(); ++next) {
+    const std::uint64_t from = kept[next].block * block_size;
+    const std::uint64_t to = from + kept[next].count * block_size;
+    if (from < end && extent.offset < to) {
+      const std::uint64_t start = std::max(from, extent.offset);
+      map.mark({start, std::min(to, end) - start, extent.zero, true});
+    }
+    if (to > end) return;  // the next extent has the rest
+  }
+}
 
 /// The next ranges to read from `block` on; `block` ends behind the last of them.
 std::vector<Range> next_ranges(const BlockMap& map, std::uint64_t size, std::uint64_t& block) {
@@ -139,6 +163,7 @@ CopyCounts& CopyCounts::operator+=(const CopyCounts& other) {
   looked += other.looked;
   data += other.data;
   zero += other.zero;
+  resumed += other.resumed;
   return *this;
 }
 
@@ -147,8 +172,10 @@ CopyCounts send_part(BlockSource& source, BlockSink& sink, ChangeDigest& changes
                      const std::function<void(model::ByteCount, model::ByteCount)>& progress) {
   const std::uint64_t size = source.size().value;
   BlockMap map(source.size());
+  std::size_t next_kept = 0;
   source.each_extent([&](const Extent& extent) {
     if (job.look == Look::all || extent.changed) map.mark(extent);
+    mark_kept(map, extent, job.kept, next_kept);
   });
 
   Teller teller(sink, changes, job, size);

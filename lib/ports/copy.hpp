@@ -4,6 +4,7 @@
 // ports, so that replication, the final delta of frozen files and the memory image all go through the same lines.
 
 #include <optional>
+#include <vector>
 
 #include "model/points.hpp"
 #include "ports/context.hpp"
@@ -47,9 +48,10 @@ class Pace {
 };
 
 struct CopyCounts {
-  model::ByteCount looked;  ///< at: read, or known as zero from the extents
-  model::ByteCount data;    ///< told as data blocks
-  model::ByteCount zero;    ///< told as zero ranges: it became zero
+  model::ByteCount looked;   ///< at: read, or known as zero from the extents
+  model::ByteCount data;     ///< told as data blocks
+  model::ByteCount zero;     ///< told as zero ranges: it became zero
+  model::ByteCount resumed;  ///< not told again: an earlier, cut pass had sent it
   CopyCounts& operator+=(const CopyCounts& other);
 };
 
@@ -57,6 +59,7 @@ struct CopyJob {
   std::size_t part = 0;  ///< index among the point's parts
   ParentBlocks parent = ParentBlocks::unknown();
   Look look = Look::all;
+  std::vector<model::BlockRun> kept{};  ///< of BlockSink::kept(): looked at whatever `look` says
 };
 
 /// Tells `sink` every looked-at block that is not known to be the parent's, in rising order, and feeds `changes` alike.

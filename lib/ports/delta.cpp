@@ -194,11 +194,14 @@ SentPoint send_point(const Context& context, PointStore& far, const std::vector<
 
   if (parent) require_equal(far, header.shadow, header.vm, parent->number);  // nothing is built on what differs
   SentPoint result;
+  header.resume = options.resume;
   const std::unique_ptr<BlockSink> sink = far.begin(header);
   ChangeDigest changes;
   Pace pace(context.clock, context.cancel, options.bandwidth);
+  std::vector<std::vector<model::BlockRun>> kept = sink->kept();
+  kept.resize(parts.size());
   for (std::size_t i = 0; i < parts.size(); ++i) {
-    const CopyJob job{i, parent_of(parent, manifest, parts[i].name), parts[i].look};
+    const CopyJob job{i, parent_of(parent, manifest, parts[i].name), parts[i].look, std::move(kept[i])};
     result.counts += base::with_context(fmt::format("sending {}", parts[i].name.get()), [&] {
       return send_part(*parts[i].source, *sink, changes, job, pace, context.cancel, [&](auto done, auto total) {
         if (context.progress) context.progress({header.vm, parts[i].name, done, total});

@@ -73,6 +73,7 @@ struct PartSource {
 
 struct SendOptions {
   std::optional<model::ByteRate> bandwidth;
+  bool resume = true;  ///< what a cut pass sent is not sent again
 };
 
 struct SentPoint {

@@ -15,11 +15,15 @@
 
 namespace umbra::ports {
 
-/// A point being written. Blocks that are not told are the parent's; a part that the parent lacks is zero there, and so
-/// is what lies past the end of a part that was smaller there. Without commit() nothing of it stays.
+/// A point being written. Blocks that are not told are the parent's, but for those of kept(); a part that the parent
+/// lacks is zero there, and so is what lies past the end of a part that was smaller there. Without commit() there is no
+/// point; what was written stays for the next try where the header asks to resume, unless the disk is full.
 class BlockSink {
  public:
   virtual ~BlockSink() = default;
+  /// Per part, rising, what an earlier pass to this point left, as it was found just now: these blocks are not the
+  /// parent's. Each must be looked at, and told where the source holds something else.
+  virtual std::vector<std::vector<model::BlockRun>> kept() const { return {}; }
   /// `part` indexes the header's parts; `data` is one block, shorter only at the part's end. Rising per part.
   virtual void data(std::size_t part, std::uint64_t block, const base::Digest& digest,
                     std::span<const std::byte> data) = 0;
@@ -85,7 +89,7 @@ class PointStore {
   virtual model::Manifest manifest(const model::ShadowId& shadow, model::PointNumber point) = 0;
   /// The guest's activity as stored with the point; empty where not known.
   virtual std::string activity(const model::ShadowId& shadow, model::PointNumber point) = 0;
-  /// Opens the next point. What an earlier, unfinished one left is removed first.
+  /// Opens the next point. What an earlier, unfinished one left is removed first, or built on: see BlockSink::kept().
   virtual std::unique_ptr<BlockSink> begin(const model::PointHeader& header) = 0;
   /// Reads back and compares with the manifests. Layers that are equal are noted as read.
   virtual model::VerifyReport verify(const model::ShadowId& shadow, model::PointNumber point, Verify what) = 0;

@@ -44,9 +44,13 @@ class LayerWriter final : public PartWriter {
 
   void read(std::uint64_t offset, std::span<std::byte> buffer) override { m_connection.read(offset, buffer); }
 
-  void finish() override {
+  void drain() override {
     if (!m_joined.empty()) send_joined();
     while (!m_requests.empty()) settle();
+  }
+
+  void finish() override {
+    drain();
     m_connection.flush();
     m_connection.shut_down();
     m_connection.close();

@@ -113,6 +113,8 @@ class MemoryWriter final : public PartWriter {
     std::fill(buffer.begin() + static_cast<std::ptrdiff_t>(n), buffer.end(), std::byte{0});
   }
 
+  void drain() override {}
+
   void finish() override {
     base::sync_fd(m_fd.get(), m_path.string());
     m_fd.reset();

@@ -19,6 +19,8 @@ class PartWriter {
   virtual void zero(std::uint64_t offset, std::uint64_t length) = 0;
   /// Of the part as the parent left it; only before the first write.
   virtual void read(std::uint64_t offset, std::span<std::byte> buffer) = 0;
+  /// What was told so far is in the file when this returns, though perhaps not on stable storage.
+  virtual void drain() = 0;
   /// Everything is on stable storage when this returns, and the file is closed.
   virtual void finish() = 0;
 };

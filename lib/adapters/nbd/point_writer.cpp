@@ -12,6 +12,7 @@
 #include "adapters/nbd/part_writer.hpp"
 #include "adapters/nbd/qemu_img.hpp"
 #include "adapters/nbd/sector.hpp"
+#include "adapters/nbd/unfinished.hpp"
 #include "adapters/nbd/verify.hpp"
 #include "base/error.hpp"
 
@@ -73,6 +74,7 @@ struct OpenPart {
   std::unique_ptr<PartWriter> writer;
   std::uint64_t next_block = 0;  ///< blocks below were told or passed by
   bool has_parent = false;
+  bool is_resumed = false;  ///< the file holds blocks of an earlier pass
 
   std::uint64_t length_of(std::uint64_t block) const {
     return std::min(block_size, manifest.part.size.value - block * block_size);
@@ -85,20 +87,23 @@ class PointWriter final : public ports::BlockSink {
       : m_folder(folder), m_lock(folder.lock()), m_header(header), m_dir(folder.incoming_dir(header.number)) {
     const std::optional<StoredPoint> parent = check_parent(folder, header);
     const model::Manifest known = parent ? folder.manifest(*parent) : model::Manifest{};
-    folder.sweep();
+    folder.sweep(header.resume ? m_dir : fs::path());
     require_untouched(folder);
     fs::create_directory(m_dir);
+    remove_all_but_layers();
     try {
       for (const model::Part& part : header.parts) open_part(part, parent, known);
     } catch (...) {
-      discard();
+      leave();
       throw;
     }
   }
 
   ~PointWriter() override {
-    if (!m_committed) discard();
+    if (!m_committed) leave();
   }
+
+  std::vector<std::vector<model::BlockRun>> kept() const override { return m_kept; }
 
   void data(std::size_t part, std::uint64_t block, const base::Digest& digest,
             std::span<const std::byte> data) override {
@@ -122,8 +127,8 @@ class PointWriter final : public ports::BlockSink {
     act([&] {
       OpenPart& open = advance(part, first, count);
       const std::uint64_t begin = first * block_size;
-      // Without a parent's part below, what is not written is zero already.
-      if (open.has_parent && count > 0)
+      // Without anything below, or from an earlier pass, what is not written is zero already.
+      if ((open.has_parent || open.is_resumed) && count > 0)
         open.writer->zero(begin, std::min(count * block_size, open.manifest.part.size.value - begin));
       std::fill_n(open.manifest.blocks.begin() + static_cast<std::ptrdiff_t>(first), count, base::Digest{});
       m_changes.zero(part, first, count);
@@ -159,10 +164,23 @@ class PointWriter final : public ports::BlockSink {
   model::ByteCount sent() const override { return m_written; }
 
  private:
+  /// Of a pass that was cut while it committed there may be more.
+  void remove_all_but_layers() const {
+    std::set<fs::path> layers;
+    for (const model::Part& part : m_header.parts) layers.insert(layer_file(part));
+    for (const auto& entry : fs::directory_iterator(m_dir)) {
+      if (!layers.contains(entry.path())) fs::remove_all(entry.path());
+    }
+  }
+
+  fs::path layer_file(const model::Part& part) const {
+    return m_dir / (part.is_memory() ? part.name.get() : part.name.get() + ".qcow2");
+  }
+
   void open_part(const model::Part& part, const std::optional<StoredPoint>& parent, const model::Manifest& known) {
     OpenPart open;
     open.manifest.part = part;
-    open.file = m_dir / (part.is_memory() ? part.name.get() : part.name.get() + ".qcow2");
+    open.file = layer_file(part);
     std::optional<fs::path> below;
     std::uint64_t old_size = 0;
     for (std::size_t i = 0; i < known.parts.size(); ++i) {
@@ -173,14 +191,32 @@ class PointWriter final : public ports::BlockSink {
     }
     open.has_parent = below.has_value();
     open.manifest.blocks.resize(model::blocks_in(part.size));
+    std::vector<model::BlockRun>& kept = m_kept.emplace_back();
     if (part.is_memory()) {
+      fs::remove(open.file);  // of a cut pass, and of another instant
       open.writer = make_memory(open.file, part.size, below);
     } else {
-      qemu_img::create(open.file, part.size, below ? std::optional(backing_name(*below)) : std::nullopt);
+      const bool same_size = !below || old_size == part.size.value;
+      if (same_size) kept = resume(open, below);
+      if (!open.is_resumed) {
+        fs::remove(open.file);
+        qemu_img::create(open.file, part.size, below ? std::optional(backing_name(*below)) : std::nullopt);
+      }
       open.writer = open_layer(open.file);
     }
     if (below) renew_boundary(open, std::min(old_size, part.size.value), old_size);
     m_parts.push_back(std::move(open));
+  }
+
+  /// Takes over what a cut pass left of the part, where it can be built on.
+  static std::vector<model::BlockRun> resume(OpenPart& open, const std::optional<fs::path>& below) {
+    if (!fs::exists(open.file)) return {};
+    const auto runs = blocks_of_unfinished(open.file, open.manifest.part, below);
+    if (!runs) return {};
+    open.is_resumed = true;
+    for (const model::BlockRun& run : *runs)
+      std::fill_n(open.manifest.blocks.begin() + static_cast<std::ptrdiff_t>(run.block), run.count, run.digest);
+    return *runs;
   }
 
   /// Relative within the shadow's folder, so that the folder can be moved as a whole.
@@ -218,6 +254,10 @@ class PointWriter final : public ports::BlockSink {
     if (m_broken) throw Error(Kind::internal, "a point that failed takes no more blocks");
     try {
       what();
+    } catch (const Error& e) {
+      m_broken = true;
+      m_is_full = e.kind() == Kind::no_space;
+      throw;
     } catch (...) {
       m_broken = true;
       throw;
@@ -237,10 +277,25 @@ class PointWriter final : public ports::BlockSink {
     return point;
   }
 
-  void discard() noexcept {
+  /// Of a point that is not committed: what the next pass may build on stays, but not on a disk that is full.
+  void leave() noexcept {
+    const bool holds_some = m_written.value > 0 || std::ranges::any_of(m_parts, &OpenPart::is_resumed);
+    const bool stays = m_header.resume && holds_some && !m_is_full;
+    if (stays) drain();
     m_parts.clear();  // ends the servers
+    if (stays) return;
     std::error_code ignored;
     fs::remove_all(m_dir, ignored);  // what stays is swept by the next point
+  }
+
+  void drain() noexcept {
+    for (const OpenPart& open : m_parts) {
+      try {
+        if (open.writer) open.writer->drain();
+      } catch (const std::exception&) {
+        // What is not there is sent again.
+      }
+    }
   }
 
   ShadowFolder m_folder;
@@ -248,9 +303,11 @@ class PointWriter final : public ports::BlockSink {
   model::PointHeader m_header;
   fs::path m_dir;
   std::vector<OpenPart> m_parts;
+  std::vector<std::vector<model::BlockRun>> m_kept;
   ports::ChangeDigest m_changes;
   model::ByteCount m_written;
   bool m_broken = false;
+  bool m_is_full = false;
   bool m_committed = false;
 };
 

@@ -110,6 +110,12 @@ void rebase(const fs::path& path, const std::string& backing, const std::string&
       path);
 }
 
+bool is_consistent(const fs::path& path) {
+  constexpr int leaks_alone = 3;
+  const int status = run_tool({"qemu-img", "check", "-q", "-f", "qcow2", path.string()}).status;
+  return status == 0 || status == leaks_alone;
+}
+
 void remove_bitmap(const fs::path& path, const std::string& name) {
   run({"qemu-img", "bitmap", "--remove", path.string(), name}, "remove a bitmap from", path);
 }

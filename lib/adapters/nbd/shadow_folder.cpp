@@ -183,9 +183,10 @@ model::Manifest ShadowFolder::manifest(const StoredPoint& point) const {
   }
 }
 
-void ShadowFolder::sweep() const {
+void ShadowFolder::sweep(const fs::path& but) const {
   for (const fs::path& dir : entries(m_path)) {
     const std::string name = dir.filename();
+    if (dir == but) continue;
     if (name.starts_with(incoming_prefix) || name.starts_with(making_prefix)) fs::remove_all(dir);
   }
 }

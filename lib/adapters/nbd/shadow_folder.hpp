@@ -74,8 +74,8 @@ class ShadowFolder {
   std::optional<StoredPoint> newest() const;
   model::Manifest manifest(const StoredPoint& point) const;
 
-  /// Removes what unfinished work left: points and top layers that were being written.
-  void sweep() const;
+  /// Removes what unfinished work left: points and top layers that were being written, but for the folder `but`.
+  void sweep(const std::filesystem::path& but = {}) const;
   /// Files in top-* folders that are no point's layer.
   std::vector<std::filesystem::path> tops() const;
   /// The point whose layer `file` is.

@@ -8,8 +8,7 @@
 #include <filesystem>
 #include <optional>
 
-#include "adapters/nbd/nbd_source.hpp"
-#include "adapters/nbd/qemu_nbd.hpp"
+#include "adapters/nbd/layer.hpp"
 #include "adapters/nbd/sector.hpp"
 #include "base/fd.hpp"
 #include "base/log.hpp"
@@ -125,45 +124,12 @@ void drop_cache(const fs::path& file) {
   ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED);  // where it can't, the cache is compared
 }
 
-/// How many files of a chain are looked at, the first included; 0 for all that the chain shows.
-using Depth = std::uint32_t;
-constexpr Depth all_of_it = 0;
-constexpr Depth own = 1;
-
-/// A layer as a guest would read it, which tells the blocks that its first `depth` files hold. A memory image is one
-/// file, and tells all.
-class Layer {
- public:
-  Layer(const fs::path& file, const model::Part& part, Depth depth) : m_server(options(file, part, depth)) {
-    const std::string context = tells_depth(part, depth) ? "qemu:allocation-depth" : "";
-    Connection connection;
-    prepare(connection, context);
-    m_server.connect(connection);
-    m_source.emplace(std::move(connection), context, std::any{});
-  }
-  NbdSource& source() { return *m_source; }
-
- private:
-  static bool tells_depth(const model::Part& part, Depth depth) { return depth != all_of_it && !part.is_memory(); }
-  static ServeOptions options(const fs::path& file, const model::Part& part, Depth depth) {
-    ServeOptions options{.path = file, .format = part.is_memory() ? "raw" : "qcow2"};
-    if (tells_depth(part, depth)) {
-      options.allocation_depth = true;
-      options.description = depth_description(depth + 1);  // what lies above the file of that depth
-    }
-    return options;
-  }
-
-  QemuNbd m_server;
-  std::optional<NbdSource> m_source;
-};
-
 void verify_point(const ShadowFolder& folder, const StoredPoint& point, Depth depth, model::VerifyReport& report) {
   const model::Manifest manifest = folder.manifest(point);
   for (std::size_t i = 0; i < manifest.parts.size(); ++i) {
     const model::PartManifest& part = manifest.parts[i];
     const fs::path file = point.info.layers.at(i);
-    if (depth == own) drop_cache(file);
+    if (depth == own_layer) drop_cache(file);
     Layer layer(file, part.part, depth);
     PartCheck(part, report).run(layer.source());
   }
@@ -180,7 +146,7 @@ std::optional<fs::path> changed_layer(const StoredPoint& point) {
 
 model::VerifyReport verify_whole(const ShadowFolder& folder, model::PointNumber number) {
   model::VerifyReport report;
-  verify_point(folder, folder.point(number), all_of_it, report);
+  verify_point(folder, folder.point(number), whole_chain, report);
   return report;
 }
 
@@ -190,7 +156,7 @@ model::VerifyReport verify_unread(const ShadowFolder& folder, model::PointNumber
   for (StoredPoint& point : folder.points()) {
     if (point.info.read_back || point.info.number > number) continue;
     model::VerifyReport report;
-    verify_point(folder, point, own, report);
+    verify_point(folder, point, own_layer, report);
     all.blocks_read += report.blocks_read;
     for (model::Mismatch& mismatch : report.mismatches) {
       if (all.mismatches.size() == most_mismatches) break;
@@ -213,7 +179,7 @@ model::VerifyReport verify_merged(const model::PartManifest& expected, const fs:
     check.look(layer.source());
   }
   drop_cache(merged);
-  Layer layer(merged, expected.part, all_of_it);
+  Layer layer(merged, expected.part, whole_chain);
   check.compare_with(layer.source());
   return report;
 }
@@ -223,7 +189,7 @@ void require_untouched(const ShadowFolder& folder) {
     const std::optional<fs::path> changed = changed_layer(point);
     if (!changed) continue;
     model::VerifyReport report;
-    verify_point(folder, point, own, report);
+    verify_point(folder, point, own_layer, report);
     if (!report.sound())
       throw Error(
           Kind::corrupt,

@@ -27,6 +27,7 @@ enum class FrameType : std::uint16_t {
   zero = 7,
   trailer = 8,
   abort = 9,
+  kept = 10,
 };
 
 inline constexpr std::size_t digest_size = 32;
@@ -34,6 +35,9 @@ inline constexpr std::size_t most_json = 16u << 20;
 inline constexpr std::size_t block_prefix = 52;
 inline constexpr std::size_t digests_prefix = 12;
 inline constexpr std::size_t most_digests = 32768;
+
+inline constexpr std::size_t kept_size = 56;
+inline constexpr std::size_t most_kept = 16384;
 
 enum class Encoding : std::uint8_t { plain = 0, zstd = 1 };
 
@@ -59,6 +63,8 @@ constexpr Bounds payload_bounds(FrameType type) {
       return {digest_size, digest_size};
     case FrameType::abort:
       return {0, 0};
+    case FrameType::kept:
+      return {kept_size, most_kept * kept_size};
   }
   return {1, 0};  // nothing fits
 }

@@ -57,7 +57,8 @@ json to_json(const model::PointHeader& h) {
           {"taken_at", base::to_rfc3339(h.taken_at)},
           {"checkpoint", h.checkpoint},
           {"parts", to_json(h.parts)},
-          {"activity", h.activity}};
+          {"activity", h.activity},
+          {"resume", h.resume}};
 }
 
 model::PointHeader header_from(const json& value) {
@@ -72,6 +73,7 @@ model::PointHeader header_from(const json& value) {
     h.parts = parts_from(value.at("parts"));
     h.checkpoint = value.at("checkpoint").get<std::string>();
     h.activity = value.at("activity").get<std::string>();
+    h.resume = value.at("resume").get<bool>();
     return h;
   });
 }

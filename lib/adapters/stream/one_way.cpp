@@ -58,7 +58,8 @@ model::PointInfo receive_one_way(ports::PointStore& store, int fd) {
   const Frame first = in.require();
   if (first.type != FrameType::begin)
     throw base::Error(base::Kind::corrupt, "the stream does not begin with a point's header");
-  const model::PointHeader header = header_from(parse_object(first.text()));
+  model::PointHeader header = header_from(parse_object(first.text()));
+  header.resume = false;  // nobody hears what is there
   if (header.parent.value == 0) store.create(header.shadow, header.vm, disks_of(header));
   const std::unique_ptr<ports::BlockSink> sink = store.begin(header);
   BlockDecoder decoder;

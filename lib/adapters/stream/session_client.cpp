@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "adapters/stream/block_codec.hpp"
+#include "adapters/stream/kept.hpp"
 #include "adapters/stream/messages.hpp"
 #include "adapters/stream/stream.hpp"
 
@@ -67,6 +68,9 @@ class Link {
   }
   model::Manifest digests(const std::vector<model::Part>& parts) {
     return guarded([&] { return read_digests(m_in, parts); });
+  }
+  KeptBlocks kept(const std::vector<model::Part>& parts, std::uint64_t runs) {
+    return guarded([&] { return read_kept(m_in, parts, runs); });
   }
   /// Whether the far end said something, or died.
   bool has_news() const { return m_in.ready(); }
@@ -134,8 +138,8 @@ class Link {
 /// One open point. `open` lives in the store, so that two points at a time are refused.
 class RemoteSink final : public ports::BlockSink {
  public:
-  RemoteSink(std::shared_ptr<Link> link, std::shared_ptr<bool> open)
-      : m_link(std::move(link)), m_open(std::move(open)), m_before(m_link->written()) {
+  RemoteSink(std::shared_ptr<Link> link, std::shared_ptr<bool> open, KeptBlocks kept)
+      : m_link(std::move(link)), m_open(std::move(open)), m_kept(std::move(kept)), m_before(m_link->written()) {
     *m_open = true;
   }
 
@@ -166,6 +170,7 @@ class RemoteSink final : public ports::BlockSink {
     return info_from(m_link->answer());
   }
   model::ByteCount sent() const override { return {m_link->written().value - m_before.value}; }
+  KeptBlocks kept() const override { return m_kept; }
 
  private:
   /// The far end speaks up within a point only to say that it failed.
@@ -188,6 +193,7 @@ class RemoteSink final : public ports::BlockSink {
 
   std::shared_ptr<Link> m_link;
   std::shared_ptr<bool> m_open;
+  KeptBlocks m_kept;
   BlockEncoder m_encoder;
   model::ByteCount m_before;
   bool m_answered = false;  ///< the one answer to this point was read, or can't come any more
@@ -241,8 +247,9 @@ class RemoteStore final : public ports::PointStore {
   std::unique_ptr<ports::BlockSink> begin(const model::PointHeader& header) override {
     json request = to_json(header);
     request["op"] = "begin";
-    ask(request);
-    return std::make_unique<RemoteSink>(m_link, m_open);
+    const json reply = ask(request);
+    const auto runs = reading([&] { return reply.at("kept").get<std::uint64_t>(); });
+    return std::make_unique<RemoteSink>(m_link, m_open, m_link->kept(header.parts, runs));
   }
   model::VerifyReport verify(const model::ShadowId& shadow, model::PointNumber point, ports::Verify what) override {
     const bool whole = what == ports::Verify::whole;

@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "adapters/stream/block_codec.hpp"
+#include "adapters/stream/kept.hpp"
 #include "adapters/stream/messages.hpp"
 #include "adapters/stream/stream.hpp"
 
@@ -137,7 +138,10 @@ class Session {
     std::unique_ptr<ports::BlockSink> sink;
     const bool open = answered([&] {
       sink = m_store.begin(header_from(request));
-      reply(json::object());
+      const KeptBlocks kept = sink->kept();
+      m_out.frame(FrameType::reply, dump({{"kept", runs_in(kept)}}));
+      write_kept(m_out, kept);
+      m_out.flush();
     });
     if (!open) return;
     BlockDecoder decoder;

@@ -110,10 +110,11 @@ inline ports::CopyCounts send_disk(ports::BlockSource& source, ports::BlockSink&
 
 /// One pass of a single disk into the store; the point.
 inline model::PointInfo pass(ports::PointStore& store, const ports::FileExport& file,
-                             ports::CopyCounts* counts = nullptr) {
+                             ports::CopyCounts* counts = nullptr, bool resume = false) {
   const auto source = open_export(file);
   model::PointHeader header = next_header(store);
   header.parts = {{vda, source->size()}};
+  header.resume = resume;
   const bool first = header.parent.value == 0;
   const model::Manifest known = first ? model::Manifest{} : store.manifest(shadow, header.parent);
   const auto sink = store.begin(header);
@@ -122,7 +123,8 @@ inline model::PointInfo pass(ports::PointStore& store, const ports::FileExport& 
       send_disk(*source, *sink, changes,
                 {.part = 0,
                  .parent = first ? ports::ParentBlocks::zero() : ports::ParentBlocks::known(known.parts.at(0)),
-                 .look = source->tracks_changes() ? ports::Look::changed : ports::Look::all});
+                 .look = source->tracks_changes() ? ports::Look::changed : ports::Look::all,
+                 .kept = resume && !sink->kept().empty() ? sink->kept().at(0) : std::vector<model::BlockRun>{}});
   if (counts != nullptr) *counts = counted;
   return sink->commit(changes.finish());
 }

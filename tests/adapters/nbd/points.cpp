@@ -298,3 +298,93 @@ TEST_CASE("a disk that grew within a block keeps its contents") {
   CHECK(test::same_contents(source, test::newest_layer(store)));
   CHECK(store.verify(shadow, {2}, ports::Verify::whole).sound());
 }
+
+namespace {
+
+/// Sends `file` as the store's next point, but is cut where `blocks` of it were told.
+void cut_pass(ports::PointStore& store, const ports::FileExport& file, std::size_t blocks) {
+  const auto source = test::open_export(file);
+  model::PointHeader header = test::next_header(store);
+  header.parts = {{vda, source->size()}};
+  header.resume = true;
+  const auto sink = store.begin(header);
+  std::vector<std::byte> data(block);
+  for (std::size_t b = 0; b < blocks; ++b) {
+    source->read(std::vector<ports::Range>{{b * block, block}},
+                 [&](const ports::Range&, std::span<const std::byte> read) { data.assign(read.begin(), read.end()); });
+    sink->data(0, b, base::sha256(data), data);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a pass goes on from what a cut one left, whatever was written to the disk meanwhile") {
+  const test::Scratch scratch;
+  nbd::LocalPoints store(scratch / "images");
+  test::make_shadow(store, size);
+  const std::string source = test::make_image(scratch / "source.qcow2", "8M");
+  const bool has_parent = GENERATE(false, true);
+  if (has_parent) {
+    test::guest(source, "write -P 9 2M 128k");
+    test::pass(store, {source, "qcow2", {}, {}});
+  }
+  test::guest(source, "write -P 1 0 2M");  // 32 blocks
+  cut_pass(store, {source, "qcow2", {}, {}}, 20);
+  CHECK(store.points(shadow).size() == (has_parent ? 1 : 0));
+  test::guest(source, "write -P 2 64k 64k");   // one that was sent is another by now
+  test::guest(source, "write -z 128k 128k");   // two are zero
+  if (has_parent) test::guest(source, "write -P 9 2M 128k");
+
+  ports::CopyCounts counts;
+  const model::PointInfo point = test::pass(store, {source, "qcow2", {}, {}}, &counts, true);
+  CHECK(counts.resumed.value == 17 * block);
+  CHECK(counts.data.value == 13 * block);
+  CHECK(counts.zero.value == 2 * block);
+  CHECK(test::same_contents(source, point.layers.at(0)));
+  CHECK(store.verify(shadow, point.number, ports::Verify::whole).sound());
+  CHECK(names_in(fs::path(point.layers.at(0)).parent_path()) ==
+        std::vector<std::string>{"point.json", "vda.digests", "vda.qcow2"});
+}
+
+TEST_CASE("what a cut pass wrote and the source no longer has is put back, also where no change is told") {
+  OnePoint one;
+  test::must({"qemu-img", "bitmap", "--add", "--enable", one.source, "b"});
+  test::guest(one.source, "write -P 5 0 256k");
+  cut_pass(one.store, {one.source, "qcow2", {}, {}}, 4);
+  test::guest(one.source, "write -P 1 0 256k");  // as point 1 has it
+  test::must({"qemu-img", "bitmap", "--clear", one.source, "b"});
+  const model::PointInfo point = test::pass(one.store, {one.source, "qcow2", "b", {}}, nullptr, true);
+  CHECK(test::same_contents(one.source, point.layers.at(0)));
+  CHECK(one.store.verify(shadow, point.number, ports::Verify::whole).sound());
+}
+
+TEST_CASE("what a cut pass left is not built on where it is no sound layer over the newest point") {
+  OnePoint one;
+  test::guest(one.source, "write -P 5 0 256k");
+  cut_pass(one.store, {one.source, "qcow2", {}, {}}, 3);
+  const fs::path layer = one.scratch / "images/umbra/web1/incoming-000002/vda.qcow2";
+  REQUIRE(fs::exists(layer));
+  const std::string how = GENERATE("truncated", "of another size", "over another file", "no image");
+  if (how == "truncated") fs::resize_file(layer, fs::file_size(layer) / 2);
+  if (how == "of another size") test::must({"qemu-img", "resize", "-q", layer, "16M"});
+  if (how == "over another file") test::must({"qemu-img", "rebase", "-q", "-u", "-b", "", layer});
+  if (how == "no image") std::ofstream(layer) << "nothing";
+  ports::CopyCounts counts;
+  const model::PointInfo point = test::pass(one.store, {one.source, "qcow2", {}, {}}, &counts, true);
+  CHECK(counts.resumed.value == 0);
+  CHECK(test::same_contents(one.source, point.layers.at(0)));
+  CHECK(one.store.verify(shadow, point.number, ports::Verify::whole).sound());
+}
+
+TEST_CASE("a pass that was cut while it committed is gone on with") {
+  OnePoint one;
+  test::guest(one.source, "write -P 5 0 256k");
+  cut_pass(one.store, {one.source, "qcow2", {}, {}}, 4);
+  const fs::path incoming = one.scratch / "images/umbra/web1/incoming-000002";
+  std::ofstream(incoming / "vda.digests") << "half";
+  std::ofstream(incoming / "point.json") << "{";
+  ports::CopyCounts counts;
+  const model::PointInfo point = test::pass(one.store, {one.source, "qcow2", {}, {}}, &counts, true);
+  CHECK(counts.resumed.value == 4 * block);
+  CHECK(one.store.verify(shadow, point.number, ports::Verify::whole).sound());
+}
