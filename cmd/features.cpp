@@ -14,12 +14,16 @@
 namespace umbra::cmd {
 
 ports::Context context_of(Session& session) {
-  return {session.hypervisors(), session.transport(), session.clock(), session.cancel(),
+  return {session.hypervisors(),
+          session.transport(),
+          session.clock(),
+          session.cancel(),
           [&session](const ports::Progress& p) {
             const std::string what = fmt::format("{}: {}", p.vm.get(), p.part.get());
-            session.progress().update(what, p.done.value, p.total.value);
+            session.progress().update(what, {p.done.value, p.total.value, p.told.value, p.sent.value});
             if (p.done >= p.total) session.progress().finish(what);
-          }};
+          },
+          &session.links()};
 }
 
 std::optional<ports::PoolRow> pooled_for(Session& session, const model::Domain& domain, const model::HostName& target) {

@@ -16,6 +16,9 @@ namespace {
 struct ReplicateOptions {
   bool due = false;
   std::optional<base::Seconds> wait;
+  std::optional<model::ByteRate> limit;
+  bool resume = false;
+  bool anew = false;
 };
 
 const RecordTable& replicate_table() {
@@ -78,6 +81,8 @@ void replicate_one(Session& session, const ReplicateOptions& options, model::Rec
   replicate::PassRequest request = replicate::pass_request(vm.name, session.config().policy(vm.name),
                                                            session.config().host(vm.host), shadow.host, shadow.id);
   request.last = last;
+  request.resume = !options.anew;
+  if (options.limit) request.link_limit = options.limit;
   const ports::Context context = context_of(session);
   if (session.common().dry_run) {
     const replicate::PassPlan plan =
@@ -93,6 +98,7 @@ void replicate_one(Session& session, const ReplicateOptions& options, model::Rec
   clear_leftovers(session, vm);
   const replicate::PassResult result = replicate::run_pass(context, request);
   say_notes("replicate", vm.name, result.notes);
+  if (!result.replica.rpo_met) say_notes("replicate", vm.name, {result.replica.due_reason});
   record.set(result.replica);
   record.set(model::ShadowSection{shadow.id, shadow.host, result.level, shadow.from_pool});
   update_row(session, vm.name, [&](ports::ShadowRow& row) {
@@ -117,9 +123,15 @@ Verb replicate_verb() {
       {"--due", "", "only VMs whose next pass is due", "", set_flag(options->due)},
       {"--wait", "DURATION", "wait this long for another run on the same VM", "0s",
        set_duration("--wait", options->wait)},
+      {"--limit", "RATE", "what all passes from one host may take of its link together", "the configuration's",
+       set_rate("--limit", options->limit)},
+      {"--resume", "", "go on from what a pass that was cut had sent: the default", "", set_flag(options->resume)},
+      {"--no-resume", "", "send it again", "", set_flag(options->anew)},
   };
   verb.examples = {"umbra replicate web1", "umbra replicate --all --due", "umbra replicate web1 --dry-run"};
   verb.run = [options](Session& session) {
+    if (options->resume && options->anew)
+      throw base::Error(base::Kind::usage, "--resume and --no-resume exclude each other", "give one, or none");
     return for_each_vm(session, "replicate", replicate_table(),
                        [&](model::Record& record) { replicate_one(session, *options, record); });
   };

@@ -18,6 +18,7 @@
 #include "adapters/metrics/trace_source.hpp"
 #include "adapters/nbd/source.hpp"
 #include "adapters/store/leases.hpp"
+#include "adapters/store/links.hpp"
 #include "adapters/store/store.hpp"
 #include "adapters/stream/stream.hpp"
 #include "adapters/virt/virt.hpp"
@@ -93,6 +94,7 @@ struct Session::Parts {
   std::optional<model::Config> config;
   std::optional<store::SqliteStore> store;
   std::optional<store::FileLeases> leases;
+  std::optional<store::FileLinks> links;
   std::optional<ConfiguredHypervisors> hypervisors;
   std::optional<ConfiguredTransport> transport;
   std::optional<std::unique_ptr<metrics::Nvml>> nvml;  ///< null where it was looked for in vain
@@ -189,6 +191,11 @@ ports::ModelStore& Session::models() {
 ports::Leases& Session::leases() {
   if (!m_parts->leases) m_parts->leases.emplace(config().state_dir);
   return *m_parts->leases;
+}
+
+ports::LinkShares& Session::links() {
+  if (!m_parts->links) m_parts->links.emplace(config().state_dir);
+  return *m_parts->links;
 }
 
 ports::Hypervisors& Session::hypervisors() {

@@ -16,6 +16,7 @@
 #include "cmd/verb.hpp"
 #include "model/config.hpp"
 #include "ports/hypervisor.hpp"
+#include "ports/links.hpp"
 #include "ports/metric_source.hpp"
 #include "ports/store.hpp"
 #include "ports/switching.hpp"
@@ -44,6 +45,7 @@ class Session {
   ports::Journal& journal();
   ports::ModelStore& models();
   ports::Leases& leases();
+  ports::LinkShares& links();
   ports::Hypervisors& hypervisors();
   /// Hosts that did not answer in this run: --all need not wait for each of them once per VM.
   std::map<model::HostName, base::Error>& silent_hosts() { return m_silent_hosts; }

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "model/units.hpp"
+
 namespace umbra::cmd {
 
 std::function<void(const std::string&)> set_flag(bool& target) {
@@ -35,6 +37,15 @@ std::function<void(const std::string&)> set_duration(std::string option, std::op
       throw base::Error(base::Kind::usage, fmt::format("{} takes a duration, not \"{}\"", option, text),
                         "write it with its unit: 500ms, 30s, 15m, 2h, 1d");
     }
+  };
+}
+
+std::function<void(const std::string&)> set_rate(std::string option, std::optional<model::ByteRate>& target) {
+  return [option = std::move(option), &target](const std::string& text) {
+    target = model::parse_rate(text);
+    if (!target)
+      throw base::Error(base::Kind::usage, fmt::format("{} takes a rate above zero, not \"{}\"", option, text),
+                        "write it with its unit: 50MiB/s, 1Gbit/s");
   };
 }
 

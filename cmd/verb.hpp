@@ -10,6 +10,7 @@
 
 #include "base/clock.hpp"
 #include "base/error.hpp"
+#include "model/ids.hpp"
 
 namespace umbra::cmd {
 
@@ -67,6 +68,7 @@ std::function<void(const std::string&)> set_text(std::string& target);
 /// Words parted by commas.
 std::function<void(const std::string&)> set_list(std::vector<std::string>& target);
 std::function<void(const std::string&)> set_duration(std::string option, std::optional<base::Seconds>& target);
+std::function<void(const std::string&)> set_rate(std::string option, std::optional<model::ByteRate>& target);
 std::function<void(const std::string&)> set_number(std::string option, std::optional<double>& target, double least,
                                                    double most);
 std::function<void(const std::string&)> set_choice(std::string option, std::string& target,

@@ -10,18 +10,26 @@
 
 namespace umbra::cmd {
 
+/// How far something has come, in bytes.
+struct Step {
+  std::uint64_t done = 0;
+  std::uint64_t total = 0;  ///< 0: unknown
+  std::uint64_t told = 0;   ///< of `done`, what had to be sent
+  std::uint64_t sent = 0;   ///< for it, compressed; 0 where nothing is
+};
+
 class Progress {
  public:
   /// `fd` < 0: none asked for; `quiet` silences the terminal too.
   Progress(int fd, bool quiet, base::Clock& clock);
-  /// `done` of `total` bytes (0: unknown) of `what` ("web1: replicate"). At most ten a second get through; the last
-  /// always.
-  void update(const std::string& what, std::uint64_t done, std::uint64_t total);
+  /// `what` is "web1: vda". At most ten a second get through; the last always.
+  void update(const std::string& what, const Step& step);
   /// Ends the line of `what`.
   void finish(const std::string& what);
 
  private:
-  void draw(const std::string& what, std::uint64_t done, std::uint64_t total);
+  void draw(const std::string& what, const Step& step);
+  void to_descriptor(const std::string& line);
   void to_terminal(const std::string& text);
   base::Clock& m_clock;
   int m_fd;

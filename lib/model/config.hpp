@@ -24,6 +24,7 @@ struct HostConfig {
   std::string nbd_listen;                       ///< address of a primary's pull-mode export; empty: a local socket
   std::map<std::string, std::string> networks;  ///< the others' network -> this host's
   std::optional<ByteRate> link;                 ///< how fast it reaches the other hosts; usual_link where not set
+  std::optional<ByteRate> limit;                ///< what all replication from it together may take of that
 };
 
 enum class After { hibernate, decommission };

@@ -39,6 +39,19 @@ std::uint64_t bytes(const Json& json, const char* key) {
   return optional_or<std::uint64_t>(json, key, 0);
 }
 
+Json phases_json(const std::vector<Phase>& phases) {
+  Json json = Json::array();
+  for (const Phase& phase : phases) json.push_back({{"name", phase.name}, {"ms", phase.ms}});
+  return json;
+}
+
+std::vector<Phase> phases_from(const Json& json) {
+  std::vector<Phase> phases;
+  for (const Json& phase : optional_or(json, "phases", Json::array()))
+    phases.push_back({required<std::string>(phase, "name"), required<double>(phase, "ms")});
+  return phases;
+}
+
 base::Digest required_digest(const Json& json, const char* key) {
   return required_name(json, key, [](const std::string& text) { return base::Digest::parse(text); });
 }
@@ -182,15 +195,22 @@ Json to_json(const Replica& r) {
                {"taken_at", base::to_rfc3339(r.taken_at)},
                {"lag_s", r.lag_s},
                {"dirty_bytes", r.dirty.value},
-               {"sent_bytes", r.sent.value},
+               {"data_bytes", r.data.value},
                {"zero_bytes", r.zero.value},
+               {"resumed_bytes", r.resumed.value},
+               {"skipped_bytes", r.skipped.value},
+               {"sent_bytes", r.sent.value},
                {"verified", r.verified},
                {"method", r.method},
                {"why", r.why},
-               {"duration_s", r.duration_s}};
+               {"duration_s", r.duration_s},
+               {"phases", phases_json(r.phases)}};
+  if (r.sent.value > 0) json["ratio"] = static_cast<double>(r.data.value) / static_cast<double>(r.sent.value);
   if (r.quiesced) json["quiesced"] = *r.quiesced;
   json["next_due"] = r.next_due ? Json(base::to_rfc3339(*r.next_due)) : Json(nullptr);
   json["due_reason"] = r.due_reason;
+  if (r.rpo_s) json["rpo_s"] = *r.rpo_s;
+  json["rpo_met"] = r.rpo_met;
   return json;
 }
 
@@ -201,15 +221,21 @@ Replica replica_from(const Json& json) {
   r.taken_at = required_time(json, "taken_at");
   r.lag_s = optional_or(json, "lag_s", 0.0);
   r.dirty = {bytes(json, "dirty_bytes")};
-  r.sent = {bytes(json, "sent_bytes")};
+  r.data = {bytes(json, "data_bytes")};
   r.zero = {bytes(json, "zero_bytes")};
+  r.resumed = {bytes(json, "resumed_bytes")};
+  r.skipped = {bytes(json, "skipped_bytes")};
+  r.sent = {bytes(json, "sent_bytes")};
   r.verified = optional_or(json, "verified", false);
   r.quiesced = maybe<bool>(json, "quiesced");
   r.method = optional_or<std::string>(json, "method", "");
   r.why = optional_or<std::string>(json, "why", "");
   r.duration_s = optional_or(json, "duration_s", 0.0);
+  r.phases = phases_from(json);
   if (maybe<std::string>(json, "next_due")) r.next_due = required_time(json, "next_due");
   r.due_reason = optional_or<std::string>(json, "due_reason", "");
+  r.rpo_s = maybe<double>(json, "rpo_s");
+  r.rpo_met = optional_or(json, "rpo_met", true);
   return r;
 }
 
@@ -259,12 +285,10 @@ Decision decision_from(const Json& json) {
 }
 
 Json to_json(const Outcome& o) {
-  Json phases = Json::array();
-  for (const Phase& phase : o.phases) phases.push_back({{"name", phase.name}, {"ms", phase.ms}});
   Json json = {{"result", o.result}};
   if (o.blackout_ms) json["blackout_ms"] = *o.blackout_ms;
   if (o.blackout_estimate_ms) json["blackout_estimate_ms"] = *o.blackout_estimate_ms;
-  json["phases"] = std::move(phases);
+  json["phases"] = phases_json(o.phases);
   json["primary"] = o.primary;
   json["epoch"] = o.epoch.value;
   json["host"] = o.host.get();
@@ -277,9 +301,7 @@ Outcome outcome_from(const Json& json) {
   o.result = required<std::string>(json, "result");
   o.blackout_ms = maybe<double>(json, "blackout_ms");
   o.blackout_estimate_ms = maybe<double>(json, "blackout_estimate_ms");
-  const Json phases = optional_or(json, "phases", Json::array());
-  for (const Json& phase : phases)
-    o.phases.push_back({required<std::string>(phase, "name"), required<double>(phase, "ms")});
+  o.phases = phases_from(json);
   o.primary = optional_or<std::string>(json, "primary", "");
   o.epoch = {bytes(json, "epoch")};
   o.host = HostName(optional_or<std::string>(json, "host", ""));

@@ -79,22 +79,33 @@ struct ShadowSection {
   bool from_pool = false;
 };
 
+struct Phase {
+  std::string name;
+  double ms = 0;
+};
+
 struct Replica {
   PointNumber point;
   base::Digest root;
   base::Instant taken_at;
   double lag_s = 0;
-  ByteCount dirty;  ///< bytes that the pass had to look at
-  ByteCount sent;   ///< bytes on the wire
-  ByteCount zero;   ///< bytes that became zero
+  ByteCount dirty;    ///< bytes that the pass had to look at: the sum of the next four
+  ByteCount data;     ///< bytes told, before compression
+  ByteCount zero;     ///< bytes that became zero
+  ByteCount resumed;  ///< bytes that an earlier, cut pass had sent
+  ByteCount skipped;  ///< bytes that the shadow has already
+  ByteCount sent;     ///< bytes on the wire
   bool verified = false;
   std::optional<bool>
       quiesced;        ///< whether the guest's file systems were frozen for its instant; not for a VM that is off
   std::string method;  ///< "full", "bitmap", "digest", "frozen"
   std::string why;     ///< why this method, where it is not the cheapest
   double duration_s = 0;
+  std::vector<Phase> phases;  ///< of `duration_s`, in their order
   std::optional<base::Instant> next_due;
   std::string due_reason;
+  std::optional<double> rpo_s;  ///< that `next_due` was reckoned for
+  bool rpo_met = true;          ///< expected to be; `due_reason` has the numbers
 };
 
 struct GuestProcess {
@@ -130,11 +141,6 @@ struct Decision {
   std::vector<std::string> reasons;
   std::vector<std::string> would_change;  ///< what would have changed the answer
   std::string model;
-};
-
-struct Phase {
-  std::string name;
-  double ms = 0;
 };
 
 struct Outcome {

@@ -7,6 +7,7 @@
 #include "base/cancel.hpp"
 #include "base/clock.hpp"
 #include "ports/hypervisor.hpp"
+#include "ports/links.hpp"
 #include "ports/transport.hpp"
 
 namespace umbra::ports {
@@ -17,6 +18,8 @@ struct Progress {
   model::DiskName part;
   model::ByteCount done;
   model::ByteCount total;
+  model::ByteCount told;  ///< of `done`, what had to be sent, in this part
+  model::ByteCount sent;  ///< as what went out, compressed, in this part
 };
 
 using ProgressCall = std::function<void(const Progress&)>;
@@ -27,7 +30,8 @@ struct Context {
   Transport& transport;
   base::Clock& clock;
   const base::CancelToken& cancel;
-  ProgressCall progress{};  ///< may be empty
+  ProgressCall progress{};      ///< may be empty
+  LinkShares* links = nullptr;  ///< null: nothing else uses the hosts' links
 };
 
 }  // namespace umbra::ports

@@ -144,15 +144,19 @@ bool ParentBlocks::same(std::uint64_t block, const base::Digest& digest) const {
   return digest == (present ? m_manifest->blocks[block] : base::Digest{});
 }
 
-Pace::Pace(base::Clock& clock, const base::CancelToken& cancel, std::optional<model::ByteRate> limit)
-    : m_clock(clock), m_cancel(cancel), m_limit(limit), m_start(clock.steady()) {}
+Pace::Pace(base::Clock& clock, const base::CancelToken& cancel, RateLimit limit)
+    : m_clock(clock), m_cancel(cancel), m_limit(std::move(limit)), m_start(clock.steady()) {}
 
 void Pace::keep(model::ByteCount sent) {
-  if (!m_limit || m_limit->value <= 0) return;
-  const base::Millis due(std::llround(static_cast<double>(sent.value) * 1000.0 / m_limit->value));
+  const model::ByteCount more{sent.value - m_sent.value};
+  m_sent = sent;
+  const std::optional<model::ByteRate> limit = m_limit();
+  if (!limit || limit->value <= 0) return;
+  m_due += base::Seconds(static_cast<double>(more.value) / limit->value);
+  const base::Millis due = m_start + std::chrono::round<base::Millis>(m_due);
   // In short pauses: a request to stop must not wait for a slow line.
   for (;;) {
-    const base::Millis ahead = m_start + due - m_clock.steady();
+    const base::Millis ahead = due - m_clock.steady();
     if (ahead <= base::Millis(0)) return;
     m_cancel.check();
     m_clock.pause(std::min(ahead, longest_pause));
@@ -168,8 +172,7 @@ CopyCounts& CopyCounts::operator+=(const CopyCounts& other) {
 }
 
 CopyCounts send_part(BlockSource& source, BlockSink& sink, ChangeDigest& changes, const CopyJob& job, Pace& pace,
-                     const base::CancelToken& cancel,
-                     const std::function<void(model::ByteCount, model::ByteCount)>& progress) {
+                     const base::CancelToken& cancel, const std::function<void(const CopyProgress&)>& progress) {
   const std::uint64_t size = source.size().value;
   BlockMap map(source.size());
   std::size_t next_kept = 0;
@@ -182,6 +185,10 @@ CopyCounts send_part(BlockSource& source, BlockSink& sink, ChangeDigest& changes
   const model::ByteCount total = map.looked_at();
   model::ByteCount done;
   std::uint64_t told = 0;  // blocks below are told or not to be told
+  const model::ByteCount sent_before = sink.sent();
+  const auto tell_progress = [&] {
+    if (progress) progress({done, total, teller.counts().data, {sink.sent().value - sent_before.value}});
+  };
   const auto tell_zeroes_below = [&](std::uint64_t end) {
     for (; told < end; ++told) {
       if (map.at(told) != State::zero) continue;
@@ -200,7 +207,7 @@ CopyCounts send_part(BlockSource& source, BlockSink& sink, ChangeDigest& changes
       told = block + 1;
     }
     pace.keep(sink.sent());
-    if (progress) progress(done, total);
+    tell_progress();
   };
 
   for (std::uint64_t block = 0; block < map.blocks();) {
@@ -210,7 +217,7 @@ CopyCounts send_part(BlockSource& source, BlockSink& sink, ChangeDigest& changes
   }
   tell_zeroes_below(map.blocks());
   teller.flush();
-  if (progress) progress(done, total);
+  tell_progress();
   teller.counts().looked = total;
   return teller.counts();
 }

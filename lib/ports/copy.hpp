@@ -33,18 +33,25 @@ class ParentBlocks {
 /// Which extents are looked at.
 enum class Look { changed, all };
 
+/// What may be sent by now; nothing: as much as goes.
+using RateLimit = std::function<std::optional<model::ByteRate>()>;
+
 /// Keeps what is sent under a rate by pausing; without a rate it does nothing.
 class Pace {
  public:
-  Pace(base::Clock& clock, const base::CancelToken& cancel, std::optional<model::ByteRate> limit);
+  Pace(base::Clock& clock, const base::CancelToken& cancel, std::optional<model::ByteRate> limit)
+      : Pace(clock, cancel, [limit] { return limit; }) {}
+  Pace(base::Clock& clock, const base::CancelToken& cancel, RateLimit limit);
   /// `sent` is what left in all since this object was made. Throws Kind::cancelled.
   void keep(model::ByteCount sent);
 
  private:
   base::Clock& m_clock;
   const base::CancelToken& m_cancel;
-  std::optional<model::ByteRate> m_limit;
+  RateLimit m_limit;
   base::Millis m_start;
+  model::ByteCount m_sent;
+  base::Seconds m_due{0};  ///< since the start: when what was sent may have been
 };
 
 struct CopyCounts {
@@ -62,11 +69,17 @@ struct CopyJob {
   std::vector<model::BlockRun> kept{};  ///< of BlockSink::kept(): looked at whatever `look` says
 };
 
+struct CopyProgress {
+  model::ByteCount done;  ///< of what is looked at
+  model::ByteCount total;
+  model::ByteCount told;  ///< as data blocks
+  model::ByteCount sent;  ///< of the sink, since the part began
+};
+
 /// Tells `sink` every looked-at block that is not known to be the parent's, in rising order, and feeds `changes` alike.
-/// Blocks that hold zeroes alone are told as zero ranges. `progress` (may be empty) gets bytes done and in all. Throws
+/// Blocks that hold zeroes alone are told as zero ranges. `progress` may be empty. Throws
 /// Kind::cancelled between two reads.
 CopyCounts send_part(BlockSource& source, BlockSink& sink, ChangeDigest& changes, const CopyJob& job, Pace& pace,
-                     const base::CancelToken& cancel,
-                     const std::function<void(model::ByteCount, model::ByteCount)>& progress);
+                     const base::CancelToken& cancel, const std::function<void(const CopyProgress&)>& progress);
 
 }  // namespace umbra::ports

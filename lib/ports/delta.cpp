@@ -192,27 +192,45 @@ SentPoint send_point(const Context& context, PointStore& far, const std::vector<
   std::optional<model::Manifest> manifest;
   if (ask_digests) manifest = checked_manifest(far, header, *parent);
 
+  const auto lap = [&](const char* name) {
+    if (options.stopwatch != nullptr) options.stopwatch->lap(name);
+  };
   if (parent) require_equal(far, header.shadow, header.vm, parent->number);  // nothing is built on what differs
   SentPoint result;
   header.resume = options.resume;
   const std::unique_ptr<BlockSink> sink = far.begin(header);
+  lap("prepare");
   ChangeDigest changes;
-  Pace pace(context.clock, context.cancel, options.bandwidth);
+  Pace pace(
+      context.clock, context.cancel, options.limit ? options.limit : [] { return std::optional<model::ByteRate>(); });
   std::vector<std::vector<model::BlockRun>> kept = sink->kept();
   kept.resize(parts.size());
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const CopyJob job{i, parent_of(parent, manifest, parts[i].name), parts[i].look, std::move(kept[i])};
     result.counts += base::with_context(fmt::format("sending {}", parts[i].name.get()), [&] {
-      return send_part(*parts[i].source, *sink, changes, job, pace, context.cancel, [&](auto done, auto total) {
-        if (context.progress) context.progress({header.vm, parts[i].name, done, total});
+      return send_part(*parts[i].source, *sink, changes, job, pace, context.cancel, [&](const CopyProgress& p) {
+        if (context.progress) context.progress({header.vm, parts[i].name, p.done, p.total, p.told, p.sent});
       });
     });
   }
   parts.clear();  // closes the connections, so that a job under them can end
   if (before_commit) before_commit();
+  lap("copy");
   result.info = sink->commit(changes.finish());
   result.sent = sink->sent();
+  lap("commit");
   return result;
+}
+
+void Stopwatch::lap(const std::string& name) {
+  const base::Millis now = m_clock.steady();
+  const auto ms = static_cast<double>((now - m_last).count());
+  m_last = now;
+  const auto known = std::ranges::find(m_phases, name, &model::Phase::name);
+  if (known == m_phases.end())
+    m_phases.push_back({name, ms});
+  else
+    known->ms += ms;
 }
 
 void require_equal(PointStore& far, const model::ShadowId& shadow, const model::VmName& vm, model::PointNumber point) {
@@ -232,9 +250,13 @@ model::Replica replica_of(const Context& context, const SentPoint& sent, base::M
   replica.root = sent.info.root;
   replica.taken_at = sent.info.taken_at;
   replica.lag_s = base::Seconds(context.clock.now() - sent.info.taken_at).count();
-  replica.dirty = sent.counts.looked;
+  const CopyCounts& counts = sent.counts;
+  replica.dirty = counts.looked;
+  replica.data = counts.data;
+  replica.zero = counts.zero;
+  replica.resumed = counts.resumed;
+  replica.skipped = {counts.looked.value - counts.data.value - counts.zero.value - counts.resumed.value};
   replica.sent = sent.sent;
-  replica.zero = sent.counts.zero;
   replica.quiesced = sent.quiesced;
   replica.verified = true;
   replica.method = to_string(sent.choice.method);
@@ -266,7 +288,8 @@ SentPoint send_frozen(const Context& context, PointStore& far, const std::vector
   header.vm = frozen.vm;
   header.taken_at = frozen.taken_at;
   header.activity = frozen.activity;
-  SentPoint result = send_point(context, far, points, std::move(header), std::move(parts), {bandwidth});
+  SentPoint result = send_point(context, far, points, std::move(header), std::move(parts),
+                                {.limit = [bandwidth] { return bandwidth; }});
   result.choice = std::move(choice);
   return result;
 }

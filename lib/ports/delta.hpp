@@ -71,9 +71,24 @@ struct PartSource {
   Look look = Look::all;
 };
 
+/// Names what the time of a pass went to.
+class Stopwatch {
+ public:
+  explicit Stopwatch(base::Clock& clock) : m_clock(clock), m_last(clock.steady()) {}
+  /// What passed since the last lap, or the beginning, was `name`; of one name the laps are added up.
+  void lap(const std::string& name);
+  std::vector<model::Phase> take() { return std::move(m_phases); }
+
+ private:
+  base::Clock& m_clock;
+  base::Millis m_last;
+  std::vector<model::Phase> m_phases;
+};
+
 struct SendOptions {
-  std::optional<model::ByteRate> bandwidth;
-  bool resume = true;  ///< what a cut pass sent is not sent again
+  RateLimit limit{};
+  bool resume = true;              ///< what a cut pass sent is not sent again
+  Stopwatch* stopwatch = nullptr;  ///< gets "prepare", "copy", "commit"
 };
 
 struct SentPoint {

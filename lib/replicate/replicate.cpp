@@ -146,7 +146,26 @@ model::PointHeader header_of(const PassRequest& request, base::Instant taken_at)
   return header;
 }
 
-ports::SentPoint send_running(const Context& context, const PassRequest& request, Start& start) {
+/// What the pass may send by now: the VM's own limit, or its share of the host's.
+class Allowance {
+ public:
+  Allowance(const Context& context, const PassRequest& request) : m_own(request.bandwidth), m_link(request.link_limit) {
+    if (m_link && context.links != nullptr) m_share = context.links->enter(request.primary, request.vm, request.weight);
+  }
+  std::optional<model::ByteRate> now() const {
+    if (!m_link) return m_own;
+    const model::ByteRate share{m_link->value * (m_share ? m_share->share() : 1)};
+    return m_own ? std::min(*m_own, share) : share;
+  }
+
+ private:
+  std::optional<model::ByteRate> m_own;
+  std::optional<model::ByteRate> m_link;
+  std::unique_ptr<ports::LinkShare> m_share;
+};
+
+ports::SentPoint send_running(const Context& context, const PassRequest& request, Start& start,
+                              const ports::SendOptions& options) {
   ports::clear_stale_job(start.primary, start.domain);
   delete_useless_checkpoints(start);
   const model::PointNumber next = start.points.empty() ? model::PointNumber{1} : start.points.back().number.next();
@@ -160,14 +179,15 @@ ports::SentPoint send_running(const Context& context, const PassRequest& request
         model::PointHeader header = header_of(request, pass->job().taken_at());
         header.checkpoint = pass->fresh().get();
         ports::SentPoint sent = ports::send_point(context, *start.far, start.points, std::move(header),
-                                                  std::move(parts), {request.bandwidth}, [&] { pass->end_job(); });
+                                                  std::move(parts), options, [&] { pass->end_job(); });
         sent.quiesced = pass->job().quiesced();
         return sent;
       },
       [&] { pass->undo(); });
 }
 
-ports::SentPoint send_off(const Context& context, const PassRequest& request, Start& start) {
+ports::SentPoint send_off(const Context& context, const PassRequest& request, Start& start,
+                          const ports::SendOptions& options) {
   std::vector<ports::PartSource> parts;
   for (const model::Disk& disk : start.domain.disks) {
     ports::FileExport file;
@@ -182,7 +202,7 @@ ports::SentPoint send_off(const Context& context, const PassRequest& request, St
                   fmt::format("umbra replicate {}", base::shell_word(request.vm)));
   };
   return ports::send_point(context, *start.far, start.points, header_of(request, context.clock.now()), std::move(parts),
-                           {request.bandwidth}, still_off);
+                           options, still_off);
 }
 
 /// The checkpoint of the pass before: the new point has its own.
@@ -203,15 +223,34 @@ void schedule(const Context& context, const PassRequest& request, const std::vec
   facts.changed = sent.counts.data + sent.counts.zero;
   facts.sent = sent.sent;
   facts.bandwidth = request.bandwidth;
+  if (request.link_limit)
+    facts.bandwidth = std::min(request.bandwidth.value_or(*request.link_limit), *request.link_limit);
   facts.rpo = request.rpo;
   const Due due = next_due(facts);
   replica.next_due = due.at;
   replica.due_reason = due.reason;
+  replica.rpo_s = request.rpo.count();
+  replica.rpo_met = due.rpo_met;
 }
 
 std::string context_of(const PassRequest& request) {
   return fmt::format("replicating {} from {} to {}", request.vm.get(), request.primary.get(),
                      request.shadow_host.get());
+}
+
+/// A pass of each level gets twice what one of the next gets.
+double weight_of(model::Priority priority) {
+  switch (priority) {
+    case model::Priority::critical:
+      return 8;
+    case model::Priority::high:
+      return 4;
+    case model::Priority::normal:
+      return 2;
+    case model::Priority::low:
+      return 1;
+  }
+  return 1;
 }
 
 }  // namespace
@@ -226,6 +265,8 @@ PassRequest pass_request(const model::VmName& vm, const model::VmPolicy& policy,
   request.rpo = policy.rpo;
   request.retain = policy.retain;
   request.bandwidth = policy.bandwidth;
+  request.link_limit = primary.limit;
+  request.weight = weight_of(policy.priority);
   request.nbd_listen = primary.nbd_listen;
   request.scratch_dir = primary.images;
   return request;
@@ -261,12 +302,17 @@ PassPlan plan_first_pass(const model::Domain& primary, const PassRequest& reques
 
 PassResult run_pass(const Context& context, const PassRequest& request) {
   const base::Millis began = context.clock.steady();
+  ports::Stopwatch stopwatch(context.clock);
   Start start = look(context, request);
+  const Allowance allowance(context, request);
+  const ports::SendOptions options{[&] { return allowance.now(); }, request.resume, &stopwatch};
   const ports::SentPoint sent = ports::with_what_is_safe(context_of(request), start.points, [&] {
-    ports::SentPoint done = start.live() ? send_running(context, request, start) : send_off(context, request, start);
+    ports::SentPoint done =
+        start.live() ? send_running(context, request, start, options) : send_off(context, request, start, options);
     done.choice = start.choice;
     // The point stands, and its checkpoint with it, whatever comes of this.
     ports::require_equal(*start.far, request.shadow, request.vm, done.info.number);
+    stopwatch.lap("read back");
     return done;
   });
 
@@ -275,7 +321,9 @@ PassResult run_pass(const Context& context, const PassRequest& request) {
   tidy(result.notes, "merging the oldest points", [&] { ports::thin_out(*start.far, request.shadow, request.retain); });
   tidy(result.notes, "looking at the points",
        [&] { result.level = ports::level_of(start.far->points(request.shadow)); });
+  stopwatch.lap("tidy");
   result.replica = ports::replica_of(context, sent, began);
+  result.replica.phases = stopwatch.take();
   schedule(context, request, start.points, sent, result.replica);
   return result;
 }

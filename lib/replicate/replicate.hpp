@@ -23,10 +23,13 @@ struct PassRequest {
   model::ShadowId shadow;
   base::Seconds rpo{300};
   unsigned retain = 3;
-  std::optional<model::ByteRate> bandwidth;
-  std::string nbd_listen;              ///< TCP address of the primary's export; empty: a local socket
-  std::string scratch_dir;             ///< on the primary's host
-  std::optional<model::Replica> last;  ///< of the pass before, where known: for estimates
+  std::optional<model::ByteRate> bandwidth;   ///< of this VM
+  std::optional<model::ByteRate> link_limit;  ///< of all passes from its host together
+  double weight = 1;                          ///< of this pass among those
+  bool resume = true;                         ///< go on from what a cut pass sent
+  std::string nbd_listen;                     ///< TCP address of the primary's export; empty: a local socket
+  std::string scratch_dir;                    ///< on the primary's host
+  std::optional<model::Replica> last;         ///< of the pass before, where known: for estimates
 };
 
 /// What a pass would do, for --dry-run.

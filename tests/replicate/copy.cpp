@@ -147,7 +147,7 @@ TEST_CASE("a stop is seen between two reads, and within a pause") {
   RecordingSink sink;
   ports::ChangeDigest changes;
   ports::Pace pace(clock, cancel, model::ByteRate{100});
-  const auto stop_soon = [&](model::ByteCount, model::ByteCount) { cancel.request(15); };
+  const auto stop_soon = [&](const ports::CopyProgress&) { cancel.request(15); };
   CHECK(kind_of([&] {
           ports::send_part(source, sink, changes, {0, ports::ParentBlocks::zero(), ports::Look::all}, pace, cancel,
                            stop_soon);

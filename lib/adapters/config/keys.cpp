@@ -58,6 +58,7 @@ Keys<HostConfig> host_keys() {
       group<HostConfig>("nbd", {value("listen", &HostConfig::nbd_listen)}),
       value("networks", &HostConfig::networks),
       value("link", &HostConfig::link),
+      value("limit", &HostConfig::limit),
   };
 }
 

@@ -9,8 +9,8 @@
 
 #include <cerrno>
 
+#include "adapters/store/locked_file.hpp"
 #include "adapters/store/state_dir.hpp"
-#include "base/digest.hpp"
 #include "base/error.hpp"
 #include "base/fd.hpp"
 
@@ -24,30 +24,6 @@ class FileLease final : public ports::Lease {
  private:
   base::UniqueFd m_fd;  // closing it frees the lock
 };
-
-/// Whether the lock was free, and is ours now.
-bool try_lock(int fd, const std::filesystem::path& path) {
-  while (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EINTR) continue;
-    if (errno == EWOULDBLOCK) return false;
-    throw base::from_errno(errno, fmt::format("lock {}", path.string()));
-  }
-  return true;
-}
-
-std::string file_name_of(const std::string& vm) {
-  constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-  constexpr std::size_t longest = 200;  // file systems take 255 bytes
-  std::string name;
-  for (const char c : vm) {
-    const bool itself = plain.find(c) != std::string_view::npos && !(c == '.' && name.empty());
-    name += itself ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
-  }
-  if (name.size() <= longest) return name;
-  // No shorter name has a '%' that is no byte's, so the digest can't meet another VM's name.
-  const std::string digest = base::sha256(std::as_bytes(std::span(vm.data(), vm.size()))).to_string();
-  return name.substr(0, 100) + "%-" + digest.substr(digest.find(':') + 1);
-}
 
 /// The process that wrote itself into the lock file, for a message: it may have gone meanwhile.
 std::string holder_of(const std::filesystem::path& path) {
@@ -80,7 +56,7 @@ std::unique_ptr<ports::Lease> FileLeases::acquire(const model::VmName& vm, base:
   make_private_dir(m_dir);
   const std::filesystem::path path = path_of(vm);
   base::UniqueFd fd = base::open_file(path, O_RDWR | O_CREAT, 0600);
-  const auto locked = [&] { return try_lock(fd.get(), path); };
+  const auto locked = [&] { return try_lock(fd.get(), LOCK_EX, path); };
   if (!base::wait_until(base::system_clock(), wait, base::Millis{20}, locked)) throw busy(vm, holder_of(path));
   if (::ftruncate(fd.get(), 0) != 0) throw base::from_errno(errno, fmt::format("empty {}", path.string()));
   base::write_all(fd.get(), fmt::format("{}\n", ::getpid()), path.string());

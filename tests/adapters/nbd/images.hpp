@@ -104,7 +104,7 @@ inline model::PointHeader next_header(ports::PointStore& store) {
 inline ports::CopyCounts send_disk(ports::BlockSource& source, ports::BlockSink& sink, ports::ChangeDigest& changes,
                                    const ports::CopyJob& job) {
   const base::CancelToken cancel;
-  ports::Pace pace(base::system_clock(), cancel, {});
+  ports::Pace pace(base::system_clock(), cancel, std::optional<model::ByteRate>());
   return ports::send_part(source, sink, changes, job, pace, cancel, {});
 }
 
