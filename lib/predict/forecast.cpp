@@ -39,7 +39,7 @@ std::optional<model::Resource> binding_of(const model::Forecast& f) {
   return worst;
 }
 
-/// `readings`: the most that any resource has until then.
+/// `readings`: the most that any resource has until then, without a gap of months.
 base::Error too_short(const model::Series& series, const Question& question, std::size_t readings) {
   const std::string hint = how_to_get_some;
   const std::string vm = series.vm.get();
@@ -88,7 +88,7 @@ void Round::add(const model::Series& series, const Configured& configured, const
   for (const model::Resource resource : model::all_resources) {
     const Past& past = m_pasts[static_cast<std::size_t>(resource)];
     const Past& companion = m_pasts[static_cast<std::size_t>(companion_of(resource))];
-    if (past.size() < model::least_history || past.time(past.size() - 1) + f.within_s < origin) continue;
+    if (past.unbroken() < model::least_history || past.time(past.size() - 1) + f.within_s < origin) continue;
     const auto set = configured.find(resource);
     const Threshold threshold = threshold_of(
         resource, set == configured.end() ? std::nullopt : std::optional(set->second), question.priority, past);
@@ -108,7 +108,7 @@ void Round::add(const model::Series& series, const Configured& configured, const
   }
   if (f.resources.empty()) {
     std::size_t most = 0;
-    for (const Past& past : m_pasts) most = std::max(most, past.size());
+    for (const Past& past : m_pasts) most = std::max(most, past.unbroken());
     throw too_short(series, question, most);
   }
   m_asked.push_back(std::move(asked));

@@ -23,7 +23,7 @@ class Walk {
 
   /// On to the next reading; false at the end.
   bool next();
-  bool is_origin() const { return m_past.size() > model::least_history; }
+  bool is_origin() const { return m_past.unbroken() > model::least_history; }
   std::size_t reading() const { return m_past.size() - 1; }  ///< as index into past_of()
   double time() const { return m_past.time(reading()); }
   double value() const { return m_past.value(reading()); }
