@@ -31,15 +31,16 @@ model::ForecastModel decode_site_model(std::span<const std::byte> file) {
   return base::with_context(site_model, [&] { return xgb::decode_model(file); });
 }
 
-/// `load`, or else, where that may be, the one that ships: for a model that is damaged or of another version. One that
-/// can't be read at all is another matter.
+/// `load`, or else, where that was asked for, the one that ships. It is offered where a model is damaged or of another
+/// version: of a name that leads nowhere the name is the matter.
 ChosenModel chosen(const std::function<Loaded()>& load, Fallback fallback) {
   try {
     return {load(), {}};
   } catch (base::Error& error) {
     const bool unusable = error.kind() == base::Kind::corrupt || error.kind() == base::Kind::unsupported;
-    if (!unusable || fallback == Fallback::none) throw;
+    if (error.kind() == base::Kind::cancelled || fallback == Fallback::none) throw;
     if (fallback == Fallback::offered) {
+      if (!unusable) throw;
       error.set_hint(fmt::format("{}; or add --model-fallback to forecast with the model that ships", error.hint()));
       throw;
     }

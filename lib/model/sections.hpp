@@ -43,7 +43,7 @@ struct ResourceForecast {
   std::string threshold_source;             ///< "configured", "learned", "default"
   std::string threshold_reason;             ///< one sentence with the numbers
   double p_saturation = 0;                  ///< that the maximum over the window reaches the threshold
-  std::optional<Quantiles> saturates_in_s;  ///< where it comes; absent where it is improbable
+  std::optional<Quantiles> saturates_in_s;  ///< where it comes at all; absent where nothing is known of it
   Quantiles peak;
   double expected_cost_s = 0;  ///< of waiting; seconds of unmet demand weighted by priority
   double confidence = 0;       ///< how much of the last four windows was seen

@@ -14,7 +14,6 @@
 namespace umbra::predict {
 namespace {
 
-constexpr double not_worth_a_time = 0.05;
 constexpr const char* how_to_get_some = "umbra observe --interval 1s --for 60s";
 
 /// How much of the last four windows was seen: 1 where no reading is missing.
@@ -133,7 +132,7 @@ std::vector<model::Forecast> Round::finish() {
       one.p_saturation = estimate->p_saturation;
       one.peak = estimate->peak;
       one.expected_cost_s = cost_of_waiting(*estimate, one.threshold, f.within_s, asked.priority);
-      if (one.p_saturation >= not_worth_a_time) one.saturates_in_s = estimate->first_s;
+      one.saturates_in_s = estimate->first_s;
       learned = learned || estimate->learned;
       ++estimate;
     }

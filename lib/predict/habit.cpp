@@ -13,7 +13,7 @@ namespace {
 constexpr std::size_t days_looked_back = 14;
 constexpr double enough_of_a_day = day / 4;
 constexpr unsigned enough_readings = 12;
-constexpr double good_part = 0.10;
+constexpr double good_part = 0.06;  // an hour and a half of a day
 constexpr unsigned several = 3;
 constexpr double a_return = hour;         // so long below the level ends a stay
 constexpr double most_between = hour;     // a reading stands for the time since the one before, but not for a hole

@@ -10,7 +10,7 @@
 namespace umbra::predict {
 
 /// The days are the newest 14, counted back from the newest reading; one counts where 6 hours of it were seen, in 12
-/// readings. A usual day has a tenth or more of its time at or above the level.
+/// readings. A usual day has 6 % or more of its time at or above the level.
 struct Habit {
   enum class Kind {
     never,       ///< nothing reached it

@@ -130,6 +130,12 @@ TEST_CASE("short spikes are no ordinary level, however many they are") {
   mentions(t, "not its ordinary level");
 }
 
+TEST_CASE("a job of two hours each night is an ordinary level") {
+  const Threshold t = of(past_of(6, [](double d) { return within(hour_of(d), 1, 3) ? 0.95 : 0.3; }));
+  CHECK(t.source == "learned");
+  CHECK(t.value.value == Approx(0.975));
+}
+
 TEST_CASE("two days of history are too few to learn from") {
   const Threshold t = of(past_of(2, nightly(0.95)));
   CHECK(t.value.value == 0.90);

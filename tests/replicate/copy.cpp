@@ -138,6 +138,23 @@ TEST_CASE("a bandwidth limit holds") {
   CHECK(slow.took.count() == Approx(4.0).margin(0.1));
 }
 
+TEST_CASE("what may be sent follows a limit that changes") {
+  fakes::LabClock clock;
+  const base::CancelToken cancel;
+  model::ByteRate limit{1000};
+  ports::Pace pace(clock, cancel, [&] { return std::optional(limit); });
+  const auto taken = [&](std::uint64_t sent) {
+    const base::Millis before = clock.steady();
+    pace.keep({sent});
+    return (clock.steady() - before).count();
+  };
+  CHECK(taken(2000) == 2000);
+  limit = {500};  // another pass came
+  CHECK(taken(3000) == 2000);
+  limit = {4000};
+  CHECK(taken(7000) == 1000);
+}
+
 TEST_CASE("a stop is seen between two reads, and within a pause") {
   fakes::MemoryImage image({64 * block});
   image.fill(0, 64 * block, 1);
