@@ -14,12 +14,12 @@
 #include <cstdio>
 #include <stdexcept>
 
-#include "adapters/nbd/export.hpp"
 #include "adapters/nbd/local_points.hpp"
 #include "adapters/nbd/source.hpp"
 #include "adapters/stream/stream.hpp"
 #include "base/error.hpp"
 #include "ports/delta.hpp"
+#include "replication/images.hpp"
 
 namespace umbra::bench {
 namespace {
@@ -55,12 +55,6 @@ std::unique_ptr<ports::PointStore> store_of(const std::string& into, const std::
   return stream::connect({self(), "--as", "dial", way.substr(5, port - 5), way.substr(port + 1)});
 }
 
-std::unique_ptr<ports::BlockSource> open_source(const ports::FileExport& file) {
-  base::Argv argv{self(), "--as", "export", file.path, file.format};
-  if (file.bitmap) argv.push_back(*file.bitmap);
-  return nbd::open_command(argv, nbd::dirty_context_of(file));
-}
-
 int pass(const std::vector<std::string>& w) {
   ports::FileExport file{.path = w.at(1), .format = w.at(2), .bitmap = {}, .above = {}};
   if (w.at(3) != "-") file.bitmap = w.at(3);
@@ -70,7 +64,7 @@ int pass(const std::vector<std::string>& w) {
   const base::CancelToken cancel;
   const ports::Context context{hosts, transport, base::system_clock(), cancel};
   std::vector<ports::PartSource> parts;
-  parts.push_back({model::DiskName("vda"), open_source(file), file.bitmap ? ports::Look::changed : ports::Look::all});
+  parts.push_back({model::DiskName("vda"), nbd::open_file(file), file.bitmap ? ports::Look::changed : ports::Look::all});
   const std::vector<model::PointInfo> points = store->points(shadow);
   if (points.empty()) store->create(shadow, vm, {{model::DiskName("vda"), parts[0].source->size()}});
   model::PointHeader header;
@@ -137,10 +131,9 @@ int verify(const std::vector<std::string>& w) {
   return report.sound() ? 0 : 1;
 }
 
-int serve_export(const std::vector<std::string>& w) {
-  ports::FileExport file{.path = w.at(1), .format = w.at(2), .bitmap = {}, .above = {}};
-  if (w.size() > 3) file.bitmap = w[3];
-  return nbd::serve_file(file, STDIN_FILENO, STDOUT_FILENO);
+int make(const std::vector<std::string>& w) {
+  make_raw(w.at(1), {std::stoull(w.at(2)) << 20, std::stoull(w.at(3)) << 20});
+  return 0;
 }
 
 }  // namespace
@@ -153,7 +146,7 @@ int act_as(const std::vector<std::string>& words) {
   if (role == "listen") return listen_once(words);
   if (role == "dial") return dial(words);
   if (role == "verify") return verify(words);
-  if (role == "export") return serve_export(words);
+  if (role == "make") return make(words);
   throw std::invalid_argument(role);
 }
 

@@ -6,7 +6,7 @@
 //   listen PORT INTO    a far end behind the first TCP connection that comes
 //   dial HOST PORT      carries standard input and output over TCP
 //   verify INTO         reads the newest point back whole
-//   drop INTO           takes the newest point away again
+//   make FILE SIZE_MIB DATA_MIB   the raw image that is copied, to look at a pass by hand
 
 #include <string>
 #include <vector>
