@@ -42,6 +42,8 @@ class BlockSource {
   /// The same for a receiver that keeps what it is given: `each` may swap another buffer for it. Without an override
   /// the bytes are copied.
   virtual void read_buffers(std::span<const Range> ranges, const std::function<void(const Range&, Buffer&)>& each);
+  /// Whether a thread of its own may read while the caller's thread does other things: it shares nothing with them.
+  virtual bool stands_alone() const { return false; }
   /// From any thread: a read that waits ends soon, by Kind::cancelled, and so does every later one.
   virtual void stop() noexcept {}
 };

@@ -38,6 +38,7 @@ class Pace {
   Pace(base::Clock& clock, const base::CancelToken& cancel, std::optional<model::ByteRate> limit);
   /// `sent` is what left in all since this object was made. Throws Kind::cancelled.
   void keep(model::ByteCount sent);
+  bool is_limited() const { return m_limit && m_limit->value > 0; }
 
  private:
   base::Clock& m_clock;

@@ -41,6 +41,7 @@ class NbdSource final : public ports::BlockSource {
             const std::function<void(const ports::Range&, std::span<const std::byte>)>& each) override;
   void read_buffers(std::span<const ports::Range> ranges,
                     const std::function<void(const ports::Range&, ports::Buffer&)>& each) override;
+  bool stands_alone() const override { return true; }
   void stop() noexcept override { m_stopped = true; }
 
  private:

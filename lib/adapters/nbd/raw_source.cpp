@@ -88,6 +88,7 @@ class RawSource final : public ports::BlockSource {
     }
   }
 
+  bool stands_alone() const override { return true; }
   void stop() noexcept override { m_stopped = true; }
 
  private:
