@@ -75,6 +75,7 @@ class ConfiguredTransport final : public ports::Transport {
 
   std::unique_ptr<ports::BlockSource> open(const model::HostName& host, const ports::FileExport& file) override {
     return base::with_context(fmt::format("{} on {}", file.path, host.get()), [&] {
+      if (m_config.host(host).receive.empty()) return nbd::open_file(file);  // the host is this one
       return nbd::open_command(export_argv(far_end(m_config.host(host)), file), nbd::dirty_context_of(file));
     });
   }

@@ -17,6 +17,14 @@ void check(int ok) {
   if (ok != 1) throw Error(Kind::internal, "OpenSSL could not compute a SHA-256 digest");
 }
 
+/// Looked up once: each look-up takes locks and costs as much as hashing a kilobyte.
+const EVP_MD* algorithm() {
+  static const std::unique_ptr<EVP_MD, decltype(&EVP_MD_free)> found(EVP_MD_fetch(nullptr, "SHA256", nullptr),
+                                                                     &EVP_MD_free);
+  check(found != nullptr);
+  return found.get();
+}
+
 }  // namespace
 
 std::string Digest::to_string() const {
@@ -48,7 +56,7 @@ struct Sha256::Context {
 };
 
 Sha256::Sha256() : m_context(std::make_unique<Context>()) {
-  check(m_context->md != nullptr && EVP_DigestInit_ex(m_context->md, EVP_sha256(), nullptr) == 1);
+  check(m_context->md != nullptr && EVP_DigestInit_ex(m_context->md, algorithm(), nullptr) == 1);
 }
 Sha256::~Sha256() = default;
 Sha256::Sha256(Sha256&&) noexcept = default;
@@ -70,9 +78,12 @@ Digest Sha256::finish() {
 }
 
 Digest sha256(std::span<const std::byte> data) {
+  thread_local const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(),
+                                                                                     &EVP_MD_CTX_free);
   Digest digest;
-  check(EVP_Digest(data.data(), data.size(), reinterpret_cast<unsigned char*>(digest.bytes.data()), nullptr,
-                   EVP_sha256(), nullptr));
+  check(context != nullptr && EVP_DigestInit_ex(context.get(), algorithm(), nullptr) == 1);
+  check(EVP_DigestUpdate(context.get(), data.data(), data.size()));
+  check(EVP_DigestFinal_ex(context.get(), reinterpret_cast<unsigned char*>(digest.bytes.data()), nullptr));
   return digest;
 }
 

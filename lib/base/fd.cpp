@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -65,6 +67,23 @@ void write_all(int fd, std::span<const std::byte> data, std::string_view what) {
 
 void write_all(int fd, std::string_view text, std::string_view what) {
   write_all(fd, std::as_bytes(std::span(text.data(), text.size())), what);
+}
+
+void write_all(int fd, std::span<const std::byte> first, std::span<const std::byte> second, std::string_view what) {
+  while (!first.empty() && !second.empty()) {
+    const auto piece = [](std::span<const std::byte> data) {
+      return iovec{const_cast<std::byte*>(data.data()), data.size()};
+    };
+    const iovec pieces[]{piece(first), piece(second)};
+    const ssize_t n = ::writev(fd, pieces, 2);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw from_errno(errno, fmt::format("write {}", what));
+    const std::size_t of_first = std::min(static_cast<std::size_t>(n), first.size());
+    first = first.subspan(of_first);
+    second = second.subspan(static_cast<std::size_t>(n) - of_first);
+  }
+  write_all(fd, first, what);
+  write_all(fd, second, what);
 }
 
 std::string read_text_file(const std::filesystem::path& path, std::size_t limit) {

@@ -35,6 +35,8 @@ UniqueFd open_file(const std::filesystem::path& path, int flags, unsigned mode =
 std::size_t read_full(int fd, std::span<std::byte> buffer, std::string_view what);
 void write_all(int fd, std::span<const std::byte> data, std::string_view what);
 void write_all(int fd, std::string_view text, std::string_view what);
+/// Both, one after the other, in as few calls as can be.
+void write_all(int fd, std::span<const std::byte> first, std::span<const std::byte> second, std::string_view what);
 std::string read_text_file(const std::filesystem::path& path, std::size_t limit = 64u << 20);
 void sync_fd(int fd, std::string_view what);
 /// fsync of a folder: makes renames and new names in it durable.

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <vector>
 
 #include "model/ids.hpp"
 
@@ -23,6 +24,10 @@ struct Range {
   std::uint64_t length = 0;
 };
 
+/// Its first bytes are a range's; it may be larger.
+using Buffer = std::vector<std::byte>;
+
+/// For one thread at a time, but for stop().
 class BlockSource {
  public:
   virtual ~BlockSource() = default;
@@ -34,6 +39,13 @@ class BlockSource {
   /// Reads the ranges (rising, each of at most 4 MiB) and hands them over in order; may read ahead.
   virtual void read(std::span<const Range> ranges,
                     const std::function<void(const Range&, std::span<const std::byte>)>& each) = 0;
+  /// The same for a receiver that keeps what it is given: `each` may swap another buffer for it. Without an override
+  /// the bytes are copied.
+  virtual void read_buffers(std::span<const Range> ranges, const std::function<void(const Range&, Buffer&)>& each);
+  /// Whether a thread of its own may read while the caller's thread does other things: it shares nothing with them.
+  virtual bool stands_alone() const { return false; }
+  /// From any thread: a read that waits ends soon, by Kind::cancelled, and so does every later one.
+  virtual void stop() noexcept {}
 };
 
 }  // namespace umbra::ports

@@ -3,74 +3,42 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
+
+#include "ports/block_map.hpp"
+#include "ports/read_ahead.hpp"
 
 namespace umbra::ports {
 namespace {
 
 using model::block_size;
 
-// One read is at most this long: long enough to fill a connection, short enough to stop soon when asked to.
-constexpr std::uint64_t longest_range = 1u << 20;
-// Ranges handed over in one call: what a source may read ahead, 64 MiB at most.
+// One read is at most this long: what a core's own cache holds, so that what was read is hashed there.
+constexpr std::uint64_t longest_range = 256u << 10;
+// Ranges handed over in one call: what a source may read ahead, 16 MiB at most.
 constexpr std::size_t ranges_at_once = 64;
 
 constexpr base::Millis longest_pause{200};
 
-enum class State : std::uint8_t { untouched, zero, data };
-
-std::uint64_t length_of(std::uint64_t block, std::uint64_t size) {
-  return std::min(block_size, size - block * block_size);
-}
-
-/// What the extents say of each block. A block that they cut through is read whole.
-class BlockMap {
- public:
-  explicit BlockMap(model::ByteCount size) : m_size(size.value), m_states(model::blocks_in(size), State::untouched) {}
-
-  void mark(const Extent& extent) {
-    if (extent.length == 0 || extent.offset >= m_size) return;
-    const std::uint64_t end = std::min(extent.offset + extent.length, m_size);
-    for (std::uint64_t block = extent.offset / block_size; block * block_size < end; ++block) {
-      const std::uint64_t start = block * block_size;
-      const bool whole = extent.offset <= start && start + length_of(block, m_size) <= end;
-      m_states[block] = whole && extent.zero ? State::zero : State::data;
-    }
-  }
-
-  std::uint64_t blocks() const { return m_states.size(); }
-  State at(std::uint64_t block) const { return m_states[block]; }
-
-  model::ByteCount looked_at() const {
-    model::ByteCount sum;
-    for (std::uint64_t block = 0; block < blocks(); ++block) {
-      if (m_states[block] != State::untouched) sum.value += length_of(block, m_size);
-    }
-    return sum;
-  }
-
- private:
-  std::uint64_t m_size;
-  std::vector<State> m_states;
-};
+using State = BlockMap::State;
 
 /// Tells the sink what differs from the parent; neighbouring blocks of zeroes become one range.
 class Teller {
  public:
-  Teller(BlockSink& sink, ChangeDigest& changes, const CopyJob& job, std::uint64_t size)
-      : m_sink(sink), m_changes(changes), m_job(job), m_size(size), m_kept(job.kept.begin()) {}
+  Teller(BlockSink& sink, ChangeDigest& changes, const CopyJob& job, const BlockMap& map)
+      : m_sink(sink), m_changes(changes), m_job(job), m_map(map), m_kept(job.kept.begin()) {}
 
   void zero(std::uint64_t block) {
     if (is_there(block, base::Digest{})) return;
     if (m_zeroes > 0 && m_first_zero + m_zeroes != block) flush();
     if (m_zeroes == 0) m_first_zero = block;
     ++m_zeroes;
-    m_counts.zero.value += length_of(block, m_size);
+    m_counts.zero.value += m_map.length_of(block);
   }
 
-  void data(std::uint64_t block, std::span<const std::byte> bytes) {
-    if (base::all_zero(bytes)) return zero(block);
-    const base::Digest digest = base::sha256(bytes);
+  void data(std::uint64_t block, const base::Digest& digest, std::span<const std::byte> bytes) {
+    if (digest == base::Digest{}) return zero(block);
     if (is_there(block, digest)) return;
     flush();
     m_changes.data(m_job.part, block, digest);
@@ -93,14 +61,14 @@ class Teller {
     while (m_kept != m_job.kept.end() && m_kept->block + m_kept->count <= block) ++m_kept;
     if (m_kept == m_job.kept.end() || block < m_kept->block) return m_job.parent.same(block, digest);
     if (digest != m_kept->digest) return false;
-    m_counts.resumed.value += length_of(block, m_size);
+    m_counts.resumed.value += m_map.length_of(block);
     return true;
   }
 
   BlockSink& m_sink;
   ChangeDigest& m_changes;
   const CopyJob& m_job;
-  std::uint64_t m_size;
+  const BlockMap& m_map;
   std::vector<model::BlockRun>::const_iterator m_kept;  ///< the first that does not end below the last block asked for
   std::uint64_t m_first_zero = 0;
   std::uint64_t m_zeroes = 0;
@@ -122,18 +90,45 @@ void mark_kept(BlockMap& map, const Extent& extent, const std::vector<model::Blo
 }
 
 /// The next ranges to read from `block` on; `block` ends behind the last of them.
-std::vector<Range> next_ranges(const BlockMap& map, std::uint64_t size, std::uint64_t& block) {
+std::vector<Range> next_ranges(const BlockMap& map, std::uint64_t& block) {
   std::vector<Range> ranges;
-  for (; block < map.blocks(); ++block) {
-    if (map.at(block) != State::data) continue;
+  while (block < map.blocks()) {
+    if (map.at(block) != State::data) {
+      block = map.alike_until(block);
+      continue;
+    }
     const std::uint64_t start = block * block_size;
     const bool joins = !ranges.empty() && ranges.back().offset + ranges.back().length == start &&
                        ranges.back().length + block_size <= longest_range;
     if (!joins && ranges.size() == ranges_at_once) break;
     if (!joins) ranges.push_back({start, 0});
-    ranges.back().length += length_of(block, size);
+    ranges.back().length += map.length_of(block++);
   }
   return ranges;
+}
+
+/// Hands `each` what the map says is data, read and hashed: by a thread of its own where the source allows it.
+void each_piece(
+    BlockSource& source, const BlockMap& map, const base::CancelToken& cancel,
+    const std::function<void(const Range&, std::span<const std::byte>, std::span<const base::Digest>)>& each) {
+  std::uint64_t block = 0;
+  if (source.stands_alone()) {
+    std::vector<Range> first = next_ranges(map, block);
+    if (first.empty()) return;
+    ReadAhead ahead(source, [&] { return first.empty() ? next_ranges(map, block) : std::exchange(first, {}); });
+    while (const Piece* piece = ahead.take(cancel))
+      each(piece->range, std::span<const std::byte>(piece->bytes).first(piece->range.length), piece->digests);
+    return;
+  }
+  std::vector<base::Digest> digests;
+  for (std::vector<Range> ranges = next_ranges(map, block); !ranges.empty(); ranges = next_ranges(map, block)) {
+    cancel.check();
+    source.read(ranges, [&](const Range& range, std::span<const std::byte> bytes) {
+      cancel.check();
+      digest_blocks(bytes, digests);
+      each(range, bytes, digests);
+    });
+  }
 }
 
 }  // namespace
@@ -173,15 +168,16 @@ CopyCounts& CopyCounts::operator+=(const CopyCounts& other) {
 
 CopyCounts send_part(BlockSource& source, BlockSink& sink, ChangeDigest& changes, const CopyJob& job, Pace& pace,
                      const base::CancelToken& cancel, const std::function<void(const CopyProgress&)>& progress) {
-  const std::uint64_t size = source.size().value;
   BlockMap map(source.size());
   std::size_t next_kept = 0;
   source.each_extent([&](const Extent& extent) {
     if (job.look == Look::all || extent.changed) map.mark(extent);
     mark_kept(map, extent, job.kept, next_kept);
   });
+  cancel.check();
 
-  Teller teller(sink, changes, job, size);
+  if (pace.is_limited()) sink.save_bytes();
+  Teller teller(sink, changes, job, map);
   const model::ByteCount total = map.looked_at();
   model::ByteCount done;
   std::uint64_t told = 0;  // blocks below are told or not to be told
@@ -190,31 +186,27 @@ CopyCounts send_part(BlockSource& source, BlockSink& sink, ChangeDigest& changes
     if (progress) progress({done, total, teller.counts().data, {sink.sent().value - sent_before.value}});
   };
   const auto tell_zeroes_below = [&](std::uint64_t end) {
-    for (; told < end; ++told) {
-      if (map.at(told) != State::zero) continue;
+    while (told < end) {
+      if (map.at(told) != State::zero) {
+        told = std::min(map.alike_until(told), end);
+        continue;
+      }
       teller.zero(told);
-      done.value += length_of(told, size);
+      done.value += map.length_of(told++);
     }
   };
-  const auto tell_range = [&](const Range& range, std::span<const std::byte> bytes) {
-    cancel.check();
-    for (std::uint64_t at = 0; at < range.length; at += block_size) {
-      const std::uint64_t block = (range.offset + at) / block_size;
+  each_piece(source, map, cancel, [&](const Range& range, std::span<const std::byte> bytes, auto digests) {
+    for (std::size_t i = 0; i < digests.size(); ++i) {
+      const std::uint64_t block = range.offset / block_size + i;
       tell_zeroes_below(block);
-      const std::uint64_t length = length_of(block, size);
-      teller.data(block, bytes.subspan(at, length));
+      const std::uint64_t length = map.length_of(block);
+      teller.data(block, digests[i], bytes.subspan(i * block_size, length));
       done.value += length;
       told = block + 1;
     }
     pace.keep(sink.sent());
     tell_progress();
-  };
-
-  for (std::uint64_t block = 0; block < map.blocks();) {
-    cancel.check();
-    const std::vector<Range> ranges = next_ranges(map, size, block);
-    if (!ranges.empty()) source.read(ranges, tell_range);
-  }
+  });
   tell_zeroes_below(map.blocks());
   teller.flush();
   tell_progress();

@@ -44,6 +44,7 @@ class Pace {
   Pace(base::Clock& clock, const base::CancelToken& cancel, RateLimit limit);
   /// `sent` is what left in all since this object was made. Throws Kind::cancelled.
   void keep(model::ByteCount sent);
+  bool is_limited() const { return m_limit().has_value(); }
 
  private:
   base::Clock& m_clock;

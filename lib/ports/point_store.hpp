@@ -24,7 +24,10 @@ class BlockSink {
   /// Per part, rising, what an earlier pass to this point left, as it was found just now: these blocks are not the
   /// parent's. Each must be looked at, and told where the source holds something else.
   virtual std::vector<std::vector<model::BlockRun>> kept() const { return {}; }
-  /// `part` indexes the header's parts; `data` is one block, shorter only at the part's end. Rising per part.
+  /// Bytes are scarce: what is sent is held under a rate.
+  virtual void save_bytes() {}
+  /// `part` indexes the header's parts; `data` is one block, shorter only at the part's end. Rising per part. `digest`
+  /// is that of `data`: who took the two from a wire has compared them.
   virtual void data(std::size_t part, std::uint64_t block, const base::Digest& digest,
                     std::span<const std::byte> data) = 0;
   virtual void zero(std::size_t part, std::uint64_t first_block, std::uint64_t count) = 0;

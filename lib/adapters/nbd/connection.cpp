@@ -160,8 +160,8 @@ void Connection::start_zero(std::uint64_t offset, std::uint64_t length, Completi
   check(nbd_aio_zero(handle(), length, offset, to(completion), 0), "write zeroes");
 }
 
-void Connection::poll() {
-  check(nbd_poll(handle(), -1), "wait for the NBD server");
+void Connection::poll(base::Millis longest) {
+  check(nbd_poll(handle(), static_cast<int>(longest.count())), "wait for the NBD server");
 }
 
 void Connection::nudge() {

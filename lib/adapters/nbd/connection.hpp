@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 
+#include "base/clock.hpp"
 #include "base/fd.hpp"
 #include "model/ids.hpp"
 
@@ -49,8 +50,8 @@ class Connection {
   void start_read(std::uint64_t offset, std::span<std::byte> buffer, Completion& completion);
   void start_write(std::uint64_t offset, std::span<const std::byte> buffer, Completion& completion);
   void start_zero(std::uint64_t offset, std::uint64_t length, Completion& completion);
-  /// Lets requests move on; returns when something happened.
-  void poll();
+  /// Lets requests move on; returns when something happened, or nothing did for so long.
+  void poll(base::Millis longest = base::Millis{-1});
   /// Lets requests move on as far as they can at once. Called while other work is done, it keeps the server busy.
   void nudge();
   /// What was written is on stable storage of the server.

@@ -16,6 +16,7 @@
 #include "adapters/nbd/nbd_source.hpp"
 #include "adapters/nbd/qemu_img.hpp"
 #include "adapters/nbd/qemu_nbd.hpp"
+#include "adapters/nbd/source.hpp"
 #include "base/error.hpp"
 
 namespace umbra::nbd {
@@ -123,11 +124,27 @@ void relay(int in_fd, int out_fd, int socket) {
   way_out.finish();
 }
 
+ServeOptions options_of(const ports::FileExport& file) {
+  if (!fs::exists(file.path)) throw Error(Kind::not_found, fmt::format("no file {}", file.path));
+  return {.path = file.path, .format = file.format};
+}
+
 }  // namespace
 
+std::unique_ptr<ports::BlockSource> open_file(const ports::FileExport& file) {
+  ServeOptions options = options_of(file);
+  if (file.format == "raw" && !file.bitmap && !file.above) return open_raw(file.path);
+  tell_changes(file, options);
+  auto server = std::make_shared<QemuNbd>(options);
+  const std::string context = dirty_context_of(file);
+  Connection connection;
+  prepare(connection, context);
+  server->connect(connection);
+  return std::make_unique<NbdSource>(std::move(connection), context, std::any(std::move(server)));
+}
+
 int serve_file(const ports::FileExport& file, int in_fd, int out_fd) {
-  if (!fs::exists(file.path)) throw Error(Kind::not_found, fmt::format("no file {}", file.path));
-  ServeOptions options{.path = file.path, .format = file.format};
+  ServeOptions options = options_of(file);
   if (file.format == "raw" && fs::is_regular_file(file.path))
     options.description = size_description({fs::file_size(file.path)});
   try {

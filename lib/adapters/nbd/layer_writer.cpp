@@ -101,6 +101,7 @@ class LayerWriter final : public PartWriter {
 }  // namespace
 
 std::unique_ptr<PartWriter> open_layer(const std::filesystem::path& layer) {
+  if (std::unique_ptr<PartWriter> fresh = open_fresh_layer(layer)) return fresh;
   return std::make_unique<LayerWriter>(layer);
 }
 

@@ -3,6 +3,7 @@
 // The BlockSource over any NBD connection; shared by source.cpp and by verification.
 
 #include <any>
+#include <atomic>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -38,17 +39,23 @@ class NbdSource final : public ports::BlockSource {
   /// After an exception the source can't be read any more.
   void read(std::span<const ports::Range> ranges,
             const std::function<void(const ports::Range&, std::span<const std::byte>)>& each) override;
+  void read_buffers(std::span<const ports::Range> ranges,
+                    const std::function<void(const ports::Range&, ports::Buffer&)>& each) override;
+  bool stands_alone() const override { return true; }
+  void stop() noexcept override { m_stopped = true; }
 
  private:
   bool is_changed(std::uint32_t flags) const;
   void read_ahead(std::span<const ports::Range> ranges,
-                  const std::function<void(const ports::Range&, std::span<const std::byte>)>& each);
+                  const std::function<void(const ports::Range&, ports::Buffer&)>& each);
+  void wait_for(const Completion& completion);
   std::any m_server;  // outlives the connection
   Connection m_connection;
   std::string m_dirty_context;
   model::ByteCount m_size;
   bool m_tells_zeroes = false;
   std::uint32_t m_depth = 0;
+  std::atomic<bool> m_stopped = false;
 };
 
 }  // namespace umbra::nbd

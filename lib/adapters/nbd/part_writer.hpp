@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Writes one part of a point: a disk's qcow2 layer through qemu-nbd, or the raw memory image.
+// Writes one part of a point: a disk's qcow2 layer, or the raw memory image.
 
 #include <filesystem>
 #include <memory>
@@ -25,8 +25,11 @@ class PartWriter {
   virtual void finish() = 0;
 };
 
-/// Opens an existing qcow2 layer.
+/// Opens an existing qcow2 layer: one that holds nothing yet is written directly, any other through qemu-nbd.
 std::unique_ptr<PartWriter> open_layer(const std::filesystem::path& layer);
+/// A new layer that holds nothing yet, written by this process. Blocks must come in rising order, each once. Null where
+/// the file is anything else.
+std::unique_ptr<PartWriter> open_fresh_layer(const std::filesystem::path& layer);
 /// Makes a raw file of `size` that begins as a copy of `parent` (sharing its blocks where the file system can), or
 /// zeroes.
 std::unique_ptr<PartWriter> make_memory(const std::filesystem::path& path, model::ByteCount size,

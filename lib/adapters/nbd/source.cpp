@@ -32,7 +32,7 @@ constexpr std::string_view depth_prefix = "umbra: changed above depth ";
 constexpr std::string_view size_prefix = "umbra: size in bytes ";
 constexpr std::string_view failure_prefix = "umbra: changes unknown: ";
 constexpr std::size_t most_reads = 64;
-constexpr std::uint64_t most_bytes = 16u << 20;  // read ahead; one request of any size is always allowed
+constexpr std::uint64_t most_bytes = 8u << 20;  // read ahead; one request of any size is always allowed
 
 /// The flags of one context from an offset on, eaten from the front.
 class Flags {
@@ -181,6 +181,13 @@ void NbdSource::each_extent(const std::function<void(const Extent&)>& each) {
 
 void NbdSource::read(std::span<const Range> ranges,
                      const std::function<void(const Range&, std::span<const std::byte>)>& each) {
+  read_buffers(ranges, [&](const Range& range, ports::Buffer& buffer) {
+    each(range, std::span<const std::byte>(buffer).first(range.length));
+  });
+}
+
+void NbdSource::read_buffers(std::span<const Range> ranges,
+                             const std::function<void(const Range&, ports::Buffer&)>& each) {
   try {
     read_ahead(ranges, each);
   } catch (...) {
@@ -190,14 +197,14 @@ void NbdSource::read(std::span<const Range> ranges,
 }
 
 void NbdSource::read_ahead(std::span<const Range> ranges,
-                           const std::function<void(const Range&, std::span<const std::byte>)>& each) {
+                           const std::function<void(const Range&, ports::Buffer&)>& each) {
   struct Slot {
     Range range;
-    std::vector<std::byte> buffer;
+    ports::Buffer buffer;
     Completion completion;
   };
   std::deque<Slot> window;  // its elements stay in place while ends are added and removed
-  std::vector<std::vector<std::byte>> spare;
+  std::vector<ports::Buffer> spare;
   std::uint64_t bytes = 0;
   std::size_t next = 0;
   const auto fill = [&] {
@@ -209,14 +216,15 @@ void NbdSource::read_ahead(std::span<const Range> ranges,
         slot.buffer = std::move(spare.back());
         spare.pop_back();
       }
-      slot.buffer.resize(slot.range.length);
+      // Never made smaller: growing again would fill it with zeroes.
+      if (slot.buffer.size() < slot.range.length) slot.buffer.resize(slot.range.length);
       bytes += slot.range.length;
-      m_connection.start_read(slot.range.offset, slot.buffer, slot.completion);
+      m_connection.start_read(slot.range.offset, std::span(slot.buffer).first(slot.range.length), slot.completion);
     }
   };
   for (fill(); !window.empty(); fill()) {
     Slot& slot = window.front();
-    while (!slot.completion.done) m_connection.poll();
+    wait_for(slot.completion);
     if (slot.completion.error != 0)
       throw base::from_errno(slot.completion.error, fmt::format("read at offset {}", slot.range.offset));
     m_connection.nudge();
@@ -225,6 +233,14 @@ void NbdSource::read_ahead(std::span<const Range> ranges,
     spare.push_back(std::move(slot.buffer));
     window.pop_front();
   }
+}
+
+void NbdSource::wait_for(const Completion& completion) {
+  constexpr base::Millis between_looks{100};
+  do {
+    if (m_stopped) throw Error(Kind::cancelled, "the reading was stopped");
+    if (!completion.done) m_connection.poll(between_looks);
+  } while (!completion.done);
 }
 
 std::unique_ptr<ports::BlockSource> open_uri(const std::string& uri, const std::string& dirty_context) {

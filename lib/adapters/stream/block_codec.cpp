@@ -33,19 +33,27 @@ BlockEncoder::~BlockEncoder() = default;
 
 void BlockEncoder::data(FrameWriter& out, std::size_t part, std::uint64_t block, const base::Digest& digest,
                         std::span<const std::byte> data) {
-  // With no room for more than a good result, zstd gives up by itself on data that don't compress.
-  const std::size_t room = data.size() - data.size() / worth_while;
-  const std::size_t packed = ZSTD_compressCCtx(m_zstd->context, m_packed.data(), std::min(room, m_packed.size()),
-                                               data.data(), data.size(), zstd_level);
-  const bool is_packed = ZSTD_isError(packed) == 0;
+  const std::span<const std::byte> small = packed(data);
   Bytes head;
   head.reserve(block_prefix);
   put(head, static_cast<std::uint32_t>(part));
-  put(head, static_cast<std::uint32_t>(is_packed ? Encoding::zstd : Encoding::plain));  // one byte, then three of zero
+  put(head,
+      static_cast<std::uint32_t>(small.empty() ? Encoding::plain : Encoding::zstd));  // one byte, then three of zero
   put(head, static_cast<std::uint32_t>(data.size()));
   put(head, block);
   put(head, digest.bytes);
-  out.frame(FrameType::block, head, is_packed ? std::span<const std::byte>(m_packed).first(packed) : data);
+  out.frame(FrameType::block, head, small.empty() ? data : small);
+  m_compression.sent(data.size(), std::chrono::steady_clock::now().time_since_epoch(), out.blocked());
+}
+
+std::span<const std::byte> BlockEncoder::packed(std::span<const std::byte> data) {
+  if (!m_compression.on() || looks_random(data)) return {};
+  // With no room for more than a good result, zstd gives up by itself on data that don't compress.
+  const std::size_t room = data.size() - data.size() / worth_while;
+  const std::size_t size = ZSTD_compressCCtx(m_zstd->context, m_packed.data(), std::min(room, m_packed.size()),
+                                             data.data(), data.size(), zstd_level);
+  if (ZSTD_isError(size) != 0) return {};
+  return std::span<const std::byte>(m_packed).first(size);
 }
 
 void BlockEncoder::zero(FrameWriter& out, std::size_t part, std::uint64_t first, std::uint64_t count) {
@@ -95,6 +103,10 @@ Block BlockDecoder::decode(std::span<const std::byte> payload) {
 void BlockDecoder::deliver(const Frame& frame, ports::BlockSink& sink) {
   if (frame.type == FrameType::block) {
     const Block block = decode(frame.payload);
+    if (base::sha256(block.data) != block.digest)
+      throw Error(Kind::corrupt,
+                  fmt::format("block {} of part {} that came differs from its digest", block.block, block.part),
+                  "run the pass again");
     sink.data(block.part, block.block, block.digest, block.data);
     return;
   }

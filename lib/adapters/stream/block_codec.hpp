@@ -4,24 +4,30 @@
 
 #include <memory>
 
+#include "adapters/stream/compression.hpp"
 #include "adapters/stream/frame.hpp"
 #include "ports/point_store.hpp"
 
 namespace umbra::stream {
 
-/// Writes blocks, compressed where that saves something.
+/// Writes blocks, compressed where that saves something and the link is not faster without.
 class BlockEncoder {
  public:
   BlockEncoder();
   ~BlockEncoder();
+  /// Of two ways always the one with fewer bytes.
+  void save_bytes() { m_compression.always(); }
   void data(FrameWriter& out, std::size_t part, std::uint64_t block, const base::Digest& digest,
             std::span<const std::byte> data);
   static void zero(FrameWriter& out, std::size_t part, std::uint64_t first, std::uint64_t count);
 
  private:
+  /// What it was packed to; empty where it goes as it is.
+  std::span<const std::byte> packed(std::span<const std::byte> data);
   struct Zstd;
   std::unique_ptr<Zstd> m_zstd;
   Bytes m_packed;
+  Compression m_compression;
 };
 
 struct Block {
@@ -35,9 +41,9 @@ class BlockDecoder {
  public:
   BlockDecoder();
   ~BlockDecoder();
-  /// Kind::corrupt where the payload breaks the format. The digest is not compared here: the sink does that.
+  /// Kind::corrupt where the payload breaks the format. The digest is not compared yet.
   Block decode(std::span<const std::byte> payload);
-  /// Hands a BLOCK or ZERO frame to `sink`.
+  /// Hands a BLOCK or ZERO frame to `sink`. Kind::corrupt where a block has another digest than came with it.
   void deliver(const Frame& frame, ports::BlockSink& sink);
 
  private:

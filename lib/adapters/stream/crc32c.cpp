@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Eight bytes per step by eight tables ("slicing by 8", Kounavis and Berry, 2005): some 2 GB/s without special
-// instructions, above what the digests beside it reach.
+// Where the processor has no instruction for it: eight bytes per step by eight tables ("slicing by 8", Kounavis and
+// Berry, 2005), some 2 GB/s.
 
 #include "adapters/stream/crc32c.hpp"
 
 #include <array>
+#include <cstring>
 
 namespace umbra::stream {
 namespace {
@@ -31,9 +32,33 @@ constexpr std::uint32_t at(std::span<const std::byte> data, std::size_t i) {
   return std::to_integer<std::uint32_t>(data[i]);
 }
 
+#if defined(__x86_64__)
+#define UMBRA_HAS_CRC_INSTRUCTION
+/// By the processor's own instruction, where it has it.
+__attribute__((target("sse4.2"))) std::uint32_t by_instruction(std::span<const std::byte> data, std::uint32_t crc) {
+  std::uint64_t sum = crc;
+  for (; data.size() >= 8; data = data.subspan(8)) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, data.data(), sizeof word);
+    sum = __builtin_ia32_crc32di(sum, word);
+  }
+  crc = static_cast<std::uint32_t>(sum);
+  for (const std::byte b : data) crc = __builtin_ia32_crc32qi(crc, std::to_integer<unsigned char>(b));
+  return crc;
+}
+#endif
+
 }  // namespace
 
 std::uint32_t crc32c(std::span<const std::byte> data, std::uint32_t before) {
+#ifdef UMBRA_HAS_CRC_INSTRUCTION
+  static const bool has_instruction = __builtin_cpu_supports("sse4.2") != 0;
+  if (has_instruction) return ~by_instruction(data, ~before);
+#endif
+  return crc32c_by_tables(data, before);
+}
+
+std::uint32_t crc32c_by_tables(std::span<const std::byte> data, std::uint32_t before) {
   std::uint32_t crc = ~before;
   for (; data.size() >= 8; data = data.subspan(8)) {
     const std::uint32_t low = crc ^ (at(data, 0) | at(data, 1) << 8 | at(data, 2) << 16 | at(data, 3) << 24);

@@ -17,8 +17,9 @@ using base::Error;
 using base::Kind;
 
 constexpr std::size_t write_piece = 256u << 10;
-constexpr int pipe_size = 1 << 20;            // the most that a process without privileges may ask for
-constexpr std::size_t read_piece = 1u << 20;  // memory grows with what came, not with what a length announces
+constexpr std::size_t not_gathered = 32u << 10;  // a call costs less than another copy of so much
+constexpr int pipe_size = 1 << 20;               // the most that a process without privileges may ask for
+constexpr std::size_t read_piece = 1u << 20;     // memory grows with what came, not with what a length announces
 
 [[noreturn]] void corrupt(const std::string& what) {
   throw Error(Kind::corrupt, what, "run the pass again; if it happens again, look at what carries the stream");
@@ -63,6 +64,7 @@ void FrameWriter::frame(FrameType type, std::span<const std::byte> head, std::sp
   put(header, crc32c(tail, crc32c(head, crc32c(header))));
   put(m_buffer, header);
   put(m_buffer, head);
+  if (tail.size() >= not_gathered) return write_out(tail);
   put(m_buffer, tail);
   if (m_buffer.size() >= write_piece) flush();
 }
@@ -72,41 +74,46 @@ void FrameWriter::frame(FrameType type, std::string_view payload) {
 }
 
 void FrameWriter::flush() {
-  if (m_buffer.empty()) return;
+  if (!m_buffer.empty()) write_out({});
+}
+
+void FrameWriter::write_out(std::span<const std::byte> more) {
   // A second try after a failure would send a torn frame again: what is buffered is given up first.
   Bytes out;
   out.swap(m_buffer);
-  base::write_all(m_fd, std::span<const std::byte>(out), "the stream");
-  m_written += {out.size()};
+  const auto start = std::chrono::steady_clock::now();
+  base::write_all(m_fd, out, more, "the stream");
+  m_blocked += std::chrono::steady_clock::now() - start;
+  m_written += {out.size() + more.size()};
   out.clear();
   m_buffer.swap(out);
 }
 
-void FrameReader::fill(Bytes& into, std::size_t size) {
-  into.clear();
-  while (into.size() < size) {
-    const std::size_t at = into.size();
-    into.resize(at + std::min(size - at, read_piece));
-    const std::size_t n = base::read_full(m_fd, std::span(into).subspan(at), "the stream");
-    if (at + n == into.size()) continue;
-    into.resize(at + n);
-    return;
+std::span<const std::byte> FrameReader::fill(Bytes& buffer, std::size_t size) {
+  std::size_t done = 0;
+  while (done < size) {
+    const std::size_t end = std::min(size, done + read_piece);
+    if (buffer.size() < end) buffer.resize(end);  // never made smaller: growing again would fill it with zeroes
+    const std::size_t n = base::read_full(m_fd, std::span(buffer).subspan(done, end - done), "the stream");
+    done += n;
+    if (done < end) break;
   }
+  return std::span<const std::byte>(buffer).first(done);
 }
 
 void FrameReader::preamble(StreamKind kind) {
-  fill(m_header, preamble_size);
-  const std::size_t compared = std::min(m_header.size(), magic.size());
-  if (m_header.empty() || !std::equal(m_header.begin(), m_header.begin() + static_cast<std::ptrdiff_t>(compared),
-                                      std::as_bytes(std::span(magic)).begin()))
-    corrupt(m_header.empty() ? "the stream ended before it began"
-                             : fmt::format("this is no stream of Umbra's: it begins with \"{}\"", shown(m_header)));
-  if (m_header.size() < preamble_size) corrupt("the stream ended within its preamble");
-  Cursor cursor(m_header);
+  const std::span<const std::byte> bytes = fill(m_header, preamble_size);
+  const std::size_t compared = std::min(bytes.size(), magic.size());
+  if (bytes.empty() || !std::equal(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(compared),
+                                   std::as_bytes(std::span(magic)).begin()))
+    corrupt(bytes.empty() ? "the stream ended before it began"
+                          : fmt::format("this is no stream of Umbra's: it begins with \"{}\"", shown(bytes)));
+  if (bytes.size() < preamble_size) corrupt("the stream ended within its preamble");
+  Cursor cursor(bytes);
   cursor.take(magic.size());
   const auto found_version = cursor.number<std::uint16_t>();
   const auto found_kind = cursor.number<std::uint16_t>();
-  if (cursor.number<std::uint32_t>() != crc32c(std::span(m_header).first(preamble_size - 4)))
+  if (cursor.number<std::uint32_t>() != crc32c(bytes.first(preamble_size - 4)))
     corrupt("the preamble of the stream is damaged");
   if (found_version != version)
     throw Error(Kind::unsupported,
@@ -120,10 +127,10 @@ void FrameReader::preamble(StreamKind kind) {
 }
 
 std::optional<Frame> FrameReader::next() {
-  fill(m_header, frame_header_size);
-  if (m_header.empty()) return std::nullopt;
-  if (m_header.size() < frame_header_size) corrupt("the stream ended within a frame");
-  Cursor cursor(m_header);
+  const std::span<const std::byte> header = fill(m_header, frame_header_size);
+  if (header.empty()) return std::nullopt;
+  if (header.size() < frame_header_size) corrupt("the stream ended within a frame");
+  Cursor cursor(header);
   const auto type = static_cast<FrameType>(cursor.number<std::uint16_t>());
   cursor.reserved<std::uint16_t>();
   const std::size_t length = cursor.number<std::uint32_t>();
@@ -132,14 +139,14 @@ std::optional<Frame> FrameReader::next() {
   const Bounds bounds = payload_bounds(type);
   if (length < bounds.least || length > bounds.most)
     corrupt(fmt::format("the stream announces a frame of type {} with {} bytes", static_cast<unsigned>(type), length));
-  fill(m_payload, length);
-  if (m_payload.size() < length) corrupt("the stream ended within a frame");
-  if (checksum != crc32c(m_payload, crc32c(std::span(m_header).first(frame_header_size - 4))))
+  const std::span<const std::byte> payload = fill(m_payload, length);
+  if (payload.size() < length) corrupt("the stream ended within a frame");
+  if (checksum != crc32c(payload, crc32c(header.first(frame_header_size - 4))))
     corrupt("a frame of the stream is damaged");
   if (sequence != m_sequence)
     corrupt(fmt::format("frame {} of the stream came where frame {} was due", sequence, m_sequence));
   ++m_sequence;
-  return Frame{type, m_payload};
+  return Frame{type, payload};
 }
 
 Frame FrameReader::require() {

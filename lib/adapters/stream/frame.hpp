@@ -2,6 +2,7 @@
 #pragma once
 // Frames over a descriptor: the preamble, checksums, sequence and bounds of FORMAT.md. Knows no meaning.
 
+#include <chrono>
 #include <optional>
 #include <string_view>
 
@@ -22,9 +23,14 @@ class FrameWriter {
   void frame(FrameType type, std::string_view payload);
   void flush();
   model::ByteCount written() const { return m_written; }
+  /// Time spent in writing.
+  std::chrono::duration<double> blocked() const { return m_blocked; }
 
  private:
+  /// Writes what was gathered, then `more`.
+  void write_out(std::span<const std::byte> more);
   int m_fd;
+  std::chrono::duration<double> m_blocked{0};
   Bytes m_buffer;
   std::uint32_t m_sequence = 0;
   model::ByteCount m_written;
@@ -53,7 +59,8 @@ class FrameReader {
   bool ready() const;
 
  private:
-  void fill(Bytes& into, std::size_t size);
+  /// The next bytes, `size` of them or as many as there are; good until the next call for the same buffer.
+  std::span<const std::byte> fill(Bytes& buffer, std::size_t size);
   int m_fd;
   Bytes m_header;
   Bytes m_payload;

@@ -13,6 +13,7 @@ class OneWaySink final : public ports::BlockSink {
     m_out.frame(FrameType::begin, dump(to_json(header)));
     m_out.flush();
   }
+  void save_bytes() override { m_encoder.save_bytes(); }
   void data(std::size_t part, std::uint64_t block, const base::Digest& digest,
             std::span<const std::byte> data) override {
     m_encoder.data(m_out, part, block, digest, data);

@@ -154,6 +154,7 @@ class RemoteSink final : public ports::BlockSink {
     }
   }
 
+  void save_bytes() override { m_encoder.save_bytes(); }
   void data(std::size_t part, std::uint64_t block, const base::Digest& digest,
             std::span<const std::byte> data) override {
     listen();
