@@ -23,6 +23,7 @@ struct PassRequest {
   model::ShadowId shadow;
   base::Seconds rpo{300};
   unsigned retain = 3;
+  std::optional<base::Seconds> retain_for{};  ///< points older than this go too; absent: their number alone counts
   std::optional<model::ByteRate> bandwidth;
   std::string nbd_listen;              ///< TCP address of the primary's export; empty: a local socket
   std::string scratch_dir;             ///< on the primary's host

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "adapters/nbd/copy_out.hpp"
+#include "adapters/nbd/examine.hpp"
 #include "adapters/nbd/merge.hpp"
 #include "adapters/nbd/point_writer.hpp"
 #include "adapters/nbd/qemu_img.hpp"
@@ -173,6 +175,13 @@ std::string LocalPoints::activity(const model::ShadowId& shadow, model::PointNum
   return ShadowFolder(m_root, shadow).point(point).activity;
 }
 
+model::Ground LocalPoints::examine(const model::ShadowId& shadow) {
+  const ShadowFolder folder(m_root, shadow);
+  if (!folder.exists()) return {};
+  const FolderLock lock = folder.lock();
+  return examine_points(folder);
+}
+
 std::unique_ptr<ports::BlockSink> LocalPoints::begin(const model::PointHeader& header) {
   return begin_point(ShadowFolder(m_root, header.shadow), header);
 }
@@ -180,12 +189,34 @@ std::unique_ptr<ports::BlockSink> LocalPoints::begin(const model::PointHeader& h
 model::VerifyReport LocalPoints::verify(const model::ShadowId& shadow, model::PointNumber point, ports::Verify what) {
   const ShadowFolder folder(m_root, shadow);
   folder.require();
-  if (what == ports::Verify::whole) return verify_whole(folder, point);
+  if (what == ports::Verify::whole) {
+    const StoredPoint stored = folder.point(point);
+    const model::VerifyReport report = verify_whole(folder, stored);
+    if (report.sound() == stored.info.sound()) return report;  // a reader takes no lock
+  }
   const FolderLock lock = folder.lock();
-  return verify_unread(folder, point);
+  switch (what) {
+    case ports::Verify::unread:
+      return check_unread(folder, point);
+    case ports::Verify::sample:
+      return check_sample(folder, point);
+    case ports::Verify::whole:
+      break;
+  }
+  return check_whole(folder, point);  // read once more, now that nothing moves: it changes what is known of the point
 }
 
-unsigned LocalPoints::retain(const model::ShadowId& shadow, unsigned keep) {
+std::vector<std::string> LocalPoints::export_point(const model::ShadowId& shadow, model::PointNumber point,
+                                                   const std::string& target) {
+  const ShadowFolder folder(m_root, shadow);
+  folder.require();
+  const FolderLock lock = folder.lock();
+  const StoredPoint stored = folder.point(point);
+  require_sound(folder, stored);
+  return export_disks(folder, stored, target);
+}
+
+unsigned LocalPoints::retain(const model::ShadowId& shadow, const ports::Keep& keep) {
   const ShadowFolder folder(m_root, shadow);
   folder.require();
   const FolderLock lock = folder.lock();

@@ -110,6 +110,12 @@ void rebase(const fs::path& path, const std::string& backing, const std::string&
       path);
 }
 
+void convert(const fs::path& path, const fs::path& to) {
+  run({"qemu-img", "convert", "-q", "-f", "qcow2", "-O", "qcow2", "-o", "compat=1.1,lazy_refcounts=off", path.string(),
+       to.string()},
+      "copy", path);
+}
+
 void remove_bitmap(const fs::path& path, const std::string& name) {
   run({"qemu-img", "bitmap", "--remove", path.string(), name}, "remove a bitmap from", path);
 }

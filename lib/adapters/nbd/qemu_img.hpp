@@ -38,6 +38,8 @@ void commit(const std::filesystem::path& top, const std::filesystem::path& base)
 void shrink(const std::filesystem::path& path, model::ByteCount size);
 /// Changes the header's backing file; contents must be equal already.
 void rebase(const std::filesystem::path& path, const std::string& backing, const std::string& backing_format);
+/// Writes what `path` shows into `to`, a plain qcow2 that stands alone.
+void convert(const std::filesystem::path& path, const std::filesystem::path& to);
 void remove_bitmap(const std::filesystem::path& path, const std::string& name);
 
 /// Whether a running QEMU (or one of its tools) holds the file open.
