@@ -69,6 +69,8 @@ std::function<void(const std::string&)> set_list(std::vector<std::string>& targe
 std::function<void(const std::string&)> set_duration(std::string option, std::optional<base::Seconds>& target);
 std::function<void(const std::string&)> set_number(std::string option, std::optional<double>& target, double least,
                                                    double most);
+/// A whole number of at least 1.
+std::function<void(const std::string&)> set_whole(std::string option, std::optional<unsigned>& target);
 std::function<void(const std::string&)> set_choice(std::string option, std::string& target,
                                                    std::vector<std::string> choices);
 

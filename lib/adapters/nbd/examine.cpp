@@ -98,6 +98,14 @@ void settle_above_damaged(const ShadowFolder& folder) {
   }
 }
 
+/// The files below are opened as what the one above says that they are; the first one as what it looks like.
+void require_image(const fs::path& layer, model::ByteCount size) {
+  const qemu_img::Info first = qemu_img::chain(layer).front();
+  if (first.format != "qcow2" || first.size != size)
+    throw Error(base::Kind::corrupt, fmt::format("{} is {} of {} bytes, not qcow2 of {}", layer.string(), first.format,
+                                                 first.size.value, size.value));
+}
+
 /// Whether every file of the disks' chains is there and is an image, as far as their headers tell, and the manifests
 /// are whole.
 VerifyReport look_at_files(const ShadowFolder& folder, const StoredPoint& point) {
@@ -106,7 +114,7 @@ VerifyReport look_at_files(const ShadowFolder& folder, const StoredPoint& point)
     const fs::path& layer = point.info.layers[i];
     try {
       if (!point.info.parts[i].is_memory())
-        qemu_img::chain(layer);
+        require_image(layer, point.info.parts[i].size);
       else if (!fs::exists(layer))
         throw Error(base::Kind::not_found, fmt::format("{} is gone", layer.string()));
     } catch (const Error& e) {

@@ -88,6 +88,7 @@ struct Shadow {
     const ports::Choice choice = ports::choose_method(ground, {}, {disk});
     struct NoHosts : ports::Hypervisors {
       ports::Hypervisor& at(const model::HostName&) override { throw base::Error(base::Kind::internal, "none"); }
+      std::vector<model::HostName> names() const override { return {}; }
     } hosts;
     struct NoTransport : ports::Transport {
       std::unique_ptr<ports::PointStore> connect(const model::HostName&) override { return nullptr; }
@@ -214,7 +215,7 @@ TEST_CASE("metadata that lead elsewhere are found by what the guest would read")
   Shadow s;
   // The table that says where the clusters are: its entry of block 5 points past the end, or between two clusters.
   const std::uint64_t table = place_of(s.layer(1), 0) - block;
-  const auto which = GENERATE(7, 6);
+  const auto which = GENERATE(5, 6);
   const std::uint64_t entry = table + 5 * 8;
   INFO("the table's byte " << which);
   flip(s.layer(1), entry + static_cast<std::uint64_t>(which));
