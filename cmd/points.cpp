@@ -84,6 +84,12 @@ std::vector<model::PointInfo> chosen(const Points& points, const PointsOptions& 
 
 /// Each difference is a line on standard error, and in the point's JSON line.
 int verify(Session& session, const Points& points, const PointsOptions& options) {
+  if (session.common().dry_run) {
+    for (const model::PointInfo& point : chosen(points, options))
+      base::log(base::Level::info, fmt::format("shadow: {}: would read point {} back, and mark it where it is damaged",
+                                               points.vm.get(), point.number.value));
+    return exit_done;
+  }
   bool all_sound = true;
   Listing listing(session.out(), {"POINT", "TAKEN AT", "BLOCKS READ", "STATE", "PLACES"});
   for (const model::PointInfo& point : chosen(points, options)) {

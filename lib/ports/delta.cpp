@@ -164,7 +164,7 @@ Choice choose_method(const model::Ground& ground, const std::vector<model::Check
   const auto covers = std::ranges::find(checkpoints, parent.checkpoint, &model::CheckpointName::get);
   if (!parent.checkpoint.empty() && covers != checkpoints.end()) return {Method::bitmap, *covers, ground.damage};
   std::string why = fmt::format("the primary has no checkpoint that covers point {}", parent.number.value);
-  if (const auto* name = made_after(checkpoints, ground.last))
+  if (const auto* name = made_after(checkpoints, parent.number); name != nullptr && ground.damage.empty())
     why += fmt::format(", and {} is of a newer one, which is not on the shadow's host", name->get());
   return {Method::digest, std::nullopt, both(ground.damage, why)};
 }

@@ -204,14 +204,14 @@ void delete_older_checkpoints(const Start& start) {
   }
 }
 
-/// When the next pass is due. `points` are those before the new one.
-void schedule(const Context& context, const PassRequest& request, const std::vector<model::PointInfo>& points,
+/// When the next pass is due. `ground` is what the new point was built on.
+void schedule(const Context& context, const PassRequest& request, const model::Ground& ground,
               const ports::SentPoint& sent, model::Replica& replica) {
   PassFacts facts;
   facts.taken_at = replica.taken_at;
   facts.finished = context.clock.now();
   facts.duration = base::Seconds(replica.duration_s);
-  if (!points.empty()) facts.since_last = base::Seconds(replica.taken_at - points.back().taken_at);
+  if (ground.parent) facts.since_last = base::Seconds(replica.taken_at - ground.parent->taken_at);
   facts.changed = sent.counts.data + sent.counts.zero;
   facts.sent = sent.sent;
   facts.bandwidth = request.bandwidth;
@@ -297,7 +297,7 @@ PassResult run_pass(const Context& context, const PassRequest& request) {
     }
   });
   result.replica = ports::replica_of(context, sent, began);
-  schedule(context, request, start.points, sent, result.replica);
+  schedule(context, request, start.ground, sent, result.replica);
   return result;
 }
 

@@ -8,6 +8,7 @@
 
 #include "adapters/nbd/manifest_file.hpp"
 #include "adapters/nbd/qemu_img.hpp"
+#include "adapters/nbd/verify.hpp"
 #include "base/error.hpp"
 #include "base/fd.hpp"
 #include "base/log.hpp"
@@ -39,6 +40,15 @@ std::set<fs::path> files_below(const StoredPoint& point) {
   return files;
 }
 
+void forget_found(const ShadowFolder& folder, model::PointNumber point) {
+  const fs::path dir = folder.point_dir(point);
+  fs::remove(dir / found_file);  // first: without it the others are nothing
+  for (const auto& entry : fs::directory_iterator(dir)) {
+    if (entry.path().extension() == found_suffix) fs::remove(entry.path());
+  }
+  base::sync_dir(dir);
+}
+
 bool as_it_was(const json& file) {
   const auto now = stamp_of(file.at("path").get<std::string>());
   return now == FileStamp{file.at("bytes").get<std::uint64_t>(), file.at("modified_ns").get<std::int64_t>()};
@@ -66,6 +76,7 @@ std::optional<Found> parse_found(const fs::path& dir, const StoredPoint& point, 
     found.point.stamps.push_back(point.stamps.at(i));
   }
   found.point.info.root = model::root_of(found.manifest);
+  if (found.manifest.parts.empty()) return std::nullopt;
   if (found.point.info.root.to_string() != note.at("root").get<std::string>()) return std::nullopt;
   for (const json& file : note.at("files")) {
     if (!as_it_was(file)) return std::nullopt;
@@ -93,15 +104,6 @@ void mark_damaged(const ShadowFolder& folder, model::PointNumber point, const st
   base::write_file_atomic(dir / damaged_file, what + "\n");
   base::log(base::Level::warning,
             fmt::format("point {} of shadow {} is damaged: {}", point.value, folder.id().get(), what));
-}
-
-void forget_found(const ShadowFolder& folder, model::PointNumber point) {
-  const fs::path dir = folder.point_dir(point);
-  fs::remove(dir / found_file);  // first: without it the others are nothing
-  for (const auto& entry : fs::directory_iterator(dir)) {
-    if (entry.path().extension() == found_suffix) fs::remove(entry.path());
-  }
-  base::sync_dir(dir);
 }
 
 void clear_damage(const ShadowFolder& folder, model::PointNumber point) {
@@ -137,6 +139,15 @@ std::optional<Found> read_found(const ShadowFolder& folder, const StoredPoint& p
   } catch (const Error& e) {
     if (e.kind() != Kind::corrupt && e.kind() != Kind::io) throw;
     return std::nullopt;
+  }
+}
+
+void note_files(const ShadowFolder& folder, const StoredPoint& point) {
+  try {
+    write_found(folder, {point, {}});
+  } catch (const Error& e) {
+    if (!is_damage(e)) throw;
+    forget_found(folder, point.info.number);
   }
 }
 

@@ -27,7 +27,7 @@ void write_found(const ShadowFolder& folder, const Found& found);
 std::optional<Found> read_found(const ShadowFolder& folder, const StoredPoint& point);
 /// Whether the point was read and a file of it changed since.
 bool changed_since_found(const ShadowFolder& folder, const StoredPoint& point);
-/// What was found is not to be believed any more; the next look reads anew.
-void forget_found(const ShadowFolder& folder, model::PointNumber point);
+/// What was found is not to be believed any more, and the next look reads anew; the files are noted as they are now.
+void note_files(const ShadowFolder& folder, const StoredPoint& point);
 
 }  // namespace umbra::nbd

@@ -89,7 +89,7 @@ std::uint64_t settle_unread(const ShadowFolder& folder, StoredPoint point) {
 void settle_above_damaged(const ShadowFolder& folder) {
   for (const StoredPoint& damaged : folder.points()) {
     if (damaged.info.sound() || !changed_since_found(folder, damaged)) continue;
-    forget_found(folder, damaged.info.number);
+    note_files(folder, damaged);
     for (const StoredPoint& point : sound_points(folder)) {
       if (point.info.number < damaged.info.number) continue;
       const VerifyReport report = verify_whole(folder, point);

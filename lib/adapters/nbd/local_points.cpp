@@ -17,6 +17,7 @@
 #include "adapters/nbd/tops.hpp"
 #include "adapters/nbd/verify.hpp"
 #include "base/error.hpp"
+#include "base/log.hpp"
 
 namespace umbra::nbd {
 namespace {
@@ -87,11 +88,28 @@ void remove_folder(const ShadowFolder& folder) {
 std::vector<fs::path> adopted_files(const ShadowFolder& folder) {
   std::vector<fs::path> files;
   for (const StoredPoint& point : folder.points()) {
+    if (!point.readable) throw Error(Kind::corrupt, point.info.damaged, "what it adopted is not known: look at the file");
     for (const std::string& layer : point.info.layers) {
       if (!folder.holds(layer) && fs::exists(layer)) files.emplace_back(layer);
     }
   }
   return files;
+}
+
+/// A reader takes no lock. Where what it sees changes what is known of the point, all is read once more under the lock,
+/// when nothing moves; where another run has that, it is told and not noted.
+model::VerifyReport read_all(const ShadowFolder& folder, model::PointNumber number) {
+  const StoredPoint stored = folder.point(number);
+  const model::VerifyReport report = verify_whole(folder, stored);
+  if (report.sound() == stored.info.sound()) return report;
+  try {
+    const FolderLock lock = folder.lock();
+    return check_whole(folder, number);
+  } catch (const Error& e) {
+    if (e.kind() != Kind::busy) throw;
+    base::log(base::Level::warning, fmt::format("what was found of point {} is not noted: {}", number.value, e.what()));
+    return report;
+  }
 }
 
 }  // namespace
@@ -189,21 +207,9 @@ std::unique_ptr<ports::BlockSink> LocalPoints::begin(const model::PointHeader& h
 model::VerifyReport LocalPoints::verify(const model::ShadowId& shadow, model::PointNumber point, ports::Verify what) {
   const ShadowFolder folder(m_root, shadow);
   folder.require();
-  if (what == ports::Verify::whole) {
-    const StoredPoint stored = folder.point(point);
-    const model::VerifyReport report = verify_whole(folder, stored);
-    if (report.sound() == stored.info.sound()) return report;  // a reader takes no lock
-  }
+  if (what == ports::Verify::whole) return read_all(folder, point);
   const FolderLock lock = folder.lock();
-  switch (what) {
-    case ports::Verify::unread:
-      return check_unread(folder, point);
-    case ports::Verify::sample:
-      return check_sample(folder, point);
-    case ports::Verify::whole:
-      break;
-  }
-  return check_whole(folder, point);  // read once more, now that nothing moves: it changes what is known of the point
+  return what == ports::Verify::unread ? check_unread(folder, point) : check_sample(folder, point);
 }
 
 std::vector<std::string> LocalPoints::export_point(const model::ShadowId& shadow, model::PointNumber point,

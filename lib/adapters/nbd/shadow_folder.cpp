@@ -214,8 +214,11 @@ std::optional<model::PointNumber> ShadowFolder::owner_of(const fs::path& file) c
       if (same_file(layer, file)) return point.info.number;
     }
   }
+  const std::string name = (file.parent_path().filename() / file.filename()).string();
   for (const StoredPoint& point : all) {
-    if (!point.readable) throw Error(Kind::corrupt, point.info.damaged);
+    if (point.readable) continue;
+    if (base::read_text_file(point_dir(point.info.number) / point_file).find(name) != std::string::npos)
+      throw Error(Kind::corrupt, point.info.damaged);
   }
   return std::nullopt;
 }

@@ -173,7 +173,7 @@ void adopt_layers(const ShadowFolder& folder, const ports::AdoptRequest& request
                                            last.value, folder.id().get()));
   point.parent = parent_of(folder, request);
   settle_changed_files(folder);
-  if (point.parent.value != 0) require_sound(folder, folder.point(point.parent));
+  const bool on_damage = point.parent.value != 0 && !folder.point(point.parent).info.sound();
   for (const std::string& layer : point.info.layers) {
     require_file_unused(layer);
     // A point's layer never changes again: bitmaps that would follow changes are of no use.
@@ -189,6 +189,7 @@ void adopt_layers(const ShadowFolder& folder, const ports::AdoptRequest& request
   if (::rename(incoming.c_str(), final_dir.c_str()) != 0)
     throw base::from_errno(errno, fmt::format("commit {}", final_dir.string()));
   base::sync_dir(folder.path());
+  if (on_damage) check_whole(folder, request.number);  // it may show the damage: then it is marked, and repaired
 }
 
 }  // namespace umbra::nbd

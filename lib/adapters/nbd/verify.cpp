@@ -102,6 +102,7 @@ bool is_damage(const Error& error) {
 }
 
 void verify_part(const model::PartManifest& expected, const fs::path& file, model::VerifyReport& report) {
+  drop_caches(expected.part, file);
   BlockReader reader(file, expected.part, all_of_it);
   compare(expected, reader, reader.looks(), report);
 }
@@ -144,6 +145,7 @@ model::VerifyReport verify_merged(const model::PartManifest& expected, const fs:
 
 std::optional<model::PartManifest> read_part(const model::Part& part, const fs::path& file) {
   try {
+    drop_caches(part, file);
     BlockReader reader(file, part, all_of_it);
     model::PartManifest found{part, std::vector<base::Digest>(model::blocks_in(part.size))};
     if (reader.shown() < part.size.value) return std::nullopt;

@@ -13,7 +13,7 @@
 
 namespace umbra::nbd {
 
-// Reports tell the first thousand differences of each part at most. A manifest that is damaged, a file that is gone or
+// All reads come from the disk, as far as the kernel lets its cache go. Reports tell the first thousand differences of each part at most. A manifest that is damaged, a file that is gone or
 // does not open is a difference at byte 0. Kind::busy where another process holds a file.
 
 /// Numbers of blocks, by part.
@@ -21,10 +21,9 @@ using Blocks = std::map<model::DiskName, std::set<std::uint64_t>>;
 
 /// All that the point's files show.
 model::VerifyReport verify_whole(const ShadowFolder& folder, const StoredPoint& point);
-/// The blocks that the point's own layers hold; a memory image is read whole. They come from the disk, as far as the
-/// kernel lets its cache go.
+/// The blocks that the point's own layers hold; a memory image is read whole.
 model::VerifyReport verify_own(const ShadowFolder& folder, const StoredPoint& point);
-/// These blocks alone, of parts that the point has, from the disk likewise.
+/// These blocks alone, of parts that the point has.
 model::VerifyReport verify_blocks(const ShadowFolder& folder, const StoredPoint& point, const Blocks& blocks);
 
 /// One part's file, as far as it shows, against `expected`.
