@@ -43,16 +43,11 @@ const model::PointInfo& point_named(const Points& points, unsigned number) {
 }
 
 model::Json json_of(const Points& points, const model::PointInfo& point) {
-  model::Json json = {{"vm", points.vm.get()},
-                      {"host", points.row.host.get()},
-                      {"point", point.number.value},
-                      {"taken_at", base::to_rfc3339(point.taken_at)},
-                      {"memory", point.has_memory()},
-                      {"bytes", point.bytes.value},
-                      {"read_back", point.read_back},
-                      {"sound", point.sound()},
-                      {"root", point.root.to_string()},
-                      {"layers", point.layers}};
+  model::Json json = {{"vm", points.vm.get()},          {"host", points.row.host.get()},
+                      {"point", point.number.value},    {"taken_at", base::to_rfc3339(point.taken_at)},
+                      {"memory", point.has_memory()},   {"bytes", point.bytes.value},
+                      {"read_back", point.read_back},   {"sound", point.sound()},
+                      {"root", point.root.to_string()}, {"layers", point.layers}};
   if (!point.sound()) json["damaged"] = point.damaged;
   return json;
 }
@@ -65,10 +60,9 @@ Cell state_of(const model::PointInfo& point) {
 int list(Session& session, const Points& points) {
   Listing listing(session.out(), {"POINT", "TAKEN AT", "MEMORY", "BYTES", "STATE", "ROOT"});
   for (const model::PointInfo& point : points.infos) {
-    listing.add(json_of(points, point),
-                {std::to_string(point.number.value), base::to_rfc3339(point.taken_at),
-                 point.has_memory() ? "yes" : "no", human_bytes(point.bytes.value), state_of(point),
-                 point.root.to_string().substr(0, 19)});
+    listing.add(json_of(points, point), {std::to_string(point.number.value), base::to_rfc3339(point.taken_at),
+                                         point.has_memory() ? "yes" : "no", human_bytes(point.bytes.value),
+                                         state_of(point), point.root.to_string().substr(0, 19)});
     if (!point.sound())
       base::log(base::Level::warning,
                 fmt::format("shadow: {}: point {} is damaged: {}", points.vm.get(), point.number.value, point.damaged));
@@ -102,16 +96,17 @@ int verify(Session& session, const Points& points, const PointsOptions& options)
                                                 point.number.value, m.disk.get(), m.offset, m.what));
     }
     all_sound = all_sound && report.sound();
-    listing.add({{"vm", points.vm.get()},
-                 {"host", points.row.host.get()},
-                 {"point", point.number.value},
-                 {"taken_at", base::to_rfc3339(point.taken_at)},
-                 {"blocks_read", report.blocks_read},
-                 {"sound", report.sound()},
-                 {"damage", places}},
-                {std::to_string(point.number.value), base::to_rfc3339(point.taken_at),
-                 std::to_string(report.blocks_read), report.sound() ? Cell("sound", Tone::good) : Cell("damaged", Tone::bad),
-                 std::to_string(report.mismatches.size())});
+    listing.add(
+        {{"vm", points.vm.get()},
+         {"host", points.row.host.get()},
+         {"point", point.number.value},
+         {"taken_at", base::to_rfc3339(point.taken_at)},
+         {"blocks_read", report.blocks_read},
+         {"sound", report.sound()},
+         {"damage", places}},
+        {std::to_string(point.number.value), base::to_rfc3339(point.taken_at), std::to_string(report.blocks_read),
+         report.sound() ? Cell("sound", Tone::good) : Cell("damaged", Tone::bad),
+         std::to_string(report.mismatches.size())});
   }
   listing.finish();
   if (all_sound) return exit_done;
@@ -127,9 +122,9 @@ int export_one(Session& session, const Points& points, const PointsOptions& opti
                 fmt::format("umbra replicate {}", base::shell_word(points.vm)));
   const model::PointInfo& point = options.point ? point_named(points, *options.point) : *newest;
   if (session.common().dry_run) {
-    base::log(base::Level::info, fmt::format("shadow: {}: would write the disks of point {} to {} on {}",
-                                             points.vm.get(), point.number.value, options.export_to,
-                                             points.row.host.get()));
+    base::log(base::Level::info,
+              fmt::format("shadow: {}: would write the disks of point {} to {} on {}", points.vm.get(),
+                          point.number.value, options.export_to, points.row.host.get()));
     return exit_done;
   }
   Listing listing(session.out(), {"POINT", "ON", "FILE"});
@@ -149,8 +144,9 @@ int thin_out(Session& session, const Points& points, const PointsOptions& option
   const ports::Keep keep = ports::keep_of(*options.retain, options.retain_for, session.clock().now());
   if (session.common().dry_run) {
     for (std::size_t i = 0; i < keep.surplus(points.infos); ++i)
-      base::log(base::Level::info, fmt::format("shadow: {}: would merge point {} of {} into the next", points.vm.get(),
-                                               points.infos[i].number.value, base::to_rfc3339(points.infos[i].taken_at)));
+      base::log(base::Level::info,
+                fmt::format("shadow: {}: would merge point {} of {} into the next", points.vm.get(),
+                            points.infos[i].number.value, base::to_rfc3339(points.infos[i].taken_at)));
     return exit_done;
   }
   const unsigned gone = ports::thin_out(*points.store, points.row.id, keep);
@@ -163,8 +159,7 @@ int thin_out(Session& session, const Points& points, const PointsOptions& option
 
 void check_options(const PointsOptions& options) {
   const int acts = int(options.verify) + int(!options.export_to.empty()) + int(options.retain.has_value());
-  if (acts > 1)
-    throw Error(Kind::usage, "--verify, --export and --retain exclude each other", "give one");
+  if (acts > 1) throw Error(Kind::usage, "--verify, --export and --retain exclude each other", "give one");
   if (options.retain_for && !options.retain)
     throw Error(Kind::usage, "--retain-for goes with --retain alone",
                 "umbra shadow points VM --retain 10 --retain-for 7d");

@@ -222,7 +222,8 @@ Verb shadow_verb() {
       "points.\n"
       "The host is the placement's, or --on. A fitting shadow of the pool is taken first. Run again, it changes "
       "nothing.\n"
-      "`umbra shadow list` lists the shadows, `umbra shadow points VM` the restore points of one. Points that --verify or "
+      "`umbra shadow list` lists the shadows, `umbra shadow points VM` the restore points of one. Points that --verify "
+      "or "
       "a pass\n"
       "finds to be damaged are never activated; the next pass repairs the shadow, and sends what differs alone.";
   verb.actions = {"list", "points"};
@@ -237,17 +238,19 @@ Verb shadow_verb() {
        set_flag(options->forget)},
       {"--verify", "", "points VM: read everything back and name each damaged place; exit 1 where there is one", "",
        set_flag(options->points.verify)},
-      {"--export", "PATH", "points VM: write a point's disks there on the shadow's host, as plain qcow2: a folder, or a file for one disk",
+      {"--export", "PATH",
+       "points VM: write a point's disks there on the shadow's host, as plain qcow2: a folder, or a file for one disk",
        "", set_text(options->points.export_to)},
       {"--point", "N", "with --verify, --export: this point", "every point; the newest sound one",
        set_whole("--point", options->points.point)},
-      {"--retain", "N", "points VM: merge the oldest until N are left", "", set_whole("--retain", options->points.retain)},
+      {"--retain", "N", "points VM: merge the oldest until N are left", "",
+       set_whole("--retain", options->points.retain)},
       {"--retain-for", "DURATION", "with --retain: and those that are older, but for the newest sound one", "",
        set_duration("--retain-for", options->points.retain_for)},
   };
-  verb.examples = {"umbra place web1 | umbra shadow -", "umbra shadow web1 --on beta", "umbra shadow web1 --rehearse",
-                   "umbra shadow points web1", "umbra shadow points web1 --verify",
-                   "umbra shadow points web1 --export /var/tmp --point 3"};
+  verb.examples = {"umbra place web1 | umbra shadow -", "umbra shadow web1 --on beta",
+                   "umbra shadow web1 --rehearse",      "umbra shadow points web1",
+                   "umbra shadow points web1 --verify", "umbra shadow points web1 --export /var/tmp --point 3"};
   verb.run = [options](Session& session) { return run_shadow(session, *options); };
   return verb;
 }

@@ -73,8 +73,8 @@ inline constexpr base::Digest unreadable_block = [] {
 
 /// What the next point of a shadow can be built on, as a look at its files found it.
 struct Ground {
-  /// The newest point that still opens; absent where there is none. Where it is damaged it bears the root of `found`, has
-  /// the parts alone that could be read, and no checkpoint.
+  /// The newest point that still opens; absent where there is none. Where it is damaged it bears the root of `found`,
+  /// has the parts alone that could be read, and no checkpoint.
   std::optional<PointInfo> parent;
   PointNumber last;               ///< the highest number that was ever given: the next point's is one more
   std::string damage;             ///< what is damaged or lost of the points that would else be built on; empty: nothing

@@ -79,8 +79,8 @@ const model::CheckpointName* made_after(const std::vector<model::CheckpointName>
 std::string why_full(const model::Ground& ground, const std::vector<model::CheckpointName>& checkpoints) {
   if (!ground.damage.empty()) return "nothing is left to build on: " + ground.damage;
   if (const auto* name = made_after(checkpoints, {}))
-    return fmt::format("the shadow has no point: the one that the primary's checkpoint {} was made with is gone from it",
-                       name->get());
+    return fmt::format(
+        "the shadow has no point: the one that the primary's checkpoint {} was made with is gone from it", name->get());
   return "the shadow has no point yet";
 }
 
@@ -242,11 +242,11 @@ void require_equal(PointStore& far, const model::ShadowId& shadow, const model::
   for (const Verify what : {Verify::unread, Verify::sample}) {
     const model::VerifyReport report = far.verify(shadow, point, what);
     if (report.sound()) continue;
-    throw Error(Kind::corrupt,
-                fmt::format("what was read back of point {} is not what was written: {}", point.value,
-                            model::first_of(report)),
-                fmt::format("check that host's storage; the next pass repairs the shadow: umbra replicate {}",
-                            base::shell_word(vm)));
+    throw Error(
+        Kind::corrupt,
+        fmt::format("what was read back of point {} is not what was written: {}", point.value, model::first_of(report)),
+        fmt::format("check that host's storage; the next pass repairs the shadow: umbra replicate {}",
+                    base::shell_word(vm)));
   }
 }
 
@@ -372,8 +372,8 @@ bool bitmap_unusable(const Error& error) {
 }
 
 std::string what_is_safe(const std::vector<model::PointInfo>& points) {
-  const auto sound = std::find_if(points.rbegin(), points.rend(),
-                                  [](const auto& point) { return point.read_back && point.sound(); });
+  const auto sound =
+      std::find_if(points.rbegin(), points.rend(), [](const auto& point) { return point.read_back && point.sound(); });
   if (sound == points.rend()) return "there is no point yet that is known to be restorable";
   return fmt::format("point {} of {} stays restorable", sound->number.value, base::to_rfc3339(sound->taken_at));
 }

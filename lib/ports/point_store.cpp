@@ -30,8 +30,8 @@ void ChangeDigest::zero(std::size_t part, std::uint64_t first_block, std::uint64
 
 model::ShadowLevel level_of(const std::vector<model::PointInfo>& points) {
   if (model::newest_sound(points) == nullptr) return model::ShadowLevel::defined;
-  const bool resumable = std::ranges::any_of(
-      points, [](const model::PointInfo& point) { return point.sound() && point.has_memory(); });
+  const bool resumable =
+      std::ranges::any_of(points, [](const model::PointInfo& point) { return point.sound() && point.has_memory(); });
   return resumable ? model::ShadowLevel::warm : model::ShadowLevel::seeded;
 }
 

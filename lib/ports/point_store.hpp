@@ -60,8 +60,8 @@ model::ShadowLevel level_of(const std::vector<model::PointInfo>& points);
 
 /// What a thinning out leaves of a shadow's points. The newest sound one stays in any case.
 struct Keep {
-  unsigned most = 1;                      ///< at most so many points, at least 1
-  std::optional<base::Instant> since{};   ///< and none that was taken before
+  unsigned most = 1;                     ///< at most so many points, at least 1
+  std::optional<base::Instant> since{};  ///< and none that was taken before
   Keep(unsigned points, std::optional<base::Instant> taken_since = {}) : most(points), since(taken_since) {}
   /// How many of the oldest of `points` go: those beyond the number, and those of before, but for the last sound one.
   std::size_t surplus(const std::vector<model::PointInfo>& points) const;
@@ -116,8 +116,8 @@ class PointStore {
   /// Merges the oldest points until those are left that `keep` tells. Restartable. The number that went. Damaged points
   /// go once a sound newer one does without them; nothing goes while the newest is damaged.
   virtual unsigned retain(const model::ShadowId& shadow, const Keep& keep) = 0;
-  /// Writes each disk of a sound point as a plain qcow2 that stands alone, compared with the manifest and synced, on this
-  /// host: into the folder `target` as DISK.qcow2, or, of a point with one disk, as the file `target`. The files.
+  /// Writes each disk of a sound point as a plain qcow2 that stands alone, compared with the manifest and synced, on
+  /// this host: into the folder `target` as DISK.qcow2, or, of a point with one disk, as the file `target`. The files.
   /// Kind::refused where one of them is there already.
   virtual std::vector<std::string> export_point(const model::ShadowId& shadow, model::PointNumber point,
                                                 const std::string& target) = 0;

@@ -71,7 +71,8 @@ Start look(const Context& context, const PassRequest& request, Depth depth) {
   if (start.live()) start.checkpoints = primary.checkpoints(request.vm);
   start.choice = ports::choose_method(start.ground, start.checkpoints, start.domain.disks);
   if (!start.live() && start.choice.method != Method::full)
-    start.choice = {Method::digest, std::nullopt, with_damage(start.ground, "the VM is off: its disks are read as files")};
+    start.choice = {Method::digest, std::nullopt,
+                    with_damage(start.ground, "the VM is off: its disks are read as files")};
   return start;
 }
 
@@ -286,8 +287,7 @@ PassResult run_pass(const Context& context, const PassRequest& request) {
   PassResult result;
   if (start.live()) tidy(result.notes, "deleting older checkpoints", [&] { delete_older_checkpoints(start); });
   const ports::Keep keep = ports::keep_of(request.retain, request.retain_for, context.clock.now());
-  tidy(result.notes, "merging the oldest points",
-       [&] { ports::thin_out(*start.far, request.shadow, keep); });
+  tidy(result.notes, "merging the oldest points", [&] { ports::thin_out(*start.far, request.shadow, keep); });
   tidy(result.notes, "looking at the points", [&] {
     const std::vector<model::PointInfo> points = start.far->points(request.shadow);
     result.level = ports::level_of(points);

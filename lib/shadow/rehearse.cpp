@@ -25,9 +25,10 @@ model::PointInfo newest_with_memory(ports::PointStore& store, const RehearseRequ
   const auto it = std::find_if(points.rbegin(), points.rend(),
                                [](const auto& point) { return point.sound() && point.has_memory(); });
   if (it == points.rend())
-    throw Error(Kind::refused,
-                fmt::format("no sound point of {} on {} has memory to resume from", request.vm.get(), request.host.get()),
-                fmt::format("umbra sync {}", base::shell_word(request.vm)));
+    throw Error(
+        Kind::refused,
+        fmt::format("no sound point of {} on {} has memory to resume from", request.vm.get(), request.host.get()),
+        fmt::format("umbra sync {}", base::shell_word(request.vm)));
   return *it;
 }
 

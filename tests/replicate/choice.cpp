@@ -47,8 +47,8 @@ TEST_CASE("a shadow without a point gets a full pass, whatever checkpoints there
 }
 
 TEST_CASE("the newest point's own checkpoint makes it a bitmap pass") {
-  const Choice choice =
-      choose_method(model::ground_of({point(6, {vda}), point(7, {vda})}), names({"umbra-7-00000007"}), {disk("vda", 1 << 20)});
+  const Choice choice = choose_method(model::ground_of({point(6, {vda}), point(7, {vda})}), names({"umbra-7-00000007"}),
+                                      {disk("vda", 1 << 20)});
   CHECK(choice.method == Method::bitmap);
   CHECK(choice.since == CheckpointName("umbra-7-00000007"));
   CHECK(choice.why.empty());
@@ -61,7 +61,8 @@ TEST_CASE("only the checkpoint that the newest point names will do, whatever the
   CHECK(choose_method(model::ground_of(points), names({"umbra-7-0000000a", "umbra-5-00000005"}), disks).since ==
         CheckpointName("umbra-5-00000005"));
   // Of the same number, but made with the point of another shadow.
-  const Choice another = choose_method(model::ground_of(points), names({"umbra-5-00000006", "umbra-7-00000005"}), disks);
+  const Choice another =
+      choose_method(model::ground_of(points), names({"umbra-5-00000006", "umbra-7-00000005"}), disks);
   CHECK(another.method == Method::digest);
   CHECK(another.why.find("point 7") != std::string::npos);
   points.back().checkpoint.clear();
@@ -89,12 +90,13 @@ TEST_CASE("disks that were added, removed or resized make it a digest pass that 
   CHECK(why({disk("vda", 1 << 20), disk("vdb", 2 << 20)}).find("vdb was resized") != std::string::npos);
   CHECK(why({disk("vda", 1 << 20)}).find("vdb was removed") != std::string::npos);
   CHECK(why({disk("vda", 1 << 20), disk("vdb", 1 << 20), disk("vdc", 9)}).find("vdc was added") != std::string::npos);
-  CHECK(choose_method(model::ground_of(points), checkpoints, {disk("vda", 0), disk("vdb", 1 << 20)}).method == Method::bitmap);
+  CHECK(choose_method(model::ground_of(points), checkpoints, {disk("vda", 0), disk("vdb", 1 << 20)}).method ==
+        Method::bitmap);
 }
 
 TEST_CASE("the memory of a synced point is no disk that was removed") {
-  CHECK(choose_method(model::ground_of({point(7, {vda, memory})}), names({"umbra-7-00000007"}), {disk("vda", 1 << 20)}).method ==
-        Method::bitmap);
+  CHECK(choose_method(model::ground_of({point(7, {vda, memory})}), names({"umbra-7-00000007"}), {disk("vda", 1 << 20)})
+            .method == Method::bitmap);
 }
 
 TEST_CASE("frozen files: the exact bitmap first, then the layer below, then an older bitmap, then digests") {

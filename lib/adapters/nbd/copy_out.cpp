@@ -37,11 +37,13 @@ std::vector<DiskToExport> disks_to_export(const StoredPoint& point, const model:
     const model::Part& part = manifest.parts[i].part;
     if (part.is_memory()) continue;
     const bool folder = fs::is_directory(target);
-    disks.push_back({manifest.parts[i], point.info.layers.at(i), folder ? target / (part.name.get() + ".qcow2") : target});
+    disks.push_back(
+        {manifest.parts[i], point.info.layers.at(i), folder ? target / (part.name.get() + ".qcow2") : target});
   }
   if (disks.size() > 1 && !fs::is_directory(target))
-    throw Error(Kind::refused, fmt::format("point {} has {} disks, and {} is no folder", point.info.number.value,
-                                           disks.size(), target.string()),
+    throw Error(Kind::refused,
+                fmt::format("point {} has {} disks, and {} is no folder", point.info.number.value, disks.size(),
+                            target.string()),
                 "name a folder that is there");
   for (const DiskToExport& disk : disks) refuse_existing(disk.to);
   return disks;
@@ -49,7 +51,8 @@ std::vector<DiskToExport> disks_to_export(const StoredPoint& point, const model:
 
 /// Under its name at last, never over another file.
 void name_it(const fs::path& made, const fs::path& to) {
-  if (::renameat2(AT_FDCWD, made.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return base::sync_dir(to.parent_path());
+  if (::renameat2(AT_FDCWD, made.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0)
+    return base::sync_dir(to.parent_path());
   const int error = errno;
   fs::remove(made);
   if (error == EEXIST) refuse_existing(to);
@@ -65,8 +68,9 @@ void copy_out(const fs::path& layer, const model::PartManifest& expected, const 
         model::VerifyReport report;
         verify_part(expected, to, report);
         if (!report.sound())
-          throw Error(Kind::corrupt, fmt::format("what was copied from {} differs from its manifest: {}", layer.string(),
-                                                 model::first_of(report)),
+          throw Error(Kind::corrupt,
+                      fmt::format("what was copied from {} differs from its manifest: {}", layer.string(),
+                                  model::first_of(report)),
                       "check that host's storage");
         base::sync_fd(base::open_file(to, O_RDONLY).get(), to.string());
       },
@@ -77,7 +81,8 @@ std::vector<std::string> export_disks(const ShadowFolder& folder, const StoredPo
   const model::Manifest manifest = folder.manifest(point);
   std::vector<std::string> files;
   for (const DiskToExport& disk : disks_to_export(point, manifest, fs::path(target).lexically_normal())) {
-    const fs::path made = disk.to.parent_path() / fmt::format(".umbra-export-{}-{}", folder.id().get(), disk.to.filename().string());
+    const fs::path made =
+        disk.to.parent_path() / fmt::format(".umbra-export-{}-{}", folder.id().get(), disk.to.filename().string());
     fs::remove(made);  // of an export that was cut short; the folder's lock is held
     copy_out(disk.layer, disk.manifest, made);
     name_it(made, disk.to);

@@ -66,8 +66,9 @@ void settle_changed(const ShadowFolder& folder, const StoredPoint& point, const 
                                              changed.string(), point.info.number.value));
     return write_point_file(folder.point_dir(point.info.number), folder, point);
   }
-  const std::string remark = fs::exists(changed) ? fmt::format("; {} was written to after it had become the point's", changed.string())
-                                                 : fmt::format("; {} is gone", changed.string());
+  const std::string remark = fs::exists(changed)
+                                 ? fmt::format("; {} was written to after it had become the point's", changed.string())
+                                 : fmt::format("; {} is gone", changed.string());
   mark(folder, point, report, remark);
   spread(folder, point.info.number, report);
 }

@@ -60,9 +60,10 @@ void copy_out_what_stands_on(const ShadowFolder& folder, const StoredPoint& dama
     if (!point.info.sound() || !share(files_of(folder, {point}), files)) continue;
     std::vector<StoredPoint> newer = folder.points();
     std::erase_if(newer, [&](const StoredPoint& p) { return p.info.number <= point.info.number || !p.info.sound(); });
-    base::log(base::Level::info,
-              fmt::format("point {} of shadow {} is copied into files of its own: it stands on point {}, which is damaged",
-                          point.info.number.value, folder.id().get(), damaged.info.number.value));
+    base::log(
+        base::Level::info,
+        fmt::format("point {} of shadow {} is copied into files of its own: it stands on point {}, which is damaged",
+                    point.info.number.value, folder.id().get(), damaged.info.number.value));
     try {
       stand_alone(folder, point, newer);
     } catch (const base::Error& e) {
@@ -77,8 +78,8 @@ void give_up(const ShadowFolder& folder, const StoredPoint& damaged) {
   const fs::path dir = folder.point_dir(damaged.info.number);
   fs::remove(dir / point_file);
   base::sync_dir(dir);
-  base::log(base::Level::info, fmt::format("point {} of shadow {}, which is damaged, is given up", damaged.info.number.value,
-                                           folder.id().get()));
+  base::log(base::Level::info, fmt::format("point {} of shadow {}, which is damaged, is given up",
+                                           damaged.info.number.value, folder.id().get()));
 }
 
 }  // namespace

@@ -88,7 +88,8 @@ void remove_folder(const ShadowFolder& folder) {
 std::vector<fs::path> adopted_files(const ShadowFolder& folder) {
   std::vector<fs::path> files;
   for (const StoredPoint& point : folder.points()) {
-    if (!point.readable) throw Error(Kind::corrupt, point.info.damaged, "what it adopted is not known: look at the file");
+    if (!point.readable)
+      throw Error(Kind::corrupt, point.info.damaged, "what it adopted is not known: look at the file");
     for (const std::string& layer : point.info.layers) {
       if (!folder.holds(layer) && fs::exists(layer)) files.emplace_back(layer);
     }

@@ -75,8 +75,7 @@ model::PartManifest read_manifest_file(const std::filesystem::path& path, const 
   struct stat status {};
   if (::fstat(fd.get(), &status) != 0) throw base::from_errno(errno, fmt::format("look at {}", path.string()));
   // The file's own length bounds the memory, not a number that is written in it.
-  if (static_cast<std::uint64_t>(status.st_size) != manifest_file_size(part))
-    corrupt(path, "has a wrong length");
+  if (static_cast<std::uint64_t>(status.st_size) != manifest_file_size(part)) corrupt(path, "has a wrong length");
   model::PartManifest manifest{part, std::vector<base::Digest>(count)};
   const auto body = std::as_writable_bytes(std::span(manifest.blocks));
   if (base::read_full(fd.get(), body, path.string()) != body.size()) corrupt(path, "is cut short");

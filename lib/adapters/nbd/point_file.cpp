@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// point.json, by example, in one line; a second one is the SHA-256 of the first, "sha256:…", and may be absent in files of
-// before:
+// point.json, by example, in one line; a second one is the SHA-256 of the first, "sha256:…", and may be absent in files
+// of before:
 //   {"number":17,"root":"sha256:…","parent":16,"taken_at":"2026-11-24T10:00:00Z","checkpoint":"umbra-17-5f0c2a91","activity":"",
 //    "read_back":true,
 //    "parts":[{"name":"vda","size":1073741824,"layer":"vda.qcow2","bytes":196624,"modified_ns":1795514400000000000},

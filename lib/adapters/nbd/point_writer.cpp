@@ -8,11 +8,11 @@
 #include <cerrno>
 #include <set>
 
+#include "adapters/nbd/examine.hpp"
 #include "adapters/nbd/manifest_file.hpp"
 #include "adapters/nbd/part_writer.hpp"
 #include "adapters/nbd/qemu_img.hpp"
 #include "adapters/nbd/sector.hpp"
-#include "adapters/nbd/examine.hpp"
 #include "base/error.hpp"
 
 namespace umbra::nbd {
@@ -67,8 +67,9 @@ std::optional<Found> check_parent(const ShadowFolder& folder, const model::Point
                 hint);
   auto parent = parent_in(folder, points.back());
   if (!parent)
-    throw Error(Kind::corrupt, fmt::format("point {} of shadow {} is damaged: {}", header.parent.value,
-                                           folder.id().get(), points.back().info.damaged),
+    throw Error(Kind::corrupt,
+                fmt::format("point {} of shadow {} is damaged: {}", header.parent.value, folder.id().get(),
+                            points.back().info.damaged),
                 hint);
   if (header.parent_root != parent->point.info.root)
     throw Error(Kind::refused,
@@ -242,9 +243,10 @@ class PointWriter final : public ports::BlockSink {
     for (const OpenPart& open : m_parts) {
       const auto at = std::ranges::find(open.manifest.blocks, model::unreadable_block);
       if (at == open.manifest.blocks.end()) continue;
-      throw Error(Kind::corrupt,
-                  fmt::format("{} at byte {} can't be read in the parent, and was not sent", open.manifest.part.name.get(),
-                              static_cast<std::uint64_t>(at - open.manifest.blocks.begin()) * block_size));
+      throw Error(
+          Kind::corrupt,
+          fmt::format("{} at byte {} can't be read in the parent, and was not sent", open.manifest.part.name.get(),
+                      static_cast<std::uint64_t>(at - open.manifest.blocks.begin()) * block_size));
     }
   }
 

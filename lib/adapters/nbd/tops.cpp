@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "adapters/nbd/examine.hpp"
 #include "adapters/nbd/manifest_file.hpp"
 #include "adapters/nbd/qemu_img.hpp"
-#include "adapters/nbd/examine.hpp"
 #include "base/error.hpp"
 #include "base/text.hpp"
 
@@ -115,8 +115,9 @@ void require_sound(const ShadowFolder& folder, const StoredPoint& point) {
   for (StoredPoint& other : folder.points()) infos.push_back(std::move(other.info));
   if (const model::PointInfo* sound = model::newest_sound(infos))
     hint = fmt::format("point {} of {} is sound; {}", sound->number.value, base::to_rfc3339(sound->taken_at), hint);
-  throw Error(Kind::refused, fmt::format("point {} of shadow {} is damaged: {}", point.info.number.value,
-                                         folder.id().get(), point.info.damaged),
+  throw Error(Kind::refused,
+              fmt::format("point {} of shadow {} is damaged: {}", point.info.number.value, folder.id().get(),
+                          point.info.damaged),
               hint);
 }
 

@@ -52,14 +52,15 @@ std::optional<model::Manifest> manifest_of(const ShadowFolder& folder, const Sto
   }
   if (!report.sound()) return std::nullopt;
   if (model::root_of(manifest) == point.info.root) return manifest;
-  for (const model::Part& part : point.info.parts) add(report, part.name, 0, "the manifests do not give the point's root");
+  for (const model::Part& part : point.info.parts)
+    add(report, part.name, 0, "the manifests do not give the point's root");
   return std::nullopt;
 }
 
 /// Runs `check` on each part; a file that does not open is a difference.
-model::VerifyReport each_part(const ShadowFolder& folder, const StoredPoint& point,
-                              const std::function<void(const model::PartManifest&, const fs::path& file,
-                                                       model::VerifyReport&)>& check) {
+model::VerifyReport each_part(
+    const ShadowFolder& folder, const StoredPoint& point,
+    const std::function<void(const model::PartManifest&, const fs::path& file, model::VerifyReport&)>& check) {
   model::VerifyReport report;
   if (!point.readable) {
     add(report, model::DiskName(std::string(point_file)), 0, point.info.damaged);
@@ -149,8 +150,7 @@ std::optional<model::PartManifest> read_part(const model::Part& part, const fs::
     BlockReader reader(file, part, all_of_it);
     model::PartManifest found{part, std::vector<base::Digest>(model::blocks_in(part.size))};
     if (reader.shown() < part.size.value) return std::nullopt;
-    reader.read(reader.looks(),
-                [&](std::uint64_t block, const base::Digest& digest) { found.blocks[block] = digest; });
+    reader.read(reader.looks(), [&](std::uint64_t block, const base::Digest& digest) { found.blocks[block] = digest; });
     return found;
   } catch (const Error& e) {
     if (!is_damage(e)) throw;

@@ -13,8 +13,9 @@
 
 namespace umbra::nbd {
 
-// All reads come from the disk, as far as the kernel lets its cache go. Reports tell the first thousand differences of each part at most. A manifest that is damaged, a file that is gone or
-// does not open is a difference at byte 0. Kind::busy where another process holds a file.
+// All reads come from the disk, as far as the kernel lets its cache go. Reports tell the first thousand differences of
+// each part at most. A manifest that is damaged, a file that is gone or does not open is a difference at byte 0.
+// Kind::busy where another process holds a file.
 
 /// Numbers of blocks, by part.
 using Blocks = std::map<model::DiskName, std::set<std::uint64_t>>;

@@ -79,8 +79,7 @@ class Session {
     if (op == "activity") return {{"activity", m_store.activity(shadow_of(r), point_of(r))}};
     if (op == "verify") return to_json(m_store.verify(shadow_of(r), point_of(r), verify_from(text_of(r, "what"))));
     if (op == "retain") return {{"merged", m_store.retain(shadow_of(r), keep_from(r.at("keep")))}};
-    if (op == "export_point")
-      return {{"files", m_store.export_point(shadow_of(r), point_of(r), text_of(r, "target"))}};
+    if (op == "export_point") return {{"files", m_store.export_point(shadow_of(r), point_of(r), text_of(r, "target"))}};
     if (op == "raise_top")
       return {{"paths", to_json(m_store.raise_top(shadow_of(r), point_of(r), text_of(r, "purpose")))}};
     if (op == "drop_top") return none([&] { m_store.drop_top(shadow_of(r), text_of(r, "purpose")); });

@@ -502,7 +502,9 @@ namespace {
 
 /// Some file of a point, and something that befalls it; what it was, in words.
 std::string befall(Shadow& s, std::mt19937_64& random) {
-  const auto below = [&](std::uint64_t most) { return std::uniform_int_distribution<std::uint64_t>(0, most - 1)(random); };
+  const auto below = [&](std::uint64_t most) {
+    return std::uniform_int_distribution<std::uint64_t>(0, most - 1)(random);
+  };
   std::vector<fs::path> files;
   for (const auto& entry : fs::recursive_directory_iterator(s.images / "umbra/web1")) {
     if (entry.is_regular_file() && entry.path().parent_path().filename().string().starts_with("point-"))

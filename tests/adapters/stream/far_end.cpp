@@ -96,7 +96,8 @@ TEST_CASE("over a session damage is told, what is really there arrives, and a po
   CHECK(ground.parent->root == model::root_of(*ground.found));
   model::PointHeader header = test::next_header(*far);
   header.parts = {{vda, {size}}};
-  CHECK(test::error_of([&] { far->begin(header); }).kind() == base::Kind::refused);  // as its manifest says: not believed
+  CHECK(test::error_of([&] { far->begin(header); }).kind() ==
+        base::Kind::refused);  // as its manifest says: not believed
   header.parent_root = ground.parent->root;
   const auto from = test::open_export({source, "qcow2", {}, {}});
   auto sink = far->begin(header);
