@@ -7,6 +7,7 @@
 #include "base/log.hpp"
 #include "cmd/exit_status.hpp"
 #include "cmd/features.hpp"
+#include "cmd/points.hpp"
 #include "cmd/records.hpp"
 #include "cmd/session.hpp"
 #include "cmd/verb.hpp"
@@ -21,6 +22,7 @@ struct ShadowOptions {
   bool forget = false;
   bool rehearse = false;
   std::optional<base::Seconds> watch;
+  PointsOptions points;
 };
 
 const RecordTable& shadow_table() {
@@ -154,30 +156,6 @@ int list_shadows(Session& session) {
   return exit_done;
 }
 
-int list_points(Session& session, const model::VmName& vm) {
-  const auto row = session.shadows().find(vm);
-  if (!row)
-    throw base::Error(base::Kind::not_found, fmt::format("{} has no shadow", vm.get()),
-                      "`umbra shadow list` lists those that are known");
-  Listing listing(session.out(), {"POINT", "TAKEN AT", "MEMORY", "BYTES", "READ BACK", "ROOT"});
-  for (const model::PointInfo& point : session.transport().connect(row->host)->points(row->id)) {
-    listing.add({{"vm", vm.get()},
-                 {"host", row->host.get()},
-                 {"point", point.number.value},
-                 {"taken_at", base::to_rfc3339(point.taken_at)},
-                 {"memory", point.has_memory()},
-                 {"bytes", point.bytes.value},
-                 {"read_back", point.read_back},
-                 {"root", point.root.to_string()},
-                 {"layers", point.layers}},
-                {std::to_string(point.number.value), base::to_rfc3339(point.taken_at),
-                 point.has_memory() ? "yes" : "no", human_bytes(point.bytes.value),
-                 point.read_back ? Cell("yes") : Cell("no", Tone::warn), point.root.to_string().substr(0, 19)});
-  }
-  listing.finish();
-  return exit_done;
-}
-
 /// Shadows are dropped by name: their VM need not run, nor exist.
 int drop_named(Session& session, bool forget) {
   std::vector<base::Kind> failures;
@@ -208,6 +186,7 @@ void check_options(const ShadowOptions& options) {
     throw base::Error(Kind::usage, "--watch goes with --rehearse alone", "umbra shadow VM --rehearse --watch 10s");
   if (options.forget && !options.drop)
     throw base::Error(Kind::usage, "--forget goes with --drop alone", "umbra shadow VM --drop --forget");
+  check_options(options.points);
 }
 
 int run_shadow(Session& session, const ShadowOptions& options) {
@@ -215,12 +194,16 @@ int run_shadow(Session& session, const ShadowOptions& options) {
   const auto& operands = session.common().operands;
   const bool listing = !operands.empty() && (operands[0] == "list" || operands[0] == "points");
   if (listing && (options.drop || options.rehearse || !options.on.empty()))
-    throw base::Error(base::Kind::usage, fmt::format("`umbra shadow {}` takes no option of its own", operands[0]));
-  if (operands.size() == 1 && operands[0] == "list") return list_shadows(session);
-  if (operands.size() == 2 && operands[0] == "points") return list_points(session, model::VmName(operands[1]));
+    throw base::Error(base::Kind::usage,
+                      fmt::format("`umbra shadow {}` goes without --drop, --rehearse and --on", operands[0]));
+  if (operands.size() == 1 && operands[0] == "list" && !options.points.any()) return list_shadows(session);
+  if (operands.size() == 2 && operands[0] == "points")
+    return run_points(session, model::VmName(operands[1]), options.points);
   if (listing)
     throw base::Error(base::Kind::usage, "it is `umbra shadow list` or `umbra shadow points VM`",
                       "a VM of such a name is given by a record: umbra place VM | umbra shadow -");
+  if (options.points.any())
+    throw base::Error(base::Kind::usage, "--verify, --export, --retain and --point go with `umbra shadow points VM`");
   if (options.drop) return drop_named(session, options.forget);
   return for_each_vm(session, "shadow", shadow_table(), [&](model::Record& record) {
     options.rehearse ? rehearse_one(session, options, record) : ensure_one(session, options, record);
@@ -239,7 +222,10 @@ Verb shadow_verb() {
       "points.\n"
       "The host is the placement's, or --on. A fitting shadow of the pool is taken first. Run again, it changes "
       "nothing.\n"
-      "`umbra shadow list` lists the shadows, `umbra shadow points VM` the restore points of one.";
+      "`umbra shadow list` lists the shadows, `umbra shadow points VM` the restore points of one. Points that --verify "
+      "or "
+      "a pass\n"
+      "finds to be damaged are never activated; the next pass repairs the shadow, and sends what differs alone.";
   verb.actions = {"list", "points"};
   verb.changes = true;
   verb.options = {
@@ -250,9 +236,21 @@ Verb shadow_verb() {
       {"--drop", "", "take the shadow away, with its points", "", set_flag(options->drop)},
       {"--forget", "", "with --drop: also where its host is gone for good; what lies there stays", "",
        set_flag(options->forget)},
+      {"--verify", "", "points VM: read everything back and name each damaged place; exit 1 where there is one", "",
+       set_flag(options->points.verify)},
+      {"--export", "PATH",
+       "points VM: write a point's disks there on the shadow's host, as plain qcow2: a folder, or a file for one disk",
+       "", set_text(options->points.export_to)},
+      {"--point", "N", "with --verify, --export: this point", "every point; the newest sound one",
+       set_whole("--point", options->points.point)},
+      {"--retain", "N", "points VM: merge the oldest until N are left", "",
+       set_whole("--retain", options->points.retain)},
+      {"--retain-for", "DURATION", "with --retain: and those that are older, but for the newest sound one", "",
+       set_duration("--retain-for", options->points.retain_for)},
   };
-  verb.examples = {"umbra place web1 | umbra shadow -", "umbra shadow web1 --on beta", "umbra shadow web1 --rehearse",
-                   "umbra shadow points web1"};
+  verb.examples = {"umbra place web1 | umbra shadow -", "umbra shadow web1 --on beta",
+                   "umbra shadow web1 --rehearse",      "umbra shadow points web1",
+                   "umbra shadow points web1 --verify", "umbra shadow points web1 --export /var/tmp --point 3"};
   verb.run = [options](Session& session) { return run_shadow(session, *options); };
   return verb;
 }

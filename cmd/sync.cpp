@@ -52,7 +52,8 @@ void sync_one(Session& session, model::Record& record) {
   const model::ShadowSection shadow = need_shadow(session, record);
   const model::VmPolicy policy = session.config().policy(vm.name);
   const sync::WarmRequest request{
-      vm.name, vm.host, shadow.host, shadow.id, session.config().host(vm.host).images, policy.retain, policy.bandwidth};
+      vm.name,       vm.host,          shadow.host,      shadow.id, session.config().host(vm.host).images,
+      policy.retain, policy.bandwidth, policy.retain_for};
   const ports::Context context = context_of(session);
   if (session.common().dry_run) {
     const sync::WarmPlan plan = only_planned(session, record)

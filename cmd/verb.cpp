@@ -62,6 +62,17 @@ std::function<void(const std::string&)> set_number(std::string option, std::opti
   };
 }
 
+std::function<void(const std::string&)> set_whole(std::string option, std::optional<unsigned>& target) {
+  return [option = std::move(option), &target](const std::string& text) {
+    unsigned value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size() || value == 0)
+      throw base::Error(base::Kind::usage,
+                        fmt::format("{} takes a whole number of at least 1, not \"{}\"", option, text));
+    target = value;
+  };
+}
+
 std::function<void(const std::string&)> set_choice(std::string option, std::string& target,
                                                    std::vector<std::string> choices) {
   return [option = std::move(option), &target, choices = std::move(choices)](const std::string& text) {

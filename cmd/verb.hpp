@@ -71,6 +71,8 @@ std::function<void(const std::string&)> set_duration(std::string option, std::op
 std::function<void(const std::string&)> set_rate(std::string option, std::optional<model::ByteRate>& target);
 std::function<void(const std::string&)> set_number(std::string option, std::optional<double>& target, double least,
                                                    double most);
+/// A whole number of at least 1.
+std::function<void(const std::string&)> set_whole(std::string option, std::optional<unsigned>& target);
 std::function<void(const std::string&)> set_choice(std::string option, std::string& target,
                                                    std::vector<std::string> choices);
 

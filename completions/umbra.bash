@@ -10,12 +10,12 @@ _umbra() {
     -o|--output) mapfile -t COMPREPLY < <(compgen -W "auto table jsonl" -- "$cur"); return ;;
     --config|--export|--trace) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
     --state|--into|--images) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
-    --above|--at|--bitmap|--config|--connect|--export|--for|--format|--html|--images|--interval|--into|--model|--name|--note|--on|--out|--output|--predictions|--progress-fd|--resource|--seed|--since|--state|--step|--threshold|--trace|--wait|--watch|--within|-c|-o|-w) return ;;
+    --above|--at|--bitmap|--config|--connect|--export|--for|--format|--html|--images|--interval|--into|--model|--name|--note|--on|--out|--output|--point|--predictions|--progress-fd|--resource|--retain|--retain-for|--seed|--since|--state|--step|--threshold|--trace|--wait|--watch|--within|-c|-o|-w) return ;;
   esac
   case ${COMP_WORDS[1]} in
     predict) flags="-w --within --model --model-fallback --trace --at --no-learning --all -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     place) flags="--on --all -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
-    shadow) flags="--on --rehearse --watch --drop --forget --all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="list points" ;;
+    shadow) flags="--on --rehearse --watch --drop --forget --verify --export --point --retain --retain-for --all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="list points" ;;
     replicate) flags="--due --wait --all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     sync) flags="--all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     decide) flags="--replay --exit-code --all -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;

@@ -31,6 +31,7 @@ void VmOverrides::apply_to(VmPolicy& policy) const {
   set(policy.after, after);
   set(policy.rollback_window, rollback_window);
   set(policy.retain, retain);
+  if (retain_for) policy.retain_for = retain_for;
   set(policy.downtime_limit, downtime_limit);
   set(policy.bandwidth, bandwidth);
   set(policy.candidates, candidates);

@@ -46,10 +46,11 @@ struct VmPolicy {
   bool roll_back_on_failed_probe = true;
   After after = After::hibernate;
   base::Seconds rollback_window{3600};
-  unsigned retain = 3;                ///< points kept on the shadow
-  base::Millis downtime_limit{300};   ///< allowed blackout
-  std::optional<ByteRate> bandwidth;  ///< of replication and migration
-  std::vector<HostName> candidates;   ///< empty: every host
+  unsigned retain = 3;                      ///< points kept on the shadow
+  std::optional<base::Seconds> retain_for;  ///< how old they may become; absent: their number alone counts
+  base::Millis downtime_limit{300};         ///< allowed blackout
+  std::optional<ByteRate> bandwidth;        ///< of replication and migration
+  std::vector<HostName> candidates;         ///< empty: every host
 };
 
 /// What one [vms."pattern"] sets; absent where it leaves what earlier patterns gave.
@@ -65,6 +66,7 @@ struct VmOverrides {
   std::optional<After> after;
   std::optional<base::Seconds> rollback_window;
   std::optional<unsigned> retain;
+  std::optional<base::Seconds> retain_for;
   std::optional<base::Millis> downtime_limit;
   std::optional<ByteRate> bandwidth;
   std::optional<std::vector<HostName>> candidates;

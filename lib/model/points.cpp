@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/points.hpp"
 
+#include <fmt/core.h>
+
+#include <algorithm>
 #include <array>
 
 namespace umbra::model {
@@ -35,6 +38,31 @@ std::optional<std::string> PointInfo::memory_file() const {
     if (parts[i].is_memory()) return layers.at(i);
   }
   return std::nullopt;
+}
+
+const PointInfo* newest_sound(const std::vector<PointInfo>& points) {
+  const auto it = std::find_if(points.rbegin(), points.rend(), [](const PointInfo& point) { return point.sound(); });
+  return it == points.rend() ? nullptr : &*it;
+}
+
+Ground ground_of(const std::vector<PointInfo>& points) {
+  Ground ground;
+  if (points.empty()) return ground;
+  ground.last = points.back().number;
+  if (const PointInfo* sound = newest_sound(points)) ground.parent = *sound;
+  for (const PointInfo& point : points) {
+    if (point.sound() || (ground.parent && point.number < ground.parent->number)) continue;
+    if (!ground.damage.empty()) ground.damage += "; ";
+    ground.damage += fmt::format("point {} is damaged: {}", point.number.value, point.damaged);
+  }
+  return ground;
+}
+
+std::string first_of(const VerifyReport& report) {
+  const Mismatch& first = report.mismatches.front();
+  std::string text = fmt::format("{} at byte {}: {}", first.disk.get(), first.offset, first.what);
+  if (report.mismatches.size() > 1) text += fmt::format(", and in {} more places", report.mismatches.size() - 1);
+  return text;
 }
 
 }  // namespace umbra::model

@@ -53,9 +53,36 @@ struct PointInfo {
   /// The checkpoint on the primary whose bitmap holds all writes since this point, and perhaps more; empty: none does.
   std::string checkpoint;
   bool read_back = false;  ///< the point's own layers were read back since they were written, and equal its manifest
+  /// What is wrong with what lies on the shadow's host: "vda at byte 131072: the contents differ from the manifest".
+  /// Empty where nothing is known to be: a damaged point is never activated, and never believed.
+  std::string damaged{};
+  bool sound() const { return damaged.empty(); }
   bool has_memory() const;
   std::optional<std::string> memory_file() const;
 };
+
+/// The newest point that is sound; nullptr where none is. `points` are oldest first.
+const PointInfo* newest_sound(const std::vector<PointInfo>& points);
+
+/// Stands for the digest of a block that can't be read: no block has it.
+inline constexpr base::Digest unreadable_block = [] {
+  base::Digest digest{};
+  for (auto& byte : digest.bytes) byte = std::byte{0xff};
+  return digest;
+}();
+
+/// What the next point of a shadow can be built on, as a look at its files found it.
+struct Ground {
+  /// The newest point that still opens; absent where there is none. Where it is damaged it bears the root of `found`,
+  /// has the parts alone that could be read, and no checkpoint.
+  std::optional<PointInfo> parent;
+  PointNumber last;               ///< the highest number that was ever given: the next point's is one more
+  std::string damage;             ///< what is damaged or lost of the points that would else be built on; empty: nothing
+  std::optional<Manifest> found;  ///< where `parent` is damaged: what it really holds
+};
+
+/// Without a look: the newest sound point, or else nothing, and what is known to be wrong with the newer ones.
+Ground ground_of(const std::vector<PointInfo>& points);
 
 /// What a sender announces before the first block.
 struct PointHeader {
@@ -90,5 +117,8 @@ struct VerifyReport {
   std::vector<Mismatch> mismatches;
   bool sound() const { return mismatches.empty(); }
 };
+
+/// "vda at byte 131072: the contents differ from the manifest, and in 2 more places". Of a report that is not sound.
+std::string first_of(const VerifyReport& report);
 
 }  // namespace umbra::model

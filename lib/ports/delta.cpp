@@ -60,6 +60,30 @@ void require_whole_bitmap(Transport& transport, const FrozenPoint& frozen, const
               fmt::format("the bitmap {} of disk {} is spread over its chain", checkpoint.get(), disk.name.get()));
 }
 
+/// Two reasons as one; either may be empty.
+std::string both(const std::string& first, const std::string& second) {
+  return first.empty() || second.empty() ? first + second : first + "; " + second;
+}
+
+/// One of Umbra's own checkpoints that was made with a point after `number`.
+const model::CheckpointName* made_after(const std::vector<model::CheckpointName>& checkpoints,
+                                        model::PointNumber number) {
+  const auto it = std::ranges::find_if(checkpoints, [&](const auto& name) {
+    const auto point = point_of(name);
+    return point && *point > number;
+  });
+  return it == checkpoints.end() ? nullptr : &*it;
+}
+
+/// Why everything must be sent: never without saying that there were points.
+std::string why_full(const model::Ground& ground, const std::vector<model::CheckpointName>& checkpoints) {
+  if (!ground.damage.empty()) return "nothing is left to build on: " + ground.damage;
+  if (const auto* name = made_after(checkpoints, {}))
+    return fmt::format(
+        "the shadow has no point: the one that the primary's checkpoint {} was made with is gone from it", name->get());
+  return "the shadow has no point yet";
+}
+
 std::vector<PartSource> open_disks(Transport& transport, const FrozenPoint& frozen, const Choice& choice) {
   std::vector<PartSource> parts;
   for (const model::Disk& disk : frozen.disks) {
@@ -130,26 +154,29 @@ std::string_view to_string(Method method) {
   return "full";
 }
 
-Choice choose_method(const std::vector<model::PointInfo>& points, const std::vector<model::CheckpointName>& checkpoints,
+Choice choose_method(const model::Ground& ground, const std::vector<model::CheckpointName>& checkpoints,
                      const std::vector<model::Disk>& disks) {
-  if (points.empty()) return {Method::full, std::nullopt, "the shadow has no point yet"};
-  const model::PointInfo& newest = points.back();
-  if (std::string change = what_changed(newest, disks); !change.empty())
-    return {Method::digest, std::nullopt, std::move(change)};
-  const auto covers = std::ranges::find(checkpoints, newest.checkpoint, &model::CheckpointName::get);
-  if (!newest.checkpoint.empty() && covers != checkpoints.end()) return {Method::bitmap, *covers, ""};
-  return {Method::digest, std::nullopt,
-          fmt::format("the primary has no checkpoint that covers point {}", newest.number.value)};
+  if (!ground.parent) return {Method::full, std::nullopt, why_full(ground, checkpoints)};
+  const model::PointInfo& parent = *ground.parent;
+  if (ground.found) return {Method::digest, std::nullopt, ground.damage};
+  if (const std::string change = what_changed(parent, disks); !change.empty())
+    return {Method::digest, std::nullopt, both(ground.damage, change)};
+  const auto covers = std::ranges::find(checkpoints, parent.checkpoint, &model::CheckpointName::get);
+  if (!parent.checkpoint.empty() && covers != checkpoints.end()) return {Method::bitmap, *covers, ground.damage};
+  std::string why = fmt::format("the primary has no checkpoint that covers point {}", parent.number.value);
+  if (const auto* name = made_after(checkpoints, parent.number); name != nullptr && ground.damage.empty())
+    why += fmt::format(", and {} is of a newer one, which is not on the shadow's host", name->get());
+  return {Method::digest, std::nullopt, both(ground.damage, why)};
 }
 
-Choice choose_frozen(const std::vector<model::PointInfo>& points, const FrozenPoint& frozen) {
-  Choice choice = choose_method(points, frozen.checkpoints, frozen.disks);
-  if (choice.method == Method::full) return choice;
-  const bool exact = choice.since && point_of(*choice.since) == points.back().number;
+Choice choose_frozen(const model::Ground& ground, const FrozenPoint& frozen) {
+  Choice choice = choose_method(ground, frozen.checkpoints, frozen.disks);
+  if (choice.method == Method::full || ground.found) return choice;
+  const bool exact = choice.since && point_of(*choice.since) == ground.parent->number;
   const bool stands = !frozen.disks.empty() && std::ranges::all_of(frozen.disks, [&](const model::Disk& disk) {
-    return frozen.stands_on.contains(disk.name) && find_part(points.back().parts, disk.name) != nullptr;
+    return frozen.stands_on.contains(disk.name) && find_part(ground.parent->parts, disk.name) != nullptr;
   });
-  if (stands && !exact) return {Method::above, std::nullopt, ""};
+  if (stands && !exact) return {Method::above, std::nullopt, ground.damage};
   return choice;
 }
 
@@ -169,12 +196,11 @@ std::map<model::DiskName, std::string> layers_below(const std::vector<model::Poi
   return layers;
 }
 
-SentPoint send_point(const Context& context, PointStore& far, const std::vector<model::PointInfo>& points,
-                     model::PointHeader header, std::vector<PartSource> parts, const SendOptions& options,
+SentPoint send_point(const Context& context, PointStore& far, const model::Ground& ground, model::PointHeader header,
+                     std::vector<PartSource> parts, const SendOptions& options,
                      const std::function<void()>& before_commit) {
-  std::optional<model::PointInfo> parent;
-  if (!points.empty()) parent = points.back();
-  header.number = parent ? parent->number.next() : model::PointNumber{1};
+  const std::optional<model::PointInfo>& parent = ground.parent;
+  header.number = ground.last.next();
   header.parent = parent ? parent->number : model::PointNumber{};
   header.parent_root = parent ? parent->root : base::Digest{};
   if (parent && header.checkpoint.empty()) header.checkpoint = parent->checkpoint;
@@ -185,17 +211,17 @@ SentPoint send_point(const Context& context, PointStore& far, const std::vector<
   for (PartSource& part : parts) {
     const model::Part now{part.name, part.source->size()};
     const model::Part* before = parent ? find_part(parent->parts, part.name) : nullptr;
-    if (!part.source->tracks_changes() || before == nullptr || before->size != now.size) part.look = Look::all;
+    if (!part.source->tracks_changes() || before == nullptr || before->size != now.size || ground.found)
+      part.look = Look::all;
     ask_digests = ask_digests || (before != nullptr && part.look == Look::all);
     header.parts.push_back(now);
   }
-  std::optional<model::Manifest> manifest;
-  if (ask_digests) manifest = checked_manifest(far, header, *parent);
+  std::optional<model::Manifest> manifest = ground.found;
+  if (ask_digests && !manifest) manifest = checked_manifest(far, header, *parent);
 
   const auto lap = [&](const char* name) {
     if (options.stopwatch != nullptr) options.stopwatch->lap(name);
   };
-  if (parent) require_equal(far, header.shadow, header.vm, parent->number);  // nothing is built on what differs
   SentPoint result;
   header.resume = options.resume;
   const std::unique_ptr<BlockSink> sink = far.begin(header);
@@ -234,14 +260,15 @@ void Stopwatch::lap(const std::string& name) {
 }
 
 void require_equal(PointStore& far, const model::ShadowId& shadow, const model::VmName& vm, model::PointNumber point) {
-  const model::VerifyReport report = far.verify(shadow, point, Verify::unread);
-  if (report.sound()) return;
-  const model::Mismatch& first = report.mismatches.front();
-  throw Error(Kind::corrupt,
-              fmt::format("what was read back of point {} differs from what was written in {} places; the first: {} at "
-                          "byte {}: {}",
-                          point.value, report.mismatches.size(), first.disk.get(), first.offset, first.what),
-              "check that host's storage, then " + make_anew(vm));
+  for (const Verify what : {Verify::unread, Verify::sample}) {
+    const model::VerifyReport report = far.verify(shadow, point, what);
+    if (report.sound()) continue;
+    throw Error(
+        Kind::corrupt,
+        fmt::format("what was read back of point {} is not what was written: {}", point.value, model::first_of(report)),
+        fmt::format("check that host's storage; the next pass repairs the shadow: umbra replicate {}",
+                    base::shell_word(vm)));
+  }
 }
 
 model::Replica replica_of(const Context& context, const SentPoint& sent, base::Millis began) {
@@ -265,16 +292,16 @@ model::Replica replica_of(const Context& context, const SentPoint& sent, base::M
   return replica;
 }
 
-SentPoint send_frozen(const Context& context, PointStore& far, const std::vector<model::PointInfo>& points,
-                      const FrozenPoint& frozen, std::optional<model::ByteRate> bandwidth) {
-  Choice choice = choose_frozen(points, frozen);
+SentPoint send_frozen(const Context& context, PointStore& far, const model::Ground& ground, const FrozenPoint& frozen,
+                      std::optional<model::ByteRate> bandwidth) {
+  Choice choice = choose_frozen(ground, frozen);
   std::vector<PartSource> parts;
   try {
     parts = open_disks(context.transport, frozen, choice);
   } catch (const Error& e) {
     if (choice.method != Method::bitmap || !bitmap_unusable(e)) throw;
     const std::string why = fmt::format("the bitmap {} can't be used: {}", choice.since->get(), e.message());
-    choice = {Method::digest, std::nullopt, why};
+    choice = {Method::digest, std::nullopt, both(ground.damage, why)};
     parts = open_disks(context.transport, frozen, choice);
   }
   if (frozen.memory_file) {
@@ -288,7 +315,7 @@ SentPoint send_frozen(const Context& context, PointStore& far, const std::vector
   header.vm = frozen.vm;
   header.taken_at = frozen.taken_at;
   header.activity = frozen.activity;
-  SentPoint result = send_point(context, far, points, std::move(header), std::move(parts),
+  SentPoint result = send_point(context, far, ground, std::move(header), std::move(parts),
                                 {.limit = [bandwidth] { return bandwidth; }});
   result.choice = std::move(choice);
   return result;
@@ -371,7 +398,8 @@ bool bitmap_unusable(const Error& error) {
 }
 
 std::string what_is_safe(const std::vector<model::PointInfo>& points) {
-  const auto sound = std::find_if(points.rbegin(), points.rend(), [](const auto& point) { return point.read_back; });
+  const auto sound =
+      std::find_if(points.rbegin(), points.rend(), [](const auto& point) { return point.read_back && point.sound(); });
   if (sound == points.rend()) return "there is no point yet that is known to be restorable";
   return fmt::format("point {} of {} stays restorable", sound->number.value, base::to_rfc3339(sound->taken_at));
 }

@@ -35,10 +35,10 @@ struct Choice {
   std::string why;                             ///< empty where the method is the cheapest
 };
 
-/// `points` are the shadow's, asked from the far end, oldest first; `checkpoints` the primary's; `disks` what is to be
-/// sent (a size of 0 is not known, and taken as unchanged). A bitmap will do where the newest point names its
-/// checkpoint.
-Choice choose_method(const std::vector<model::PointInfo>& points, const std::vector<model::CheckpointName>& checkpoints,
+/// `ground` is what the far end can build on; `checkpoints` the primary's; `disks` what is to be sent (a size of 0 is
+/// not known, and taken as unchanged). A bitmap will do where the ground is sound and names its checkpoint. `why` names
+/// what is damaged or lost.
+Choice choose_method(const model::Ground& ground, const std::vector<model::CheckpointName>& checkpoints,
                      const std::vector<model::Disk>& disks);
 
 /// Files of a host that don't change any more while they are read, and the point that they shall become.
@@ -56,7 +56,7 @@ struct FrozenPoint {
 };
 
 /// The same rule for frozen files, where "above" is one more way.
-Choice choose_frozen(const std::vector<model::PointInfo>& points, const FrozenPoint& frozen);
+Choice choose_frozen(const model::Ground& ground, const FrozenPoint& frozen);
 
 /// The layers of `own` (points that the VM's own host holds) that equal `newest` and that every disk's chain stands on;
 /// empty where there are none.
@@ -99,26 +99,26 @@ struct SentPoint {
   std::optional<bool> quiesced;  ///< the caller's to set, as `choice`
 };
 
-/// Sends `parts` as the point after `points.back()` and commits it; no point stays where anything throws before.
+/// Sends `parts` as the next point over `ground` and commits it; no point stays where anything throws before.
 /// `header` needs shadow, vm, taken_at and activity, and the checkpoint where one was made with it (else the parent's
-/// covers it too); the rest is filled in. A part whose changes are not told is compared with the parent's digests.
-/// `before_commit` runs when all is read, before the point becomes visible; where it throws there is no point. The
-/// result's `choice` is the caller's to set. What was not read back yet of the parent is read first: Kind::corrupt as
-/// of require_equal(). The new point is the caller's to read back.
-SentPoint send_point(const Context& context, PointStore& far, const std::vector<model::PointInfo>& points,
-                     model::PointHeader header, std::vector<PartSource> parts, const SendOptions& options,
+/// covers it too); the rest is filled in. A part whose changes are not told, and each part over a damaged parent, is
+/// compared with the digests of what is there. `before_commit` runs when all is read, before the point becomes visible;
+/// where it throws there is no point. The result's `choice` is the caller's to set. The new point is the caller's to
+/// read back.
+SentPoint send_point(const Context& context, PointStore& far, const model::Ground& ground, model::PointHeader header,
+                     std::vector<PartSource> parts, const SendOptions& options,
                      const std::function<void()>& before_commit = {});
 
-/// The far end reads back what it wrote and has not read since. Kind::corrupt where that is something else: the point
-/// stays, and is read again before anything is built on it.
+/// The far end reads back what it wrote and has not read since, and a sample of what it wrote before. Kind::corrupt
+/// where that is something else: the point stays, marked as damaged, and the next pass repairs it.
 void require_equal(PointStore& far, const model::ShadowId& shadow, const model::VmName& vm, model::PointNumber point);
 
 /// The record's section of a point that was committed and read back. `began`: the steady time at which the work began.
 model::Replica replica_of(const Context& context, const SentPoint& sent, base::Millis began);
 
 /// Chooses, opens the frozen files and sends them. A bitmap that turns out to be unusable makes it a digest pass.
-SentPoint send_frozen(const Context& context, PointStore& far, const std::vector<model::PointInfo>& points,
-                      const FrozenPoint& frozen, std::optional<model::ByteRate> bandwidth);
+SentPoint send_frozen(const Context& context, PointStore& far, const model::Ground& ground, const FrozenPoint& frozen,
+                      std::optional<model::ByteRate> bandwidth);
 
 /// What to type where a shadow is of no use any more: "make the shadow anew: ...".
 std::string make_anew(const model::VmName& vm);

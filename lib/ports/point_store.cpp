@@ -29,12 +29,27 @@ void ChangeDigest::zero(std::size_t part, std::uint64_t first_block, std::uint64
 }
 
 model::ShadowLevel level_of(const std::vector<model::PointInfo>& points) {
-  if (points.empty()) return model::ShadowLevel::defined;
-  const bool resumable = std::ranges::any_of(points, [](const model::PointInfo& point) { return point.has_memory(); });
+  if (model::newest_sound(points) == nullptr) return model::ShadowLevel::defined;
+  const bool resumable =
+      std::ranges::any_of(points, [](const model::PointInfo& point) { return point.sound() && point.has_memory(); });
   return resumable ? model::ShadowLevel::warm : model::ShadowLevel::seeded;
 }
 
-unsigned thin_out(PointStore& store, const model::ShadowId& shadow, unsigned keep) {
+std::size_t Keep::surplus(const std::vector<model::PointInfo>& points) const {
+  const model::PointInfo* last = model::newest_sound(points);
+  if (last == nullptr) return 0;
+  const auto bound = static_cast<std::size_t>(last - points.data());
+  std::size_t count = points.size() - std::min<std::size_t>(points.size(), std::max(most, 1u));
+  while (since && count < points.size() && points[count].taken_at < *since) ++count;
+  return std::min(count, bound);
+}
+
+Keep keep_of(unsigned most, const std::optional<base::Seconds>& span, base::Instant now) {
+  if (!span) return {most};
+  return {most, now - std::chrono::duration_cast<base::Instant::duration>(*span)};
+}
+
+unsigned thin_out(PointStore& store, const model::ShadowId& shadow, const Keep& keep) {
   store.drop_top(shadow, model::rehearsal_purpose);
   return store.retain(shadow, keep);
 }

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -64,10 +65,26 @@ struct AdoptRequest {
 /// What the committed points make of their shadow: warm as long as one of them has memory to resume from.
 model::ShadowLevel level_of(const std::vector<model::PointInfo>& points);
 
+/// What a thinning out leaves of a shadow's points. The newest sound one stays in any case.
+struct Keep {
+  unsigned most = 1;                     ///< at most so many points, at least 1
+  std::optional<base::Instant> since{};  ///< and none that was taken before
+  Keep(unsigned points, std::optional<base::Instant> taken_since = {}) : most(points), since(taken_since) {}
+  /// How many of the oldest of `points` go: those beyond the number, and those of before, but for the last sound one.
+  std::size_t surplus(const std::vector<model::PointInfo>& points) const;
+};
+
+/// What a policy keeps: so many points, and, where `span` is given, none that is older at `now`.
+Keep keep_of(unsigned most, const std::optional<base::Seconds>& span, base::Instant now);
+
 enum class Verify : char {
   unread,  ///< what was not read back since it was written: of this point's layers and of those of the points below it
-  whole    ///< all that the point's files show, layers of older points included
+  whole,   ///< all that the point's files show, layers of older points included
+  sample   ///< blocks at random that this point shows, and one of the older ones: sample_blocks of each
 };
+
+/// Blocks of a point that every pass reads back besides what it wrote.
+inline constexpr std::size_t sample_blocks = 64;
 
 class PointStore {
  public:
@@ -92,15 +109,28 @@ class PointStore {
   virtual model::Manifest manifest(const model::ShadowId& shadow, model::PointNumber point) = 0;
   /// The guest's activity as stored with the point; empty where not known.
   virtual std::string activity(const model::ShadowId& shadow, model::PointNumber point) = 0;
+  /// What the next point can be built on: looks whether the files of the points are there, as they were, and read back,
+  /// and marks those that are damaged or lost. Where the newest is, the newest that still opens is read block by block,
+  /// and what it holds is kept beside it. Cheap where all is well.
+  virtual model::Ground examine(const model::ShadowId& shadow) = 0;
   /// Opens the next point. What an earlier, unfinished one left is removed first, or built on: see BlockSink::kept().
+  /// Its parent is the newest sound point, or a damaged one as examine() found it, as long as no file changed since.
   virtual std::unique_ptr<BlockSink> begin(const model::PointHeader& header) = 0;
-  /// Reads back and compares with the manifests. Layers that are equal are noted as read.
+  /// Reads back and compares with the manifests. Layers that are equal are noted as read; a point that differs, or does
+  /// not open, is marked as damaged, and so is each point that shows the same blocks. One that was marked and is read
+  /// whole as it should be is sound again.
   virtual model::VerifyReport verify(const model::ShadowId& shadow, model::PointNumber point, Verify what) = 0;
-  /// Merges the oldest points until at most `keep` are left (at least 1). Restartable. The number merged.
-  virtual unsigned retain(const model::ShadowId& shadow, unsigned keep) = 0;
+  /// Merges the oldest points until those are left that `keep` tells. Restartable. The number that went. Damaged points
+  /// go once a sound newer one does without them; nothing goes while the newest is damaged.
+  virtual unsigned retain(const model::ShadowId& shadow, const Keep& keep) = 0;
+  /// Writes each disk of a sound point as a plain qcow2 that stands alone, compared with the manifest and synced, on
+  /// this host: into the folder `target` as DISK.qcow2, or, of a point with one disk, as the file `target`. The files.
+  /// Kind::refused where one of them is there already.
+  virtual std::vector<std::string> export_point(const model::ShadowId& shadow, model::PointNumber point,
+                                                const std::string& target) = 0;
 
   /// Empty writable layers over a point, named for a purpose ("epoch-4", "rehearsal"). Again: the same files as long as
-  /// they are over the same point.
+  /// they are over the same point. Kind::refused over a damaged one.
   virtual std::map<model::DiskName, std::string> raise_top(const model::ShadowId& shadow, model::PointNumber point,
                                                            const std::string& purpose) = 0;
   virtual void drop_top(const model::ShadowId& shadow, const std::string& purpose) = 0;
@@ -116,6 +146,6 @@ class PointStore {
 
 /// Merges as retain() does, once the throwaway layer of a rehearsal that was killed is gone: it would stand in the way.
 /// The caller holds the VM's lease, so that no rehearsal is under way.
-unsigned thin_out(PointStore& store, const model::ShadowId& shadow, unsigned keep);
+unsigned thin_out(PointStore& store, const model::ShadowId& shadow, const Keep& keep);
 
 }  // namespace umbra::ports

@@ -8,8 +8,7 @@
 namespace umbra::replicate {
 namespace {
 
-ports::FrozenPoint frozen_point(const Context& context, const FinishRequest& request,
-                                const std::vector<model::PointInfo>& points) {
+ports::FrozenPoint frozen_point(const Context& context, const FinishRequest& request, const model::Ground& ground) {
   ports::FrozenPoint frozen;
   frozen.vm = request.vm;
   frozen.host = request.primary;
@@ -24,15 +23,15 @@ ports::FrozenPoint frozen_point(const Context& context, const FinishRequest& req
     disk.chain = own->chain(disk.path);
     std::erase(disk.chain, disk.path);
   }
-  if (request.own && !points.empty())
-    frozen.stands_on = ports::layers_below(own->points(*request.own), points.back(), frozen.disks);
+  if (request.own && ground.parent)
+    frozen.stands_on = ports::layers_below(own->points(*request.own), *ground.parent, frozen.disks);
   return frozen;
 }
 
-/// Whether an earlier call for the same freeze committed its point.
+/// Whether an earlier call for the same freeze committed its point, and it is not damaged.
 bool is_there(const FinishRequest& request, const std::vector<model::PointInfo>& points) {
-  return request.parent && !points.empty() && points.back().number == request.parent->next() &&
-         points.back().taken_at == request.taken_at;
+  return request.parent && !points.empty() && points.back().number > *request.parent &&
+         points.back().taken_at == request.taken_at && points.back().sound();
 }
 
 }  // namespace
@@ -50,7 +49,8 @@ PassResult finish(const Context& context, const FinishRequest& request) {
           sent.info = points.back();
           sent.choice = {ports::Method::above, std::nullopt, "the point of this freeze is there already"};
         } else {
-          sent = ports::send_frozen(context, *far, points, frozen_point(context, request, points), request.bandwidth);
+          const model::Ground ground = far->examine(request.shadow);
+          sent = ports::send_frozen(context, *far, ground, frozen_point(context, request, ground), request.bandwidth);
         }
         ports::require_equal(*far, request.shadow, request.vm, sent.info.number);
         PassResult result;

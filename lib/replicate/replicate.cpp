@@ -25,6 +25,7 @@ struct Start {
   std::unique_ptr<ports::PointStore> far;
   model::Domain domain;
   std::vector<model::CheckpointName> checkpoints;
+  model::Ground ground;
   std::vector<model::PointInfo> points;
   Choice choice;
   bool live() const { return domain.state != DomainState::off; }
@@ -44,7 +45,15 @@ void check_primary(const ports::Hypervisor& hypervisor, const model::Domain& dom
     ports::require_tracked_disks(hypervisor, domain);
 }
 
-Start look(const Context& context, const PassRequest& request) {
+std::string with_damage(const model::Ground& ground, const std::string& why) {
+  return ground.damage.empty() ? why : ground.damage + "; " + why;
+}
+
+/// Of the shadow's files: what their descriptions tell, or what is found where they are examined too. That marks what
+/// is damaged, so that a plan does without.
+enum class Depth { told, examined };
+
+Start look(const Context& context, const PassRequest& request, Depth depth) {
   ports::check_hosts_differ(request.vm, request.primary, request.shadow_host);
   ports::Hypervisor& primary = context.hypervisors.at(request.primary);
   auto domain = primary.find(request.vm);
@@ -52,21 +61,24 @@ Start look(const Context& context, const PassRequest& request) {
     throw Error(Kind::not_found, fmt::format("no VM {} on {}", request.vm.get(), request.primary.get()),
                 "umbra status lists what is where");
   check_primary(primary, *domain, request);
-  Start start{primary, context.transport.connect(request.shadow_host), std::move(*domain), {}, {}, {}};
+  Start start{primary, context.transport.connect(request.shadow_host), std::move(*domain), {}, {}, {}, {}};
+  if (depth == Depth::examined) start.ground = start.far->examine(request.shadow);
   start.points = start.far->points(request.shadow);
+  if (depth == Depth::told) start.ground = model::ground_of(start.points);
   if (start.points.empty() && !std::ranges::count(start.far->shadows(), request.shadow))
     throw Error(Kind::not_found, fmt::format("{} has no shadow on {}", request.vm.get(), request.shadow_host.get()),
                 ports::make_first(request.vm));
   if (start.live()) start.checkpoints = primary.checkpoints(request.vm);
-  start.choice = ports::choose_method(start.points, start.checkpoints, start.domain.disks);
+  start.choice = ports::choose_method(start.ground, start.checkpoints, start.domain.disks);
   if (!start.live() && start.choice.method != Method::full)
-    start.choice = {Method::digest, std::nullopt, "the VM is off: its disks are read as files"};
+    start.choice = {Method::digest, std::nullopt,
+                    with_damage(start.ground, "the VM is off: its disks are read as files")};
   return start;
 }
 
 /// Checkpoints of Umbra's that no rule will ever use: all but the one that covers the newest point.
 void delete_useless_checkpoints(Start& start) {
-  const std::string covers = start.points.empty() ? "" : start.points.back().checkpoint;
+  const std::string covers = start.ground.parent ? start.ground.parent->checkpoint : "";
   std::erase_if(start.checkpoints, [&](const model::CheckpointName& name) {
     const bool useless = ports::point_of(name) && name.get() != covers;
     if (useless) start.primary.delete_checkpoint(start.domain.name, name);
@@ -122,7 +134,8 @@ std::unique_ptr<LivePass> begin_live(Start& start, const PassRequest& request, m
   } catch (const Error& e) {
     if (start.choice.method != Method::bitmap || !ports::bitmap_unusable(e)) throw;
     start.choice = {Method::digest, std::nullopt,
-                    fmt::format("the bitmap of {} can't be used: {}", start.choice.since->get(), e.message())};
+                    with_damage(start.ground, fmt::format("the bitmap of {} can't be used: {}",
+                                                          start.choice.since->get(), e.message()))};
   }
   return std::make_unique<LivePass>(start.primary, vm, backup_request(start, request, next));
 }
@@ -168,7 +181,7 @@ ports::SentPoint send_running(const Context& context, const PassRequest& request
                               const ports::SendOptions& options) {
   ports::clear_stale_job(start.primary, start.domain);
   delete_useless_checkpoints(start);
-  const model::PointNumber next = start.points.empty() ? model::PointNumber{1} : start.points.back().number.next();
+  const model::PointNumber next = start.ground.last.next();
   const std::unique_ptr<LivePass> pass = begin_live(start, request, next);
   return base::or_undo(
       [&] {
@@ -178,7 +191,7 @@ ports::SentPoint send_running(const Context& context, const PassRequest& request
           parts.push_back({nbd.disk, context.transport.open(nbd), look});
         model::PointHeader header = header_of(request, pass->job().taken_at());
         header.checkpoint = pass->fresh().get();
-        ports::SentPoint sent = ports::send_point(context, *start.far, start.points, std::move(header),
+        ports::SentPoint sent = ports::send_point(context, *start.far, start.ground, std::move(header),
                                                   std::move(parts), options, [&] { pass->end_job(); });
         sent.quiesced = pass->job().quiesced();
         return sent;
@@ -201,7 +214,7 @@ ports::SentPoint send_off(const Context& context, const PassRequest& request, St
       throw Error(Kind::busy, fmt::format("{} was started while its disks were read", request.vm.get()),
                   fmt::format("umbra replicate {}", base::shell_word(request.vm)));
   };
-  return ports::send_point(context, *start.far, start.points, header_of(request, context.clock.now()), std::move(parts),
+  return ports::send_point(context, *start.far, start.ground, header_of(request, context.clock.now()), std::move(parts),
                            options, still_off);
 }
 
@@ -212,14 +225,14 @@ void delete_older_checkpoints(const Start& start) {
   }
 }
 
-/// When the next pass is due. `points` are those before the new one.
-void schedule(const Context& context, const PassRequest& request, const std::vector<model::PointInfo>& points,
+/// When the next pass is due. `ground` is what the new point was built on.
+void schedule(const Context& context, const PassRequest& request, const model::Ground& ground,
               const ports::SentPoint& sent, model::Replica& replica) {
   PassFacts facts;
   facts.taken_at = replica.taken_at;
   facts.finished = context.clock.now();
   facts.duration = base::Seconds(replica.duration_s);
-  if (!points.empty()) facts.since_last = base::Seconds(replica.taken_at - points.back().taken_at);
+  if (ground.parent) facts.since_last = base::Seconds(replica.taken_at - ground.parent->taken_at);
   facts.changed = sent.counts.data + sent.counts.zero;
   facts.sent = sent.sent;
   facts.bandwidth = request.bandwidth;
@@ -264,6 +277,7 @@ PassRequest pass_request(const model::VmName& vm, const model::VmPolicy& policy,
   request.shadow = shadow;
   request.rpo = policy.rpo;
   request.retain = policy.retain;
+  request.retain_for = policy.retain_for;
   request.bandwidth = policy.bandwidth;
   request.link_limit = primary.limit;
   request.weight = weight_of(policy.priority);
@@ -273,9 +287,9 @@ PassRequest pass_request(const model::VmName& vm, const model::VmPolicy& policy,
 }
 
 PassPlan plan_pass(const Context& context, const PassRequest& request) {
-  const Start start = look(context, request);
+  const Start start = look(context, request, Depth::told);
   PassPlan plan;
-  plan.point = start.points.empty() ? model::PointNumber{1} : start.points.back().number.next();
+  plan.point = start.ground.last.next();
   plan.method = start.choice.method;
   plan.why = start.choice.why;
 
@@ -303,7 +317,7 @@ PassPlan plan_first_pass(const model::Domain& primary, const PassRequest& reques
 PassResult run_pass(const Context& context, const PassRequest& request) {
   const base::Millis began = context.clock.steady();
   ports::Stopwatch stopwatch(context.clock);
-  Start start = look(context, request);
+  Start start = look(context, request, Depth::examined);
   const Allowance allowance(context, request);
   const ports::SendOptions options{[&] { return allowance.now(); }, request.resume, &stopwatch};
   const ports::SentPoint sent = ports::with_what_is_safe(context_of(request), start.points, [&] {
@@ -318,13 +332,20 @@ PassResult run_pass(const Context& context, const PassRequest& request) {
 
   PassResult result;
   if (start.live()) tidy(result.notes, "deleting older checkpoints", [&] { delete_older_checkpoints(start); });
-  tidy(result.notes, "merging the oldest points", [&] { ports::thin_out(*start.far, request.shadow, request.retain); });
-  tidy(result.notes, "looking at the points",
-       [&] { result.level = ports::level_of(start.far->points(request.shadow)); });
+  const ports::Keep keep = ports::keep_of(request.retain, request.retain_for, context.clock.now());
+  tidy(result.notes, "merging the oldest points", [&] { ports::thin_out(*start.far, request.shadow, keep); });
+  tidy(result.notes, "looking at the points", [&] {
+    const std::vector<model::PointInfo> points = start.far->points(request.shadow);
+    result.level = ports::level_of(points);
+    for (const model::PointInfo& point : points) {
+      if (!point.sound())
+        result.notes.push_back(fmt::format("point {} is damaged: {}", point.number.value, point.damaged));
+    }
+  });
   stopwatch.lap("tidy");
   result.replica = ports::replica_of(context, sent, began);
   result.replica.phases = stopwatch.take();
-  schedule(context, request, start.points, sent, result.replica);
+  schedule(context, request, start.ground, sent, result.replica);
   return result;
 }
 

@@ -23,6 +23,7 @@ struct PassRequest {
   model::ShadowId shadow;
   base::Seconds rpo{300};
   unsigned retain = 3;
+  std::optional<base::Seconds> retain_for{};  ///< points older than this go too; absent: their number alone counts
   std::optional<model::ByteRate> bandwidth;   ///< of this VM
   std::optional<model::ByteRate> link_limit;  ///< of all passes from its host together
   double weight = 1;                          ///< of this pass among those

@@ -22,11 +22,13 @@ constexpr base::Millis between_looks{1000};
 
 model::PointInfo newest_with_memory(ports::PointStore& store, const RehearseRequest& request) {
   const std::vector<model::PointInfo> points = store.points(request.shadow);
-  const auto it = std::find_if(points.rbegin(), points.rend(), [](const auto& point) { return point.has_memory(); });
+  const auto it = std::find_if(points.rbegin(), points.rend(),
+                               [](const auto& point) { return point.sound() && point.has_memory(); });
   if (it == points.rend())
-    throw Error(Kind::refused,
-                fmt::format("no point of {} on {} has memory to resume from", request.vm.get(), request.host.get()),
-                fmt::format("umbra sync {}", base::shell_word(request.vm)));
+    throw Error(
+        Kind::refused,
+        fmt::format("no sound point of {} on {} has memory to resume from", request.vm.get(), request.host.get()),
+        fmt::format("umbra sync {}", base::shell_word(request.vm)));
   return *it;
 }
 

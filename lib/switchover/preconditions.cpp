@@ -171,7 +171,13 @@ model::PointInfo check_points(const Ports& ports, const Request& request, const 
     throw Error(Kind::refused, fmt::format("the shadow of {} on {} holds no point yet", vm, request.to.host.get()),
                 "umbra replicate " + vm);
   }
-  const model::PointInfo& newest = points.back();
+  const model::PointInfo* sound = model::newest_sound(points);
+  if (sound == nullptr)
+    throw Error(Kind::refused,
+                fmt::format("every point of {} on {} is damaged, the newest: {}", vm, request.to.host.get(),
+                            points.back().damaged),
+                "umbra replicate " + vm + " repairs it");
+  const model::PointInfo& newest = *sound;
   for (const model::Disk& disk : source.disks) {
     const auto part = std::find_if(newest.parts.begin(), newest.parts.end(),
                                    [&](const model::Part& p) { return p.name == disk.name; });

@@ -23,6 +23,7 @@ std::optional<Recorded> newest_recorded(const Ports& ports, const Request& reque
   std::vector<model::PointInfo> points = store->points(request.shadow);
   std::ranges::reverse(points);
   for (const model::PointInfo& point : points) {
+    if (!point.sound()) continue;
     if (auto activity = model::parse_activity(store->activity(request.shadow, point.number)))
       return Recorded{point, std::move(*activity)};
   }

@@ -172,9 +172,10 @@ WarmResult result_of(const Context& context, const ports::SentPoint& sent, const
 
 WarmPlan plan_warm(const Context& context, const WarmRequest& request) {
   Start start = look(context, request);
-  const auto choice = ports::choose_method(start.points, start.primary.checkpoints(request.vm), start.domain.disks);
+  const model::Ground ground = model::ground_of(start.points);
+  const auto choice = ports::choose_method(ground, start.primary.checkpoints(request.vm), start.domain.disks);
   WarmPlan plan;
-  plan.point = start.points.empty() ? model::PointNumber{1} : start.points.back().number.next();
+  plan.point = ground.last.next();
   plan.method = ports::to_string(choice.method);
   plan.why = choice.why;
   plan.memory = start.domain.memory;
@@ -194,13 +195,14 @@ WarmResult warm(const Context& context, const WarmRequest& request) {
     context.cancel.check();
     check_space(start, request);
 
+    const model::Ground ground = start.far->examine(request.shadow);  // may read long: the guest is not frozen yet
     const auto activity = start.primary.guest_activity(request.vm);
     Frozen frozen(start, request);
     const ports::SentPoint sent = base::or_undo(
         [&] {
           frozen.freeze();  // the guest runs on, on overlays; below them nothing changes
           const ports::FrozenPoint point = frozen_point(request, start, frozen, activity);
-          ports::SentPoint done = ports::send_frozen(context, *start.far, start.points, point, request.bandwidth);
+          ports::SentPoint done = ports::send_frozen(context, *start.far, ground, point, request.bandwidth);
           frozen.undo();
           return done;
         },
@@ -209,7 +211,8 @@ WarmResult warm(const Context& context, const WarmRequest& request) {
 
     WarmResult result = result_of(context, sent, frozen, activity, began);
     try {
-      ports::thin_out(*start.far, request.shadow, request.retain);
+      ports::thin_out(*start.far, request.shadow,
+                      ports::keep_of(request.retain, request.retain_for, context.clock.now()));
     } catch (const Error& e) {
       result.notes.push_back(fmt::format("merging the oldest points: {}", e.what()));
       base::log(base::Level::warning, result.notes.back());

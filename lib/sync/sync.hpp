@@ -24,6 +24,7 @@ struct WarmRequest {
   std::string images;  ///< folder on the primary's host for the memory file
   unsigned retain = 3;
   std::optional<model::ByteRate> bandwidth;
+  std::optional<base::Seconds> retain_for{};  ///< points older than this go too
 };
 
 struct WarmPlan {

@@ -77,6 +77,32 @@ class MemorySink : public ports::BlockSink {
   std::map<std::size_t, std::uint64_t> m_last;
 };
 
+/// What the point's images hold.
+model::Manifest held_by(const MemoryPoint& point) {
+  model::Manifest held;
+  for (const model::PartManifest& part : point.manifest.parts)
+    held.parts.push_back(point.parts.at(part.part.name).manifest(part.part.name));
+  return held;
+}
+
+/// Reads it back, and marks it where it differs.
+model::VerifyReport check(MemoryPoint& point) {
+  model::VerifyReport report;
+  if (!point.opens) report.mismatches.push_back({point.info.parts.at(0).name, 0, "its file is gone"});
+  const model::Manifest held = point.opens ? held_by(point) : model::Manifest{};
+  for (std::size_t i = 0; i < held.parts.size(); ++i) {
+    const model::PartManifest& expected = point.manifest.parts.at(i);
+    report.blocks_read += held.parts[i].blocks.size();
+    for (std::size_t block = 0; block < expected.blocks.size(); ++block) {
+      if (expected.blocks[block] != held.parts[i].blocks.at(block))
+        report.mismatches.push_back({expected.part.name, block * model::block_size, "another digest"});
+    }
+  }
+  point.info.read_back = report.sound();
+  point.info.damaged = report.sound() ? "" : model::first_of(report);
+  return report;
+}
+
 std::string point_folder(model::PointNumber number) {
   return fmt::format("point-{:06}", number.value);
 }
@@ -166,6 +192,28 @@ std::string MemoryPoints::activity(const model::ShadowId& id, model::PointNumber
   return point_of(id, number).activity;
 }
 
+/// Reads all there is, as the real one does where it suspects something.
+model::Ground MemoryPoints::examine(const model::ShadowId& id) {
+  call("points.examine");
+  const auto it = m_host.shadows.find(id);
+  if (it == m_host.shadows.end()) return {};
+  std::vector<model::PointInfo> infos;
+  for (auto& [number, point] : it->second.points) {
+    check(point);
+    infos.push_back(point.info);
+  }
+  model::Ground ground = model::ground_of(infos);
+  for (auto point = it->second.points.rbegin(); point != it->second.points.rend(); ++point) {
+    if (point->second.info.sound()) break;
+    if (!point->second.opens) continue;
+    ground.found = held_by(point->second);
+    ground.parent = point->second.info;
+    ground.parent->root = model::root_of(*ground.found);
+    break;
+  }
+  return ground;
+}
+
 std::unique_ptr<ports::BlockSink> MemoryPoints::begin(const model::PointHeader& header) {
   call("points.begin");
   MemoryShadow& shadow = shadow_of(header.shadow);
@@ -180,7 +228,8 @@ std::unique_ptr<ports::BlockSink> MemoryPoints::begin(const model::PointHeader& 
     MemoryImage image(part.size);
     if (header.parent.value > 0) {
       const MemoryPoint& parent = point_of(header.shadow, header.parent);
-      if (parent.info.root != header.parent_root) throw Error(Kind::refused, "another parent than was said");
+      const base::Digest root = parent.info.sound() ? parent.info.root : model::root_of(held_by(parent));
+      if (root != header.parent_root) throw Error(Kind::refused, "another parent than was said");
       if (const auto it = parent.parts.find(part.name); it != parent.parts.end()) {
         image = it->second;
         image.resize(part.size);
@@ -194,31 +243,36 @@ std::unique_ptr<ports::BlockSink> MemoryPoints::begin(const model::PointHeader& 
 
 model::VerifyReport MemoryPoints::verify(const model::ShadowId& id, model::PointNumber number, ports::Verify) {
   call("points.verify");
-  MemoryPoint& point = shadow_of(id).points.at(number.value);
-  model::VerifyReport report;
-  for (const model::PartManifest& part : point.manifest.parts) {
-    const model::PartManifest now = point.parts.at(part.part.name).manifest(part.part.name);
-    report.blocks_read += now.blocks.size();
-    for (std::size_t block = 0; block < part.blocks.size(); ++block) {
-      if (part.blocks[block] != now.blocks.at(block))
-        report.mismatches.push_back({part.part.name, block * model::block_size, "another digest"});
-    }
-  }
-  point.info.read_back = report.sound();
-  return report;
+  return check(shadow_of(id).points.at(number.value));
 }
 
-unsigned MemoryPoints::retain(const model::ShadowId& id, unsigned keep) {
+unsigned MemoryPoints::retain(const model::ShadowId& id, const ports::Keep& keep) {
   call("points.retain");
   auto& points = shadow_of(id).points;
-  unsigned merged = 0;
-  for (; points.size() > std::max(keep, 1u); ++merged) points.erase(points.begin());
-  return merged;
+  std::vector<model::PointInfo> infos;
+  for (const auto& [number, point] : points) infos.push_back(point.info);
+  if (infos.empty() || !infos.back().sound()) return 0;
+  const std::size_t surplus = keep.surplus(infos);
+  points.erase(points.begin(), std::next(points.begin(), static_cast<std::ptrdiff_t>(surplus)));
+  return static_cast<unsigned>(surplus);
+}
+
+std::vector<std::string> MemoryPoints::export_point(const model::ShadowId& id, model::PointNumber number,
+                                                    const std::string& target) {
+  call("points.export_point");
+  const MemoryPoint& point = point_of(id, number);
+  if (!point.info.sound()) throw Error(Kind::refused, "the point is damaged");
+  std::vector<std::string> files;
+  for (const auto& [disk, image] : point.parts) {
+    files.push_back(target + "/" + disk.get() + ".qcow2");
+    m_host.files[files.back()] = image;
+  }
+  return files;
 }
 
 Paths MemoryPoints::raise_top(const model::ShadowId& id, model::PointNumber number, const std::string& purpose) {
   call("points.raise_top");
-  point_of(id, number);
+  if (!point_of(id, number).info.sound()) throw Error(Kind::refused, "the point is damaged");
   shadow_of(id).tops[purpose] = number;
   return paths(id, "top-" + purpose);
 }

@@ -23,6 +23,7 @@ struct MemoryPoint {
   std::map<model::DiskName, MemoryImage> parts;
   std::string activity;
   model::PointNumber parent;
+  bool opens = true;  ///< false: a file of it is gone
 };
 
 struct MemoryShadow {
@@ -58,9 +59,11 @@ class MemoryPoints : public ports::PointStore {
   std::vector<model::PointInfo> points(const model::ShadowId&) override;
   model::Manifest manifest(const model::ShadowId&, model::PointNumber) override;
   std::string activity(const model::ShadowId&, model::PointNumber) override;
+  model::Ground examine(const model::ShadowId&) override;
   std::unique_ptr<ports::BlockSink> begin(const model::PointHeader&) override;
   model::VerifyReport verify(const model::ShadowId&, model::PointNumber, ports::Verify what) override;
-  unsigned retain(const model::ShadowId&, unsigned keep) override;
+  unsigned retain(const model::ShadowId&, const ports::Keep& keep) override;
+  std::vector<std::string> export_point(const model::ShadowId&, model::PointNumber, const std::string& target) override;
   std::map<model::DiskName, std::string> raise_top(const model::ShadowId&, model::PointNumber,
                                                    const std::string& purpose) override;
   void drop_top(const model::ShadowId&, const std::string& purpose) override;

@@ -157,6 +157,13 @@ class SimPoints : public ports::PointStore {
   std::string activity(const model::ShadowId& id, model::PointNumber point) override {
     return call("activity", [&] { return host().shadows.at(id).points.at(point).activity; });
   }
+  model::Ground examine(const model::ShadowId& id) override {
+    return call("examine", [&] {
+      std::vector<model::PointInfo> infos;
+      for (const auto& [number, point] : host().shadows[id].points) infos.push_back(point.info);
+      return model::ground_of(infos);
+    });
+  }
   std::unique_ptr<ports::BlockSink> begin(const model::PointHeader& header) override {
     return call("begin point", [&] { return std::make_unique<SimSink>(m_world, m_name, header); });
   }
@@ -171,11 +178,14 @@ class SimPoints : public ports::PointStore {
       return report;
     });
   }
-  unsigned retain(const model::ShadowId& id, unsigned keep) override {
+  std::vector<std::string> export_point(const model::ShadowId&, model::PointNumber, const std::string&) override {
+    throw Error(Kind::unsupported, "the simulated store exports nothing");
+  }
+  unsigned retain(const model::ShadowId& id, const ports::Keep& keep) override {
     return call("retain", [&] {
       unsigned merged = 0;
       auto& points = host().shadows[id].points;
-      for (; points.size() > keep; ++merged) merge_oldest(points);
+      for (; points.size() > keep.most; ++merged) merge_oldest(points);
       return merged;
     });
   }

@@ -40,9 +40,18 @@ class Store : public ports::PointStore {
   std::vector<model::PointInfo> points(const model::ShadowId&) override { return {}; }
   model::Manifest manifest(const model::ShadowId&, model::PointNumber) override { return {}; }
   std::string activity(const model::ShadowId&, model::PointNumber) override { return {}; }
+  model::Ground examine(const model::ShadowId&) override {
+    model::Ground ground;
+    ground.parent.emplace();
+    ground.found = model::Manifest{{{{model::DiskName("vda"), {131072}}, std::vector<base::Digest>(2)}}};
+    return ground;
+  }
   std::unique_ptr<ports::BlockSink> begin(const model::PointHeader&) override { return std::make_unique<Sink>(); }
   model::VerifyReport verify(const model::ShadowId&, model::PointNumber, ports::Verify) override { return {}; }
-  unsigned retain(const model::ShadowId&, unsigned) override { return 0; }
+  unsigned retain(const model::ShadowId&, const ports::Keep&) override { return 0; }
+  std::vector<std::string> export_point(const model::ShadowId&, model::PointNumber, const std::string&) override {
+    return {};
+  }
   Paths raise_top(const model::ShadowId&, model::PointNumber, const std::string&) override { return {}; }
   void drop_top(const model::ShadowId&, const std::string&) override {}
   void adopt(const ports::AdoptRequest& request) override {

@@ -47,8 +47,8 @@ TEST_CASE("a shadow without a point gets a full pass, whatever checkpoints there
 }
 
 TEST_CASE("the newest point's own checkpoint makes it a bitmap pass") {
-  const Choice choice =
-      choose_method({point(6, {vda}), point(7, {vda})}, names({"umbra-7-00000007"}), {disk("vda", 1 << 20)});
+  const Choice choice = choose_method(model::ground_of({point(6, {vda}), point(7, {vda})}), names({"umbra-7-00000007"}),
+                                      {disk("vda", 1 << 20)});
   CHECK(choice.method == Method::bitmap);
   CHECK(choice.since == CheckpointName("umbra-7-00000007"));
   CHECK(choice.why.empty());
@@ -58,14 +58,15 @@ TEST_CASE("only the checkpoint that the newest point names will do, whatever the
   std::vector points{point(7, {vda})};
   const std::vector disks{disk("vda", 1 << 20)};
   points.back().checkpoint = "umbra-5-00000005";  // made with an older point: it covers this one too
-  CHECK(choose_method(points, names({"umbra-7-0000000a", "umbra-5-00000005"}), disks).since ==
+  CHECK(choose_method(model::ground_of(points), names({"umbra-7-0000000a", "umbra-5-00000005"}), disks).since ==
         CheckpointName("umbra-5-00000005"));
   // Of the same number, but made with the point of another shadow.
-  const Choice another = choose_method(points, names({"umbra-5-00000006", "umbra-7-00000005"}), disks);
+  const Choice another =
+      choose_method(model::ground_of(points), names({"umbra-5-00000006", "umbra-7-00000005"}), disks);
   CHECK(another.method == Method::digest);
   CHECK(another.why.find("point 7") != std::string::npos);
   points.back().checkpoint.clear();
-  CHECK(choose_method(points, names({"umbra-7-00000007"}), disks).method == Method::digest);
+  CHECK(choose_method(model::ground_of(points), names({"umbra-7-00000007"}), disks).method == Method::digest);
 }
 
 TEST_CASE("checkpoints of others are none of Umbra's") {
@@ -82,19 +83,20 @@ TEST_CASE("disks that were added, removed or resized make it a digest pass that 
   const std::vector points{point(7, {vda, vdb})};
   const auto checkpoints = names({"umbra-7-00000007"});
   const auto why = [&](const std::vector<model::Disk>& disks) {
-    const Choice choice = choose_method(points, checkpoints, disks);
+    const Choice choice = choose_method(model::ground_of(points), checkpoints, disks);
     CHECK(choice.method == Method::digest);
     return choice.why;
   };
   CHECK(why({disk("vda", 1 << 20), disk("vdb", 2 << 20)}).find("vdb was resized") != std::string::npos);
   CHECK(why({disk("vda", 1 << 20)}).find("vdb was removed") != std::string::npos);
   CHECK(why({disk("vda", 1 << 20), disk("vdb", 1 << 20), disk("vdc", 9)}).find("vdc was added") != std::string::npos);
-  CHECK(choose_method(points, checkpoints, {disk("vda", 0), disk("vdb", 1 << 20)}).method == Method::bitmap);
+  CHECK(choose_method(model::ground_of(points), checkpoints, {disk("vda", 0), disk("vdb", 1 << 20)}).method ==
+        Method::bitmap);
 }
 
 TEST_CASE("the memory of a synced point is no disk that was removed") {
-  CHECK(choose_method({point(7, {vda, memory})}, names({"umbra-7-00000007"}), {disk("vda", 1 << 20)}).method ==
-        Method::bitmap);
+  CHECK(choose_method(model::ground_of({point(7, {vda, memory})}), names({"umbra-7-00000007"}), {disk("vda", 1 << 20)})
+            .method == Method::bitmap);
 }
 
 TEST_CASE("frozen files: the exact bitmap first, then the layer below, then an older bitmap, then digests") {
@@ -103,14 +105,14 @@ TEST_CASE("frozen files: the exact bitmap first, then the layer below, then an o
   std::vector points{point(7, {vda})};
   points.back().checkpoint = "umbra-6-00000006";
   CHECK(choose_frozen({}, frozen).method == Method::full);
-  CHECK(choose_frozen(points, frozen).method == Method::digest);
+  CHECK(choose_frozen(model::ground_of(points), frozen).method == Method::digest);
   frozen.checkpoints = names({"umbra-6-00000006"});
-  CHECK(choose_frozen(points, frozen).method == Method::bitmap);
+  CHECK(choose_frozen(model::ground_of(points), frozen).method == Method::bitmap);
   frozen.stands_on[DiskName("vda")] = "/images/umbra/x/point-7/vda";
-  CHECK(choose_frozen(points, frozen).method == Method::above);
+  CHECK(choose_frozen(model::ground_of(points), frozen).method == Method::above);
   points.back().checkpoint = "umbra-7-00000007";
   frozen.checkpoints = names({"umbra-6-00000006", "umbra-7-00000007"});
-  CHECK(choose_frozen(points, frozen).since == CheckpointName("umbra-7-00000007"));
+  CHECK(choose_frozen(model::ground_of(points), frozen).since == CheckpointName("umbra-7-00000007"));
 }
 
 TEST_CASE("a layer below counts only where every disk stands on it and its root is the newest point's") {

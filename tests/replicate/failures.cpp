@@ -95,20 +95,6 @@ TEST_CASE("a VM is never copied onto its own host") {
   CHECK(scene.lab.count_of("hv.begin_backup") == 0);
 }
 
-TEST_CASE("nothing is built on a point that reads back as something else, however often it is tried") {
-  Scene scene;
-  scene.write(0, 8, 1);
-  scene.pass();
-  scene.points().rbegin()->second.parts.at(model::DiskName("vda")).fill(2 * block, 1, 99);
-  for (int again = 0; again < 3; ++again) {
-    const base::Error error = test::error_of([&] { scene.pass(); });
-    CHECK(error.kind() == base::Kind::corrupt);
-    CHECK_THAT(error.hint(), Catch::Contains("umbra shadow web1 --drop && umbra place web1 | umbra shadow - |"));
-    CHECK(scene.points().size() == 1);
-    CHECK(scene.lab.open_jobs == 0);
-  }
-}
-
 TEST_CASE("a commit whose answer was lost is found by the next pass") {
   Scene scene;
   scene.write(0, 8, 1);

@@ -75,6 +75,7 @@ Keys<VmOverrides> vm_keys() {
       value("after", &VmOverrides::after),
       value("rollback_window", &VmOverrides::rollback_window),
       value("retain", &VmOverrides::retain),
+      value("retain_for", &VmOverrides::retain_for),
       value("downtime_limit", &VmOverrides::downtime_limit),
       value("bandwidth", &VmOverrides::bandwidth),
       value("candidates", &VmOverrides::candidates),

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "adapters/nbd/copy_out.hpp"
+#include "adapters/nbd/examine.hpp"
 #include "adapters/nbd/merge.hpp"
 #include "adapters/nbd/point_writer.hpp"
 #include "adapters/nbd/qemu_img.hpp"
@@ -15,6 +17,7 @@
 #include "adapters/nbd/tops.hpp"
 #include "adapters/nbd/verify.hpp"
 #include "base/error.hpp"
+#include "base/log.hpp"
 
 namespace umbra::nbd {
 namespace {
@@ -85,11 +88,29 @@ void remove_folder(const ShadowFolder& folder) {
 std::vector<fs::path> adopted_files(const ShadowFolder& folder) {
   std::vector<fs::path> files;
   for (const StoredPoint& point : folder.points()) {
+    if (!point.readable)
+      throw Error(Kind::corrupt, point.info.damaged, "what it adopted is not known: look at the file");
     for (const std::string& layer : point.info.layers) {
       if (!folder.holds(layer) && fs::exists(layer)) files.emplace_back(layer);
     }
   }
   return files;
+}
+
+/// A reader takes no lock. Where what it sees changes what is known of the point, all is read once more under the lock,
+/// when nothing moves; where another run has that, it is told and not noted.
+model::VerifyReport read_all(const ShadowFolder& folder, model::PointNumber number) {
+  const StoredPoint stored = folder.point(number);
+  const model::VerifyReport report = verify_whole(folder, stored);
+  if (report.sound() == stored.info.sound()) return report;
+  try {
+    const FolderLock lock = folder.lock();
+    return check_whole(folder, number);
+  } catch (const Error& e) {
+    if (e.kind() != Kind::busy) throw;
+    base::log(base::Level::warning, fmt::format("what was found of point {} is not noted: {}", number.value, e.what()));
+    return report;
+  }
 }
 
 }  // namespace
@@ -173,6 +194,13 @@ std::string LocalPoints::activity(const model::ShadowId& shadow, model::PointNum
   return ShadowFolder(m_root, shadow).point(point).activity;
 }
 
+model::Ground LocalPoints::examine(const model::ShadowId& shadow) {
+  const ShadowFolder folder(m_root, shadow);
+  if (!folder.exists()) return {};
+  const FolderLock lock = folder.lock();
+  return examine_points(folder);
+}
+
 std::unique_ptr<ports::BlockSink> LocalPoints::begin(const model::PointHeader& header) {
   return begin_point(ShadowFolder(m_root, header.shadow), header);
 }
@@ -180,12 +208,22 @@ std::unique_ptr<ports::BlockSink> LocalPoints::begin(const model::PointHeader& h
 model::VerifyReport LocalPoints::verify(const model::ShadowId& shadow, model::PointNumber point, ports::Verify what) {
   const ShadowFolder folder(m_root, shadow);
   folder.require();
-  if (what == ports::Verify::whole) return verify_whole(folder, point);
+  if (what == ports::Verify::whole) return read_all(folder, point);
   const FolderLock lock = folder.lock();
-  return verify_unread(folder, point);
+  return what == ports::Verify::unread ? check_unread(folder, point) : check_sample(folder, point);
 }
 
-unsigned LocalPoints::retain(const model::ShadowId& shadow, unsigned keep) {
+std::vector<std::string> LocalPoints::export_point(const model::ShadowId& shadow, model::PointNumber point,
+                                                   const std::string& target) {
+  const ShadowFolder folder(m_root, shadow);
+  folder.require();
+  const FolderLock lock = folder.lock();
+  const StoredPoint stored = folder.point(point);
+  require_sound(folder, stored);
+  return export_disks(folder, stored, target);
+}
+
+unsigned LocalPoints::retain(const model::ShadowId& shadow, const ports::Keep& keep) {
   const ShadowFolder folder(m_root, shadow);
   folder.require();
   const FolderLock lock = folder.lock();

@@ -3,7 +3,8 @@
 // The points of shadows in a folder of this host, as qcow2 layers. The folder of one shadow:
 //   shadow.json            the VM it belongs to
 //   empty/DISK.qcow2       what the domain is defined with before the first point
-//   point-000017/          DISK.qcow2 over ../point-000016/DISK.qcow2, memory, PART.digests, point.json
+//   point-000017/          DISK.qcow2 over ../point-000016/DISK.qcow2, memory, PART.digests, point.json; where it is
+//                          damaged also damaged, found.json, PART.found (damage.hpp)
 //   incoming-000018/       a point being written; becomes a point by one rename
 //   top-PURPOSE/DISK.qcow2 writable layers over a point
 // A folder point-N without point.json is no point: it holds files on which newer points stand.
@@ -32,9 +33,12 @@ class LocalPoints final : public ports::PointStore {
   std::vector<model::PointInfo> points(const model::ShadowId& shadow) override;
   model::Manifest manifest(const model::ShadowId& shadow, model::PointNumber point) override;
   std::string activity(const model::ShadowId& shadow, model::PointNumber point) override;
+  model::Ground examine(const model::ShadowId& shadow) override;
   std::unique_ptr<ports::BlockSink> begin(const model::PointHeader& header) override;
   model::VerifyReport verify(const model::ShadowId& shadow, model::PointNumber point, ports::Verify what) override;
-  unsigned retain(const model::ShadowId& shadow, unsigned keep) override;
+  unsigned retain(const model::ShadowId& shadow, const ports::Keep& keep) override;
+  std::vector<std::string> export_point(const model::ShadowId& shadow, model::PointNumber point,
+                                        const std::string& target) override;
 
   std::map<model::DiskName, std::string> raise_top(const model::ShadowId& shadow, model::PointNumber point,
                                                    const std::string& purpose) override;

@@ -51,6 +51,10 @@ base::Digest digest_of(const Header& header, std::span<const base::Digest> block
 
 }  // namespace
 
+std::uint64_t manifest_file_size(const model::Part& part) {
+  return header_size + model::blocks_in(part.size) * sizeof(base::Digest);
+}
+
 void write_manifest_file(const std::filesystem::path& path, const model::PartManifest& manifest) {
   Header header = plain_header(manifest.part, manifest.blocks.size());
   const base::Digest digest = digest_of(header, manifest.blocks);
@@ -71,8 +75,7 @@ model::PartManifest read_manifest_file(const std::filesystem::path& path, const 
   struct stat status {};
   if (::fstat(fd.get(), &status) != 0) throw base::from_errno(errno, fmt::format("look at {}", path.string()));
   // The file's own length bounds the memory, not a number that is written in it.
-  if (static_cast<std::uint64_t>(status.st_size) != header_size + count * sizeof(base::Digest))
-    corrupt(path, "has a wrong length");
+  if (static_cast<std::uint64_t>(status.st_size) != manifest_file_size(part)) corrupt(path, "has a wrong length");
   model::PartManifest manifest{part, std::vector<base::Digest>(count)};
   const auto body = std::as_writable_bytes(std::span(manifest.blocks));
   if (base::read_full(fd.get(), body, path.string()) != body.size()) corrupt(path, "is cut short");

@@ -19,6 +19,8 @@
 
 namespace umbra::nbd {
 
+/// Bytes of the file of `part`.
+std::uint64_t manifest_file_size(const model::Part& part);
 /// Writes and syncs; the file must not exist.
 void write_manifest_file(const std::filesystem::path& path, const model::PartManifest& manifest);
 /// Reads and checks. `part` says what is expected: the size that the point gives for it.

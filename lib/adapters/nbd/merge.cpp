@@ -16,10 +16,13 @@
 #include <cerrno>
 #include <set>
 
+#include "adapters/nbd/chains.hpp"
+#include "adapters/nbd/examine.hpp"
+#include "adapters/nbd/give_up.hpp"
 #include "adapters/nbd/qemu_img.hpp"
 #include "adapters/nbd/verify.hpp"
 #include "base/error.hpp"
-#include "ports/delta.hpp"
+#include "base/text.hpp"
 
 namespace umbra::nbd {
 namespace {
@@ -28,34 +31,12 @@ namespace fs = std::filesystem;
 using base::Error;
 using base::Kind;
 
-std::vector<fs::path> folders(const ShadowFolder& folder, std::string_view prefix) {
-  std::vector<fs::path> found;
-  for (const auto& entry : fs::directory_iterator(folder.path())) {
-    if (entry.is_directory() && entry.path().filename().string().starts_with(prefix)) found.push_back(entry.path());
-  }
-  std::sort(found.begin(), found.end());
-  return found;
-}
-
-/// Every file that a point's disks are read from.
-std::set<fs::path> files_of_points(const ShadowFolder& folder) {
-  std::set<fs::path> files;
-  for (const StoredPoint& point : folder.points()) {
-    for (std::size_t i = 0; i < point.info.parts.size(); ++i) {
-      if (point.info.parts[i].is_memory()) continue;
-      for (const qemu_img::Info& file : qemu_img::chain(point.info.layers.at(i)))
-        files.insert(fs::canonical(file.file));
-    }
-  }
-  return files;
-}
-
 /// A top that a point stands on, as where someone's own snapshot was put over it before it was adopted, is part of that
 /// point, and changes no more.
 void refuse_under_a_top(const ShadowFolder& folder) {
   const std::vector<fs::path> tops = folder.tops();
   if (tops.empty()) return;
-  const std::set<fs::path> settled = files_of_points(folder);
+  const std::set<fs::path> settled = files_of(folder, folder.points());
   const auto live =
       std::ranges::find_if(tops, [&](const fs::path& top) { return !settled.contains(fs::canonical(top)); });
   if (live == tops.end()) return;
@@ -63,29 +44,6 @@ void refuse_under_a_top(const ShadowFolder& folder) {
       Kind::refused,
       fmt::format("the points of shadow {} can't be merged: {} stands over them", folder.id().get(), live->string()),
       "run again once the shadow is no longer in use");
-}
-
-std::optional<fs::path> layer_of(const StoredPoint& point, const model::DiskName& disk) {
-  for (std::size_t i = 0; i < point.info.parts.size(); ++i) {
-    if (point.info.parts[i].name == disk) return point.info.layers.at(i);
-  }
-  return std::nullopt;
-}
-
-/// Every file below the newer points that stands directly on `from` is put over `to`.
-void rebase_all(const ShadowFolder& folder, const std::vector<StoredPoint>& newer, const model::DiskName& disk,
-                const fs::path& from, const fs::path& to) {
-  for (const StoredPoint& point : newer) {
-    const auto layer = layer_of(point, disk);
-    if (!layer) continue;
-    for (const qemu_img::Info& file : qemu_img::chain(*layer)) {
-      if (file.backing.empty() || !same_file(file.backing, from)) continue;
-      const fs::path dir = fs::path(file.file).parent_path();
-      const bool within = folder.holds(to) && folder.holds(file.file);
-      qemu_img::rebase(file.file, within ? to.lexically_relative(dir).string() : to.string(), "qcow2");
-      base::sync_fd(base::open_file(file.file, 0).get(), file.file);
-    }
-  }
 }
 
 /// Steps 2 and 3 for one disk: the file that holds the merged contents.
@@ -110,30 +68,15 @@ fs::path merge_disk(const ShadowFolder& folder, const fs::path& lower, const fs:
   return lower;
 }
 
-/// Step 5.
-void remove_unneeded(const ShadowFolder& folder) {
-  const std::set<fs::path> needed = files_of_points(folder);
-  for (const std::string_view prefix : {"point-", "top-"}) {
-    for (const fs::path& dir : folders(folder, prefix)) {
-      for (const auto& entry : fs::directory_iterator(dir)) {
-        if (entry.path().extension() == ".qcow2" && !needed.contains(fs::canonical(entry.path())))
-          fs::remove(entry.path());
-      }
-      ::rmdir(dir.c_str());
-    }
-  }
-}
-
 /// A point is given up only for one that is known to be sound.
 void require_mergeable(const ShadowFolder& folder, const StoredPoint& next) {
   (void)folder.manifest(next);  // Kind::corrupt where it is damaged
-  const model::VerifyReport report = verify_unread(folder, next.info.number);
-  if (!report.sound())
-    throw Error(
-        Kind::corrupt,
-        fmt::format("point {} of shadow {} differs from its manifest in {} places: no older one is given up for it",
-                    next.info.number.value, folder.id().get(), report.mismatches.size()),
-        ports::make_anew(folder.vm()));
+  const model::VerifyReport report = check_unread(folder, next.info.number);
+  if (report.sound()) return;
+  throw Error(Kind::corrupt,
+              fmt::format("point {} of shadow {} differs from its manifest: no older one is given up for it: {}",
+                          next.info.number.value, folder.id().get(), model::first_of(report)),
+              fmt::format("the next pass repairs the shadow: umbra replicate {}", base::shell_word(folder.vm())));
 }
 
 void finish_merge(const ShadowFolder& folder, const fs::path& given_up) {
@@ -166,30 +109,68 @@ void finish_merge(const ShadowFolder& folder, const fs::path& given_up) {
 
 }  // namespace
 
-unsigned merge_oldest(const ShadowFolder& folder, unsigned keep) {
-  unsigned merged = 0;
-  const auto merge_into_next = [&](const fs::path& dir) {
-    refuse_under_a_top(folder);
-    base::with_context(fmt::format("merging {}", dir.string()), [&] { finish_merge(folder, dir); });
-    ++merged;
-  };
+namespace {
+
+std::vector<model::PointInfo> infos_of(const std::vector<StoredPoint>& points) {
+  std::vector<model::PointInfo> infos;
+  for (const StoredPoint& point : points) infos.push_back(point.info);
+  return infos;
+}
+
+/// Folders whose merge was cut. One whose note is damaged is no point either: what newer ones need of it stays.
+std::vector<fs::path> cut_merges(const ShadowFolder& folder) {
+  std::vector<fs::path> cut;
   for (const fs::path& dir : folders(folder, "point-")) {
     if (!fs::exists(dir / merging_file)) continue;
-    require_untouched(folder);  // also before a merge that was cut goes on: it notes new times
-    merge_into_next(dir);
+    try {
+      read_point_file(dir / merging_file);
+      cut.push_back(dir);
+    } catch (const Error& e) {
+      if (!is_damage(e)) throw;
+      fs::remove(dir / merging_file);
+    }
   }
-  for (std::vector<StoredPoint> points = folder.points(); points.size() > std::max(keep, 1u);
-       points = folder.points()) {
-    refuse_under_a_top(folder);
-    require_untouched(folder);
-    require_mergeable(folder, points[1]);
-    const fs::path dir = folder.point_dir(points.front().info.number);
-    if (::rename((dir / point_file).c_str(), (dir / merging_file).c_str()) != 0)
-      throw base::from_errno(errno, fmt::format("begin to merge {}", dir.string()));
-    base::sync_dir(dir);
-    merge_into_next(dir);
+  return cut;
+}
+
+void merge_into_next(const ShadowFolder& folder, const fs::path& dir) {
+  refuse_under_a_top(folder);
+  base::with_context(fmt::format("merging {}", dir.string()), [&] { finish_merge(folder, dir); });
+}
+
+void merge_first(const ShadowFolder& folder, const std::vector<StoredPoint>& points) {
+  refuse_under_a_top(folder);
+  require_mergeable(folder, points.at(1));
+  const fs::path dir = folder.point_dir(points.front().info.number);
+  if (::rename((dir / point_file).c_str(), (dir / merging_file).c_str()) != 0)
+    throw base::from_errno(errno, fmt::format("begin to merge {}", dir.string()));
+  base::sync_dir(dir);
+  merge_into_next(folder, dir);
+}
+
+}  // namespace
+
+unsigned merge_oldest(const ShadowFolder& folder, const ports::Keep& keep) {
+  unsigned gone = 0;
+  for (bool first = true;; first = false) {
+    settle_changed_files(folder);  // also before a merge that was cut goes on: it notes new times
+    const std::vector<StoredPoint> points = folder.points();
+    if (points.empty() || !points.back().info.sound()) return gone;
+    const std::vector<fs::path> cut = first ? cut_merges(folder) : std::vector<fs::path>{};
+    const bool surplus = keep.surplus(infos_of(points)) > 0;
+    if (std::ranges::any_of(points, [](const StoredPoint& point) { return !point.info.sound(); })) {
+      refuse_under_a_top(folder);
+      gone += give_up_damaged(folder, surplus || !cut.empty() ? Needed::copied_out : Needed::kept);
+    }
+    for (const fs::path& dir : cut) {
+      merge_into_next(folder, dir);
+      ++gone;
+    }
+    const std::vector<StoredPoint> left = folder.points();
+    if (keep.surplus(infos_of(left)) == 0 || !left.front().info.sound() || !left.at(1).info.sound()) return gone;
+    merge_first(folder, left);
+    ++gone;
   }
-  return merged;
 }
 
 }  // namespace umbra::nbd

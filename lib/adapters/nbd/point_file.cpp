@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// point.json, by example:
+// point.json, by example, in one line; a second one is the SHA-256 of the first, "sha256:…", and may be absent in files
+// of before:
 //   {"number":17,"root":"sha256:…","parent":16,"taken_at":"2026-11-24T10:00:00Z","checkpoint":"umbra-17-5f0c2a91","activity":"",
 //    "read_back":true,
 //    "parts":[{"name":"vda","size":1073741824,"layer":"vda.qcow2","bytes":196624,"modified_ns":1795514400000000000},
@@ -36,6 +37,10 @@ model::ByteCount occupied(const fs::path& file) {
 std::optional<FileStamp> parse_stamp(const json& part) {
   if (!part.contains("modified_ns")) return std::nullopt;
   return FileStamp{part.at("bytes").get<std::uint64_t>(), part.at("modified_ns").get<std::int64_t>()};
+}
+
+std::string digest_of_text(const std::string& text) {
+  return base::sha256(std::as_bytes(std::span(text))).to_string();
 }
 
 StoredPoint parse(const json& value, const fs::path& dir) {
@@ -89,12 +94,18 @@ void write_point_file(const fs::path& dir, const ShadowFolder& folder, const Sto
                    {"parent", point.parent.value},        {"taken_at", base::to_rfc3339(point.info.taken_at)},
                    {"checkpoint", point.info.checkpoint}, {"activity", point.activity},
                    {"read_back", point.info.read_back},   {"parts", parts}};
-  base::write_file_atomic(dir / point_file, value.dump() + "\n");
+  const std::string text = value.dump() + "\n";
+  base::write_file_atomic(dir / point_file, text + json(digest_of_text(text)).dump() + "\n");
 }
 
 StoredPoint read_point_file(const fs::path& file) {
   try {
-    return parse(json::parse(base::read_text_file(file)), file.parent_path());
+    const std::string text = base::read_text_file(file);
+    const std::size_t end = std::min(text.find('\n'), text.size() - 1) + 1;
+    const std::string sum = text.substr(end);
+    if (!sum.empty() && json::parse(sum) != digest_of_text(text.substr(0, end)))
+      throw Error(Kind::corrupt, "it does not match its own digest");
+    return parse(json::parse(text.substr(0, end)), file.parent_path());
   } catch (const json::exception& e) {
     throw Error(Kind::corrupt, fmt::format("{} is no point's description: {}", file.string(), e.what()));
   } catch (Error& e) {

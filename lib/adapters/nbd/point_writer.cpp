@@ -8,12 +8,12 @@
 #include <cerrno>
 #include <set>
 
+#include "adapters/nbd/examine.hpp"
 #include "adapters/nbd/manifest_file.hpp"
 #include "adapters/nbd/part_writer.hpp"
 #include "adapters/nbd/qemu_img.hpp"
 #include "adapters/nbd/sector.hpp"
 #include "adapters/nbd/unfinished.hpp"
-#include "adapters/nbd/verify.hpp"
 #include "base/error.hpp"
 
 namespace umbra::nbd {
@@ -43,28 +43,41 @@ void check_parts(const model::PointHeader& header) {
   }
 }
 
+/// What is to be built on where the header names it: the newest sound point, or a damaged one as it was found.
+std::optional<Found> parent_in(const ShadowFolder& folder, const StoredPoint& point) {
+  if (point.info.sound()) return Found{point, folder.manifest(point)};
+  return read_found(folder, point);
+}
+
 /// The parent that the header names, where it does.
-std::optional<StoredPoint> check_parent(const ShadowFolder& folder, const model::PointHeader& header) {
-  const std::optional<StoredPoint> newest = folder.newest();
-  const model::PointNumber last = newest ? newest->info.number : model::PointNumber{};
-  const std::string hint = fmt::format("run the pass again: it starts from point {}, the newest", last.value);
+std::optional<Found> check_parent(const ShadowFolder& folder, const model::PointHeader& header) {
+  const model::PointNumber last = folder.last_number();
+  std::vector<StoredPoint> points = folder.points();
+  while (!points.empty() && points.back().info.number > header.parent && !points.back().info.sound()) points.pop_back();
+  const std::string hint = "run the pass again: it looks first what there is";
   if (header.number <= last || header.number.value == 0)
     throw Error(
         Kind::refused,
         fmt::format("point {} can't follow point {} of shadow {}", header.number.value, last.value, folder.id().get()),
         hint);
   if (header.parent.value == 0) return std::nullopt;
-  if (header.parent != last)
-    throw Error(
-        Kind::refused,
-        fmt::format("the parent, point {}, is not the newest of shadow {}", header.parent.value, folder.id().get()),
-        hint);
-  if (header.parent_root != newest->info.root)
-    throw Error(
-        Kind::refused,
-        fmt::format("point {} of shadow {} has other contents than the sender believes", last.value, folder.id().get()),
-        hint);
-  return newest;
+  if (points.empty() || points.back().info.number != header.parent)
+    throw Error(Kind::refused,
+                fmt::format("the parent, point {}, is not the newest sound one of shadow {}", header.parent.value,
+                            folder.id().get()),
+                hint);
+  auto parent = parent_in(folder, points.back());
+  if (!parent)
+    throw Error(Kind::corrupt,
+                fmt::format("point {} of shadow {} is damaged: {}", header.parent.value, folder.id().get(),
+                            points.back().info.damaged),
+                hint);
+  if (header.parent_root != parent->point.info.root)
+    throw Error(Kind::refused,
+                fmt::format("point {} of shadow {} has other contents than the sender believes", header.parent.value,
+                            folder.id().get()),
+                hint);
+  return parent;
 }
 
 /// One part under way: its writer and the digests that the point will have.
@@ -85,14 +98,13 @@ class PointWriter final : public ports::BlockSink {
  public:
   PointWriter(const ShadowFolder& folder, const model::PointHeader& header)
       : m_folder(folder), m_lock(folder.lock()), m_header(header), m_dir(folder.incoming_dir(header.number)) {
-    const std::optional<StoredPoint> parent = check_parent(folder, header);
-    const model::Manifest known = parent ? folder.manifest(*parent) : model::Manifest{};
+    settle_changed_files(folder);  // marks, so that a parent that changed meanwhile is none
+    const std::optional<Found> parent = check_parent(folder, header);
     folder.sweep(header.resume ? m_dir : fs::path());
-    require_untouched(folder);
     fs::create_directory(m_dir);
     remove_all_but_layers();
     try {
-      for (const model::Part& part : header.parts) open_part(part, parent, known);
+      for (const model::Part& part : header.parts) open_part(part, parent);
     } catch (...) {
       leave();
       throw;
@@ -140,6 +152,7 @@ class PointWriter final : public ports::BlockSink {
           Kind::corrupt,
           fmt::format("the changes of point {} that came differ from those that were sent", m_header.number.value),
           "run the pass again");
+    require_readable();
     StoredPoint point = describe();
     model::Manifest manifest;
     for (OpenPart& open : m_parts) {
@@ -174,17 +187,18 @@ class PointWriter final : public ports::BlockSink {
     return m_dir / (part.is_memory() ? part.name.get() : part.name.get() + ".qcow2");
   }
 
-  void open_part(const model::Part& part, const std::optional<StoredPoint>& parent, const model::Manifest& known) {
+  void open_part(const model::Part& part, const std::optional<Found>& parent) {
     OpenPart open;
     open.manifest.part = part;
     open.file = layer_file(part);
     std::optional<fs::path> below;
     std::uint64_t old_size = 0;
-    for (std::size_t i = 0; i < known.parts.size(); ++i) {
-      if (known.parts[i].part.name != part.name) continue;
-      below = parent->info.layers.at(i);
-      old_size = known.parts[i].part.size.value;
-      open.manifest.blocks = known.parts[i].blocks;
+    for (std::size_t i = 0; parent && i < parent->manifest.parts.size(); ++i) {
+      const model::PartManifest& known = parent->manifest.parts[i];
+      if (known.part.name != part.name) continue;
+      below = parent->point.info.layers.at(i);
+      old_size = known.part.size.value;
+      open.manifest.blocks = known.blocks;
     }
     open.has_parent = below.has_value();
     open.manifest.blocks.resize(model::blocks_in(part.size));
@@ -225,7 +239,7 @@ class PointWriter final : public ports::BlockSink {
   static void renew_boundary(OpenPart& open, std::uint64_t common, std::uint64_t old_size) {
     const std::uint64_t block = common / block_size;
     if (old_size == open.manifest.part.size.value || common % block_size == 0) return;
-    if (open.manifest.blocks[block] == base::Digest{}) return;
+    if (open.manifest.blocks[block] == base::Digest{} || open.manifest.blocks[block] == model::unreadable_block) return;
     std::vector<std::byte> buffer(open.length_of(block));
     open.writer->read(block * block_size, buffer);
     open.manifest.blocks[block] = base::all_zero(buffer) ? base::Digest{} : base::sha256(buffer);
@@ -258,6 +272,18 @@ class PointWriter final : public ports::BlockSink {
     } catch (...) {
       m_broken = true;
       throw;
+    }
+  }
+
+  /// Of a damaged parent, what can't be read must have been told anew.
+  void require_readable() const {
+    for (const OpenPart& open : m_parts) {
+      const auto at = std::ranges::find(open.manifest.blocks, model::unreadable_block);
+      if (at == open.manifest.blocks.end()) continue;
+      throw Error(
+          Kind::corrupt,
+          fmt::format("{} at byte {} can't be read in the parent, and was not sent", open.manifest.part.name.get(),
+                      static_cast<std::uint64_t>(at - open.manifest.blocks.begin()) * block_size));
     }
   }
 

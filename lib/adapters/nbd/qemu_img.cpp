@@ -116,6 +116,12 @@ bool is_consistent(const fs::path& path) {
   return status == 0 || status == leaks_alone;
 }
 
+void convert(const fs::path& path, const fs::path& to) {
+  run({"qemu-img", "convert", "-q", "-f", "qcow2", "-O", "qcow2", "-o", "compat=1.1,lazy_refcounts=off", path.string(),
+       to.string()},
+      "copy", path);
+}
+
 void remove_bitmap(const fs::path& path, const std::string& name) {
   run({"qemu-img", "bitmap", "--remove", path.string(), name}, "remove a bitmap from", path);
 }

@@ -40,6 +40,8 @@ void shrink(const std::filesystem::path& path, model::ByteCount size);
 void rebase(const std::filesystem::path& path, const std::string& backing, const std::string& backing_format);
 /// Whether the metadata hold together; clusters that are merely leaked do no harm.
 bool is_consistent(const std::filesystem::path& path);
+/// Writes what `path` shows into `to`, a plain qcow2 that stands alone.
+void convert(const std::filesystem::path& path, const std::filesystem::path& to);
 void remove_bitmap(const std::filesystem::path& path, const std::string& name);
 
 /// Whether a running QEMU (or one of its tools) holds the file open.

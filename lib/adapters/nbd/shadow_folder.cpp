@@ -54,6 +54,24 @@ std::vector<fs::path> entries(const fs::path& dir) {
   return found;
 }
 
+/// The point in a folder; one whose description can't be read is damaged.
+StoredPoint described(const fs::path& dir, model::PointNumber number) {
+  try {
+    StoredPoint point = read_point_file(dir / point_file);
+    if (point.info.number != number)
+      throw Error(Kind::corrupt, fmt::format("{} gives another number than its folder", (dir / point_file).string()));
+    point.info.damaged = damage_told_in(dir);
+    return point;
+  } catch (const Error& e) {
+    if (e.kind() != Kind::corrupt && e.kind() != Kind::invalid && e.kind() != Kind::io) throw;
+    StoredPoint point;
+    point.info.number = number;
+    point.info.damaged = e.what();
+    point.readable = false;
+    return point;
+  }
+}
+
 }  // namespace
 
 void check_name(const std::string& text, std::string_view what) {
@@ -144,10 +162,7 @@ std::vector<StoredPoint> ShadowFolder::points() const {
   std::vector<StoredPoint> found;
   for (const fs::path& dir : entries(m_path)) {
     const auto number = number_in(dir.filename().string(), point_prefix);
-    if (!number || !fs::exists(dir / point_file)) continue;
-    found.push_back(read_point_file(dir / point_file));
-    if (found.back().info.number != *number)
-      throw Error(Kind::corrupt, fmt::format("{} gives another number than its folder", (dir / point_file).string()));
+    if (number && fs::exists(dir / point_file)) found.push_back(described(dir, *number));
   }
   std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.info.number < b.info.number; });
   return found;
@@ -159,13 +174,14 @@ StoredPoint ShadowFolder::point(model::PointNumber number) const {
   if (!fs::exists(file))
     throw Error(Kind::not_found, fmt::format("the shadow {} has no point {}", m_id.get(), number.value),
                 "see which there are: umbra shadow points VM");
-  return read_point_file(file);
+  return described(point_dir(number), number);
 }
 
-std::optional<StoredPoint> ShadowFolder::newest() const {
-  std::vector<StoredPoint> all = points();
-  if (all.empty()) return std::nullopt;
-  return std::move(all.back());
+model::PointNumber ShadowFolder::last_number() const {
+  model::PointNumber last;
+  for (const fs::path& dir : entries(m_path))
+    last = std::max(last, number_in(dir.filename().string(), point_prefix).value_or(model::PointNumber{}));
+  return last;
 }
 
 model::Manifest ShadowFolder::manifest(const StoredPoint& point) const {
@@ -178,7 +194,8 @@ model::Manifest ShadowFolder::manifest(const StoredPoint& point) const {
                                              point.info.number.value, m_id.get()));
     return manifest;
   } catch (Error& e) {
-    if (e.kind() == Kind::corrupt) e.set_hint("no further point can be built on it; " + ports::make_anew(vm()));
+    if (e.kind() == Kind::corrupt)
+      e.set_hint(fmt::format("the next pass repairs the shadow: umbra replicate {}", base::shell_word(vm())));
     throw;
   }
 }
@@ -192,10 +209,17 @@ void ShadowFolder::sweep(const fs::path& but) const {
 }
 
 std::optional<model::PointNumber> ShadowFolder::owner_of(const fs::path& file) const {
-  for (const StoredPoint& point : points()) {
+  const std::vector<StoredPoint> all = points();
+  for (const StoredPoint& point : all) {
     for (const std::string& layer : point.info.layers) {
       if (same_file(layer, file)) return point.info.number;
     }
+  }
+  const std::string name = (file.parent_path().filename() / file.filename()).string();
+  for (const StoredPoint& point : all) {
+    if (point.readable) continue;
+    if (base::read_text_file(point_dir(point.info.number) / point_file).find(name) != std::string::npos)
+      throw Error(Kind::corrupt, point.info.damaged);
   }
   return std::nullopt;
 }

@@ -25,12 +25,13 @@ struct FileStamp {
 /// Nothing where there is no such file.
 std::optional<FileStamp> stamp_of(const std::filesystem::path& file);
 
-/// What point.json holds.
+/// What point.json holds, and whether the point was found to be damaged.
 struct StoredPoint {
   model::PointInfo info;
   model::PointNumber parent;
   std::string activity;
   std::vector<std::optional<FileStamp>> stamps;  ///< of the layers, in their order, as read; writing takes new ones
+  bool readable = true;  ///< false: point.json is damaged; the number and info.damaged are all that is known
 };
 
 /// Held as long as it lives; the kernel frees it when the process dies.
@@ -67,18 +68,20 @@ class ShadowFolder {
   std::filesystem::path top_dir(const std::string& purpose) const;
   std::filesystem::path digests_file(model::PointNumber point, const model::DiskName& part) const;
 
-  /// Committed points, oldest first.
+  /// Committed points, oldest first, the damaged ones too.
   std::vector<StoredPoint> points() const;
   /// Kind::not_found where there is none of that number.
   StoredPoint point(model::PointNumber number) const;
-  std::optional<StoredPoint> newest() const;
+  /// The highest number that a point's folder bears, whatever is in it; 0 where there is none.
+  model::PointNumber last_number() const;
+  /// Kind::corrupt where it is damaged.
   model::Manifest manifest(const StoredPoint& point) const;
 
   /// Removes what unfinished work left: points and top layers that were being written, but for the folder `but`.
   void sweep(const std::filesystem::path& but = {}) const;
   /// Files in top-* folders that are no point's layer.
   std::vector<std::filesystem::path> tops() const;
-  /// The point whose layer `file` is.
+  /// The point whose layer `file` is. Kind::corrupt where a description that can't be read may name it.
   std::optional<model::PointNumber> owner_of(const std::filesystem::path& file) const;
   /// Of a folder whose descriptions can't be read: whether `file` lies in it, or one of them may name it.
   bool may_name(const std::filesystem::path& file) const;
@@ -94,6 +97,9 @@ class ShadowFolder {
 bool same_file(const std::filesystem::path& a, const std::filesystem::path& b);
 
 inline constexpr std::string_view point_file = "point.json";
+/// What is wrong with a point, where something is; see damage.hpp.
+inline constexpr std::string_view damaged_file = "damaged";
+std::string damage_told_in(const std::filesystem::path& point_dir);
 /// What point.json is called from the moment when the point is given up for the next one.
 inline constexpr std::string_view merging_file = "merging.json";
 

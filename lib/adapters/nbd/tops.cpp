@@ -7,10 +7,11 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "adapters/nbd/examine.hpp"
 #include "adapters/nbd/manifest_file.hpp"
 #include "adapters/nbd/qemu_img.hpp"
-#include "adapters/nbd/verify.hpp"
 #include "base/error.hpp"
+#include "base/text.hpp"
 
 namespace umbra::nbd {
 namespace {
@@ -107,9 +108,24 @@ void require_unused(const fs::path& dir) {
   }
 }
 
+void require_sound(const ShadowFolder& folder, const StoredPoint& point) {
+  if (point.info.sound()) return;
+  std::string hint = fmt::format("the next pass repairs the shadow: umbra replicate {}", base::shell_word(folder.vm()));
+  std::vector<model::PointInfo> infos;
+  for (StoredPoint& other : folder.points()) infos.push_back(std::move(other.info));
+  if (const model::PointInfo* sound = model::newest_sound(infos))
+    hint = fmt::format("point {} of {} is sound; {}", sound->number.value, base::to_rfc3339(sound->taken_at), hint);
+  throw Error(Kind::refused,
+              fmt::format("point {} of shadow {} is damaged: {}", point.info.number.value, folder.id().get(),
+                          point.info.damaged),
+              hint);
+}
+
 Paths raise_top(const ShadowFolder& folder, model::PointNumber number, const std::string& purpose) {
-  const std::vector<DiskLayer> disks = disks_of(folder.point(number));
-  require_untouched(folder);
+  settle_changed_files(folder);
+  const StoredPoint point = folder.point(number);
+  require_sound(folder, point);
+  const std::vector<DiskLayer> disks = disks_of(point);
   const fs::path dir = folder.top_dir(purpose);
   Paths paths;
   for (const DiskLayer& d : disks) paths[d.disk] = dir / (d.disk.get() + ".qcow2");
@@ -149,16 +165,16 @@ void drop_top(const ShadowFolder& folder, const std::string& purpose) {
 
 void adopt_layers(const ShadowFolder& folder, const ports::AdoptRequest& request) {
   StoredPoint point = described(request);
-  if (const auto newest = folder.newest()) {
-    const bool done = newest->info.number == request.number && newest->info.root == point.info.root &&
-                      newest->info.layers == point.info.layers;
-    if (done) return;
-    if (newest->info.number >= request.number)
-      throw Error(Kind::refused, fmt::format("point {} can't follow point {} of shadow {}", request.number.value,
-                                             newest->info.number.value, folder.id().get()));
+  if (const std::vector<StoredPoint> points = folder.points(); !points.empty()) {
+    const model::PointInfo& newest = points.back().info;
+    if (newest.number == request.number && newest.root == point.info.root && newest.layers == point.info.layers) return;
   }
+  if (const model::PointNumber last = folder.last_number(); last >= request.number)
+    throw Error(Kind::refused, fmt::format("point {} can't follow point {} of shadow {}", request.number.value,
+                                           last.value, folder.id().get()));
   point.parent = parent_of(folder, request);
-  if (point.parent.value != 0) require_untouched(folder);
+  settle_changed_files(folder);
+  const bool on_damage = point.parent.value != 0 && !folder.point(point.parent).info.sound();
   for (const std::string& layer : point.info.layers) {
     require_file_unused(layer);
     // A point's layer never changes again: bitmaps that would follow changes are of no use.
@@ -174,6 +190,7 @@ void adopt_layers(const ShadowFolder& folder, const ports::AdoptRequest& request
   if (::rename(incoming.c_str(), final_dir.c_str()) != 0)
     throw base::from_errno(errno, fmt::format("commit {}", final_dir.string()));
   base::sync_dir(folder.path());
+  if (on_damage) check_whole(folder, request.number);  // it may show the damage: then it is marked, and repaired
 }
 
 }  // namespace umbra::nbd

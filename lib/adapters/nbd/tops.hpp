@@ -14,6 +14,8 @@ std::map<model::DiskName, std::string> raise_top(const ShadowFolder& folder, mod
                                                  const std::string& purpose);
 void drop_top(const ShadowFolder& folder, const std::string& purpose);
 void adopt_layers(const ShadowFolder& folder, const ports::AdoptRequest& request);
+/// Kind::refused for a damaged point.
+void require_sound(const ShadowFolder& folder, const StoredPoint& point);
 /// Kind::busy where a running guest holds the file.
 void require_file_unused(const std::filesystem::path& file);
 /// The same for every file below `dir`.

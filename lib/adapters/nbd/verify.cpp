@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "adapters/nbd/verify.hpp"
 
-#include <fcntl.h>
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <optional>
+#include <functional>
 
-#include "adapters/nbd/layer.hpp"
+#include "adapters/nbd/manifest_file.hpp"
+#include "adapters/nbd/process.hpp"
+#include "adapters/nbd/qemu_img.hpp"
 #include "adapters/nbd/sector.hpp"
-#include "base/fd.hpp"
-#include "base/log.hpp"
-#include "base/text.hpp"
 
 namespace umbra::nbd {
 namespace {
@@ -20,189 +17,144 @@ namespace {
 namespace fs = std::filesystem;
 using base::Error;
 using base::Kind;
-using model::block_size;
-using ports::Extent;
-using ports::Range;
 
 constexpr std::size_t most_mismatches = 1000;
-constexpr std::uint64_t most_range = 1u << 20;
 
-enum class Look : char { none, zero, read };
+void add(model::VerifyReport& report, const model::DiskName& disk, std::uint64_t offset, std::string what) {
+  if (report.mismatches.size() < most_mismatches) report.mismatches.push_back({disk, offset, std::move(what)});
+}
 
-class PartCheck {
- public:
-  PartCheck(const model::PartManifest& expected, model::VerifyReport& report)
-      : m_expected(expected),
-        m_size(expected.part.size.value),
-        m_looks(expected.blocks.size(), Look::none),
-        m_report(report) {}
+void compare(const model::PartManifest& expected, BlockReader& reader, const Looks& looks,
+             model::VerifyReport& report) {
+  const std::uint64_t size = expected.part.size.value;
+  const std::uint64_t shown = reader.shown();
+  if (shown < size || shown >= size + sector)
+    return add(report, expected.part.name, 0, fmt::format("the size is {} bytes, not {}", shown, size));
+  reader.read(looks, [&](std::uint64_t block, const base::Digest& found) {
+    ++report.blocks_read;
+    if (found == expected.blocks[block]) return;
+    add(report, expected.part.name, block * model::block_size,
+        found == model::unreadable_block ? "it can't be read" : "the contents differ from the manifest");
+  });
+}
 
-  /// Compares all that `source` shows, or, of a source that tells changes, those.
-  void run(NbdSource& source) {
-    look(source);
-    compare_with(source);
-  }
-
-  /// Notes which blocks are to be compared.
-  void look(NbdSource& source) {
-    source.each_extent([&](const Extent& e) { note(e); });
-  }
-
-  void compare_with(NbdSource& source) {
-    // qemu-nbd shows a raw file in whole sectors.
-    const std::uint64_t shown = source.size().value;
-    if (shown < m_size || shown >= m_size + sector) {
-      add(0, fmt::format("the size is {} bytes, not {}", shown, m_size));
-      return;
-    }
-    for (std::uint64_t block = 0; block < m_looks.size(); ++block) {
-      if (m_looks[block] == Look::zero) compare(block, base::Digest{});
-    }
-    read(source);
-  }
-
- private:
-  void note(const Extent& e) {
-    if (!e.changed) return;
-    const std::uint64_t end = std::min(e.offset + e.length, m_size);
-    for (std::uint64_t block = e.offset / block_size; block * block_size < end; ++block) {
-      const std::uint64_t begin = block * block_size;
-      const bool whole = e.offset <= begin && end >= std::min(begin + block_size, m_size);
-      if (!e.zero || !whole)
-        m_looks[block] = Look::read;
-      else if (m_looks[block] == Look::none)
-        m_looks[block] = Look::zero;
-    }
-  }
-
-  void read(NbdSource& source) {
-    std::vector<Range> ranges;
-    for (std::uint64_t block = 0; block < m_looks.size(); ++block) {
-      if (m_looks[block] != Look::read) continue;
-      const std::uint64_t offset = block * block_size;
-      const std::uint64_t length = std::min(block_size, m_size - offset);
-      if (!ranges.empty() && ranges.back().offset + ranges.back().length == offset && ranges.back().length < most_range)
-        ranges.back().length += length;
-      else
-        ranges.push_back({offset, length});
-    }
-    std::size_t handed_over = 0;
+/// The manifest, or why there is none.
+std::optional<model::Manifest> manifest_of(const ShadowFolder& folder, const StoredPoint& point,
+                                           model::VerifyReport& report) {
+  model::Manifest manifest;
+  for (const model::Part& part : point.info.parts) {
     try {
-      source.read(ranges, [&](const Range& range, std::span<const std::byte> data) {
-        ++handed_over;
-        for (std::uint64_t at = 0; at < range.length; at += block_size) {
-          const auto block = data.subspan(at, std::min(block_size, range.length - at));
-          compare((range.offset + at) / block_size, base::all_zero(block) ? base::Digest{} : base::sha256(block));
-        }
-      });
+      manifest.parts.push_back(read_manifest_file(folder.digests_file(point.info.number, part.name), part));
     } catch (const Error& e) {
-      if (e.kind() != Kind::io) throw;
-      add(ranges.at(handed_over).offset, fmt::format("unreadable from here on: {}", e.message()));
+      if (!is_damage(e)) throw;
+      add(report, part.name, 0, e.message());
     }
   }
-
-  void compare(std::uint64_t block, const base::Digest& found) {
-    ++m_report.blocks_read;
-    if (found != m_expected.blocks[block]) add(block * block_size, "the contents differ from the manifest");
-  }
-
-  void add(std::uint64_t offset, std::string what) {
-    if (m_report.mismatches.size() < most_mismatches)
-      m_report.mismatches.push_back({m_expected.part.name, offset, std::move(what)});
-  }
-
-  const model::PartManifest& m_expected;
-  std::uint64_t m_size;
-  std::vector<Look> m_looks;
-  model::VerifyReport& m_report;
-};
-
-/// What the kernel holds of a file that was written to the disk goes, so that a reader sees the disk.
-void drop_cache(const fs::path& file) {
-  const base::UniqueFd fd = base::open_file(file, O_RDONLY);
-  base::sync_fd(fd.get(), file.string());
-  ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED);  // where it can't, the cache is compared
-}
-
-void verify_point(const ShadowFolder& folder, const StoredPoint& point, Depth depth, model::VerifyReport& report) {
-  const model::Manifest manifest = folder.manifest(point);
-  for (std::size_t i = 0; i < manifest.parts.size(); ++i) {
-    const model::PartManifest& part = manifest.parts[i];
-    const fs::path file = point.info.layers.at(i);
-    if (depth == own_layer) drop_cache(file);
-    Layer layer(file, part.part, depth);
-    PartCheck(part, report).run(layer.source());
-  }
-}
-
-std::optional<fs::path> changed_layer(const StoredPoint& point) {
-  for (std::size_t i = 0; i < point.info.layers.size(); ++i) {
-    if (point.stamps.at(i) && stamp_of(point.info.layers[i]) != point.stamps[i]) return point.info.layers[i];
-  }
+  if (!report.sound()) return std::nullopt;
+  if (model::root_of(manifest) == point.info.root) return manifest;
+  for (const model::Part& part : point.info.parts)
+    add(report, part.name, 0, "the manifests do not give the point's root");
   return std::nullopt;
+}
+
+/// Runs `check` on each part; a file that does not open is a difference.
+model::VerifyReport each_part(
+    const ShadowFolder& folder, const StoredPoint& point,
+    const std::function<void(const model::PartManifest&, const fs::path& file, model::VerifyReport&)>& check) {
+  model::VerifyReport report;
+  if (!point.readable) {
+    add(report, model::DiskName(std::string(point_file)), 0, point.info.damaged);
+    return report;
+  }
+  const std::optional<model::Manifest> manifest = manifest_of(folder, point, report);
+  for (std::size_t i = 0; manifest && i < manifest->parts.size(); ++i) {
+    const model::PartManifest& part = manifest->parts[i];
+    try {
+      check(part, point.info.layers.at(i), report);
+    } catch (const Error& e) {
+      if (!is_damage(e)) throw;
+      add(report, part.part.name, 0, e.message());
+    }
+  }
+  return report;
+}
+
+void drop_caches(const model::Part& part, const fs::path& file) {
+  if (part.is_memory()) return drop_cache(file);
+  for (const qemu_img::Info& below : qemu_img::chain(file)) drop_cache(below.file);
 }
 
 }  // namespace
 
-model::VerifyReport verify_whole(const ShadowFolder& folder, model::PointNumber number) {
-  model::VerifyReport report;
-  verify_point(folder, folder.point(number), whole_chain, report);
-  return report;
+bool is_damage(const Error& error) {
+  switch (error.kind()) {
+    case Kind::io:
+    case Kind::not_found:
+    case Kind::corrupt:
+    case Kind::invalid:
+    case Kind::unsupported:
+      break;
+    default:
+      return false;
+  }
+  run_tool({"qemu-img", "--version"});  // where it is missing, this says so, and nothing is called damaged
+  run_tool({"qemu-nbd", "--version"});
+  return true;
 }
 
-model::VerifyReport verify_unread(const ShadowFolder& folder, model::PointNumber number) {
-  (void)folder.point(number);  // it must be there
-  model::VerifyReport all;
-  for (StoredPoint& point : folder.points()) {
-    if (point.info.read_back || point.info.number > number) continue;
-    model::VerifyReport report;
-    verify_point(folder, point, own_layer, report);
-    all.blocks_read += report.blocks_read;
-    for (model::Mismatch& mismatch : report.mismatches) {
-      if (all.mismatches.size() == most_mismatches) break;
-      mismatch.what = fmt::format("{} of point {}", mismatch.what, point.info.number.value);
-      all.mismatches.push_back(std::move(mismatch));
+void verify_part(const model::PartManifest& expected, const fs::path& file, model::VerifyReport& report) {
+  drop_caches(expected.part, file);
+  BlockReader reader(file, expected.part, all_of_it);
+  compare(expected, reader, reader.looks(), report);
+}
+
+model::VerifyReport verify_whole(const ShadowFolder& folder, const StoredPoint& point) {
+  return each_part(folder, point, verify_part);
+}
+
+model::VerifyReport verify_own(const ShadowFolder& folder, const StoredPoint& point) {
+  return each_part(folder, point, [](const auto& part, const fs::path& file, auto& report) {
+    drop_cache(file);
+    BlockReader reader(file, part.part, own);
+    compare(part, reader, reader.looks(), report);
+  });
+}
+
+model::VerifyReport verify_blocks(const ShadowFolder& folder, const StoredPoint& point, const Blocks& blocks) {
+  return each_part(folder, point, [&](const auto& part, const fs::path& file, auto& report) {
+    const auto wanted = blocks.find(part.part.name);
+    if (wanted == blocks.end()) return;
+    Looks looks(part.blocks.size(), Look::none);
+    for (const std::uint64_t block : wanted->second) {
+      if (block < looks.size()) looks[block] = Look::read;
     }
-    if (!report.sound()) continue;
-    point.info.read_back = true;
-    write_point_file(folder.point_dir(point.info.number), folder, point);
-  }
-  return all;
+    drop_caches(part.part, file);
+    BlockReader reader(file, part.part, all_of_it);
+    compare(part, reader, looks, report);
+  });
 }
 
 model::VerifyReport verify_merged(const model::PartManifest& expected, const fs::path& top, std::uint32_t layers,
                                   const fs::path& merged) {
   model::VerifyReport report;
-  PartCheck check(expected, report);
-  {
-    Layer layer(top, expected.part, layers);
-    check.look(layer.source());
-  }
+  const Looks looks = BlockReader(top, expected.part, layers).looks();
   drop_cache(merged);
-  Layer layer(merged, expected.part, whole_chain);
-  check.compare_with(layer.source());
+  BlockReader reader(merged, expected.part, all_of_it);
+  compare(expected, reader, looks, report);
   return report;
 }
 
-void require_untouched(const ShadowFolder& folder) {
-  for (const StoredPoint& point : folder.points()) {
-    const std::optional<fs::path> changed = changed_layer(point);
-    if (!changed) continue;
-    model::VerifyReport report;
-    verify_point(folder, point, own_layer, report);
-    if (!report.sound())
-      throw Error(
-          Kind::corrupt,
-          fmt::format("{} was written to after it had become a layer of point {} of shadow {}: {} blocks differ "
-                      "from its manifest",
-                      changed->string(), point.info.number.value, folder.id().get(), report.mismatches.size()),
-          fmt::format("if {0} was started from it by hand, save what it wrote; then make the shadow anew: "
-                      "umbra switchover {0} --decommission where {0} ran there before, else umbra shadow {0} --drop",
-                      base::shell_word(folder.vm())));
-    base::log(base::Level::info, fmt::format("{} has another time than when point {} was committed, its contents are "
-                                             "the same",
-                                             changed->string(), point.info.number.value));
-    write_point_file(folder.point_dir(point.info.number), folder, point);
+std::optional<model::PartManifest> read_part(const model::Part& part, const fs::path& file) {
+  try {
+    drop_caches(part, file);
+    BlockReader reader(file, part, all_of_it);
+    model::PartManifest found{part, std::vector<base::Digest>(model::blocks_in(part.size))};
+    if (reader.shown() < part.size.value) return std::nullopt;
+    reader.read(reader.looks(), [&](std::uint64_t block, const base::Digest& digest) { found.blocks[block] = digest; });
+    return found;
+  } catch (const Error& e) {
+    if (!is_damage(e)) throw;
+    return std::nullopt;
   }
 }
 

@@ -1,29 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Reads a point back as a guest would, and compares it with its manifest.
+// Reads a point back as a guest would, and compares it with its manifest. Reads alone: what is made of a difference is
+// examine.hpp's.
 
+#include <map>
+#include <optional>
+#include <set>
+
+#include "adapters/nbd/block_reader.hpp"
 #include "adapters/nbd/shadow_folder.hpp"
+#include "base/error.hpp"
 
 namespace umbra::nbd {
 
-// Reports tell the first thousand differences at most. Kind::corrupt where a manifest itself is damaged.
+// All reads come from the disk, as far as the kernel lets its cache go. Reports tell the first thousand differences of
+// each part at most. A manifest that is damaged, a file that is gone or does not open is a difference at byte 0.
+// Kind::busy where another process holds a file.
+
+/// Numbers of blocks, by part.
+using Blocks = std::map<model::DiskName, std::set<std::uint64_t>>;
 
 /// All that the point's files show.
-model::VerifyReport verify_whole(const ShadowFolder& folder, model::PointNumber number);
+model::VerifyReport verify_whole(const ShadowFolder& folder, const StoredPoint& point);
+/// The blocks that the point's own layers hold; a memory image is read whole.
+model::VerifyReport verify_own(const ShadowFolder& folder, const StoredPoint& point);
+/// These blocks alone, of parts that the point has.
+model::VerifyReport verify_blocks(const ShadowFolder& folder, const StoredPoint& point, const Blocks& blocks);
 
-/// The blocks that the layers of this point and of those below it hold themselves, where they were not read back since
-/// they were written; a memory image is read whole. They come from the disk, as far as the kernel lets its cache go.
-/// A point that is equal is noted as read. The caller holds the folder's lock.
-model::VerifyReport verify_unread(const ShadowFolder& folder, model::PointNumber number);
+/// One part's file, as far as it shows, against `expected`.
+void verify_part(const model::PartManifest& expected, const std::filesystem::path& file, model::VerifyReport& report);
 
 /// Whether the last file of a chain holds what the `layers` above it, which were merged into it, hold themselves: the
 /// part `expected` of the point whose layer is `top`, the chain's first file.
 model::VerifyReport verify_merged(const model::PartManifest& expected, const std::filesystem::path& top,
                                   std::uint32_t layers, const std::filesystem::path& merged);
 
-/// For whoever builds on the points: a layer that was written to after its point was committed (its size or time is
-/// another) is read and compared. Where it is sound the new time is noted, else Kind::corrupt. The caller holds the
-/// folder's lock.
-void require_untouched(const ShadowFolder& folder);
+/// What the part's file really holds, unreadable_block where that can't be told; nothing where it does not open.
+std::optional<model::PartManifest> read_part(const model::Part& part, const std::filesystem::path& file);
+
+/// A failure that says that a file is no good, and not that the tools are missing or the file is in use.
+bool is_damage(const base::Error& error);
 
 }  // namespace umbra::nbd

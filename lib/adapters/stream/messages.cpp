@@ -82,7 +82,7 @@ json to_json(const model::PointInfo& info) {
   return {
       {"number", info.number.value},   {"root", info.root.to_string()}, {"taken_at", base::to_rfc3339(info.taken_at)},
       {"parts", to_json(info.parts)},  {"layers", info.layers},         {"bytes", info.bytes.value},
-      {"checkpoint", info.checkpoint}, {"read_back", info.read_back}};
+      {"checkpoint", info.checkpoint}, {"read_back", info.read_back},   {"damaged", info.damaged}};
 }
 
 model::PointInfo info_from(const json& value) {
@@ -93,12 +93,66 @@ model::PointInfo info_from(const json& value) {
     info.taken_at = instant_from(value.at("taken_at"));
     info.checkpoint = value.at("checkpoint").get<std::string>();
     info.read_back = value.at("read_back").get<bool>();
+    info.damaged = value.at("damaged").get<std::string>();
     info.parts = parts_from(value.at("parts"));
     info.layers = value.at("layers").get<std::vector<std::string>>();
     info.bytes = {value.at("bytes").get<std::uint64_t>()};
     if (info.layers.size() != info.parts.size())
       throw Error(Kind::invalid, "a point has more parts than layers, or fewer");
     return info;
+  });
+}
+
+json to_json(const model::Ground& ground) {
+  json value{{"last", ground.last.value}, {"damage", ground.damage}, {"parts", json::array()}};
+  if (ground.parent) value["parent"] = to_json(*ground.parent);
+  if (!ground.found) return value;
+  std::vector<model::Part> parts;
+  for (const model::PartManifest& part : ground.found->parts) parts.push_back(part.part);
+  value["parts"] = to_json(parts);
+  return value;
+}
+
+model::Ground ground_from(const json& value) {
+  return reading([&] {
+    model::Ground ground;
+    ground.last = {value.at("last").get<std::uint64_t>()};
+    ground.damage = value.at("damage").get<std::string>();
+    if (value.contains("parent")) ground.parent = info_from(value["parent"]);
+    return ground;
+  });
+}
+
+std::string_view to_string(ports::Verify what) {
+  switch (what) {
+    case ports::Verify::unread:
+      return "unread";
+    case ports::Verify::whole:
+      return "whole";
+    case ports::Verify::sample:
+      return "sample";
+  }
+  return "whole";
+}
+
+ports::Verify verify_from(const std::string& text) {
+  for (const auto what : {ports::Verify::unread, ports::Verify::whole, ports::Verify::sample}) {
+    if (to_string(what) == text) return what;
+  }
+  throw Error(Kind::invalid, fmt::format("\"{}\" is no way to verify", text));
+}
+
+json to_json(const ports::Keep& keep) {
+  json value{{"most", keep.most}};
+  if (keep.since) value["since"] = base::to_rfc3339(*keep.since);
+  return value;
+}
+
+ports::Keep keep_from(const json& value) {
+  return reading([&] {
+    ports::Keep keep(value.at("most").get<unsigned>());
+    if (value.contains("since")) keep.since = instant_from(value["since"]);
+    return keep;
   });
 }
 

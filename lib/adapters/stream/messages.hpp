@@ -18,6 +18,13 @@ json to_json(const model::PointHeader& header);
 model::PointHeader header_from(const json& value);
 json to_json(const model::PointInfo& info);
 model::PointInfo info_from(const json& value);
+/// Without the digests of `found`, which follow the message: its `parts` name them.
+json to_json(const model::Ground& ground);
+model::Ground ground_from(const json& value);
+std::string_view to_string(ports::Verify what);
+ports::Verify verify_from(const std::string& text);
+json to_json(const ports::Keep& keep);
+ports::Keep keep_from(const json& value);
 json to_json(const Paths& paths);
 Paths paths_from(const json& value);
 json to_json(const model::VerifyReport& report);

@@ -245,6 +245,13 @@ class RemoteStore final : public ports::PointStore {
     const json reply = ask({{"op", "activity"}, {"shadow", shadow.get()}, {"point", point.value}});
     return reading([&] { return reply.at("activity").get<std::string>(); });
   }
+  model::Ground examine(const model::ShadowId& shadow) override {
+    const json reply = ask({{"op", "examine"}, {"shadow", shadow.get()}});
+    model::Ground ground = ground_from(reply);
+    const std::vector<model::Part> parts = parts_from(reading([&] { return reply.at("parts"); }));
+    if (!parts.empty()) ground.found = m_link->digests(parts);
+    return ground;
+  }
   std::unique_ptr<ports::BlockSink> begin(const model::PointHeader& header) override {
     json request = to_json(header);
     request["op"] = "begin";
@@ -253,12 +260,18 @@ class RemoteStore final : public ports::PointStore {
     return std::make_unique<RemoteSink>(m_link, m_open, m_link->kept(header.parts, runs));
   }
   model::VerifyReport verify(const model::ShadowId& shadow, model::PointNumber point, ports::Verify what) override {
-    const bool whole = what == ports::Verify::whole;
-    return report_from(ask({{"op", "verify"}, {"shadow", shadow.get()}, {"point", point.value}, {"whole", whole}}));
+    return report_from(
+        ask({{"op", "verify"}, {"shadow", shadow.get()}, {"point", point.value}, {"what", to_string(what)}}));
   }
-  unsigned retain(const model::ShadowId& shadow, unsigned keep) override {
-    const json reply = ask({{"op", "retain"}, {"shadow", shadow.get()}, {"keep", keep}});
+  unsigned retain(const model::ShadowId& shadow, const ports::Keep& keep) override {
+    const json reply = ask({{"op", "retain"}, {"shadow", shadow.get()}, {"keep", to_json(keep)}});
     return reading([&] { return reply.at("merged").get<unsigned>(); });
+  }
+  std::vector<std::string> export_point(const model::ShadowId& shadow, model::PointNumber point,
+                                        const std::string& target) override {
+    const json reply =
+        ask({{"op", "export_point"}, {"shadow", shadow.get()}, {"point", point.value}, {"target", target}});
+    return reading([&] { return reply.at("files").get<std::vector<std::string>>(); });
   }
   Paths raise_top(const model::ShadowId& shadow, model::PointNumber point, const std::string& purpose) override {
     return paths_from(

@@ -62,6 +62,8 @@ class Session {
       adopt(request);
     else if (op == "manifest")
       send_manifest(request);
+    else if (op == "examine")
+      examine(request);
     else
       answered([&] { reply(reading([&] { return act(op, request); })); });
   }
@@ -76,11 +78,9 @@ class Session {
     if (op == "shadows") return shadows();
     if (op == "points") return points(shadow_of(r));
     if (op == "activity") return {{"activity", m_store.activity(shadow_of(r), point_of(r))}};
-    if (op == "verify") {
-      const auto what = r.at("whole").get<bool>() ? ports::Verify::whole : ports::Verify::unread;
-      return to_json(m_store.verify(shadow_of(r), point_of(r), what));
-    }
-    if (op == "retain") return {{"merged", m_store.retain(shadow_of(r), r.at("keep").get<unsigned>())}};
+    if (op == "verify") return to_json(m_store.verify(shadow_of(r), point_of(r), verify_from(text_of(r, "what"))));
+    if (op == "retain") return {{"merged", m_store.retain(shadow_of(r), keep_from(r.at("keep")))}};
+    if (op == "export_point") return {{"files", m_store.export_point(shadow_of(r), point_of(r), text_of(r, "target"))}};
     if (op == "raise_top")
       return {{"paths", to_json(m_store.raise_top(shadow_of(r), point_of(r), text_of(r, "purpose")))}};
     if (op == "drop_top") return none([&] { m_store.drop_top(shadow_of(r), text_of(r, "purpose")); });
@@ -112,6 +112,14 @@ class Session {
     for (const model::PartManifest& part : manifest.parts) parts.push_back(part.part);
     m_out.frame(FrameType::reply, dump({{"parts", to_json(parts)}}));
     write_digests(m_out, manifest);
+    m_out.flush();
+  }
+
+  void examine(const json& request) {
+    model::Ground ground;
+    if (!answered([&] { ground = m_store.examine(reading([&] { return shadow_of(request); })); })) return;
+    m_out.frame(FrameType::reply, dump(to_json(ground)));
+    if (ground.found) write_digests(m_out, *ground.found);
     m_out.flush();
   }
 

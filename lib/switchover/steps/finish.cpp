@@ -62,7 +62,7 @@ Json act(Walk& walk) {
 bool happened(Walk& walk) {
   const auto points = walk.ports().transport.connect(walk.row().to)->points(walk.request().shadow);
   return !points.empty() && points.back().number > walk.facts().parent &&
-         points.back().taken_at == walk.facts().taken_at;
+         points.back().taken_at == walk.facts().taken_at && points.back().sound();
 }
 
 /// A committed point stays: it is true data, or, where it was read back as something else, is read again by whoever

@@ -71,6 +71,7 @@ TEST_CASE("the example's values arrive") {
   CHECK(web.after == model::After::hibernate);
   CHECK(web.rollback_window == base::Seconds{3600});
   CHECK(web.retain == 3);
+  CHECK_FALSE(web.retain_for);
   CHECK(web.downtime_limit == base::Millis{300});
   CHECK(web.bandwidth == model::ByteRate{125e6});
   CHECK(web.candidates == std::vector{model::HostName("alpha"), model::HostName("beta")});
@@ -102,6 +103,7 @@ TEST_CASE("a later pattern that matches keeps what it does not set") {
 [vms."*"]
 rpo = "10m"
 retain = 7
+retain_for = "7d"
 saturation = { cpu = 0.8, memory = 0.7 }
 [vms."web*"]
 rpo = "1m"
@@ -113,6 +115,7 @@ after = "decommission"
   const model::VmPolicy web = config.policy(model::VmName("web-db"));
   CHECK(web.rpo == base::Seconds{60});
   CHECK(web.retain == 7);
+  CHECK(web.retain_for == base::Seconds{7 * 86400.0});
   CHECK(web.saturation.at(Resource::cpu) == model::Fraction{0.95});
   CHECK(web.saturation.at(Resource::memory) == model::Fraction{0.7});
   CHECK(web.after == model::After::decommission);

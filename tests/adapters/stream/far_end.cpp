@@ -74,6 +74,46 @@ TEST_CASE("over a session points are written, read back, verified, merged and st
   far->drop(shadow);
 }
 
+TEST_CASE("over a session damage is told, what is really there arrives, and a point is built on it") {
+  const test::Scratch scratch;
+  const auto far = stream::connect(session(scratch / "images"));
+  test::make_shadow(*far, size);
+  CHECK_FALSE(far->examine(shadow).parent);
+  const std::string source = test::make_image(scratch / "source.qcow2", "8M");
+  test::guest(source, "write -P 1 0 3M");
+  test::pass(*far, {source, "qcow2", {}, {}});
+  const model::Ground sound = far->examine(shadow);
+  CHECK(sound.parent->root == far->points(shadow).back().root);
+  CHECK_FALSE(sound.found);
+  CHECK(far->verify(shadow, {1}, ports::Verify::sample).sound());
+
+  test::guest(test::newest_layer(*far), "write -P 99 128k 512");
+  const model::Ground ground = far->examine(shadow);
+  CHECK(ground.last.value == 1);
+  CHECK_THAT(ground.damage, Catch::Contains("point 1 is damaged: vda at byte 131072"));
+  CHECK(far->points(shadow).back().damaged == nbd::LocalPoints(scratch / "images").points(shadow).back().damaged);
+  REQUIRE(ground.found);
+  CHECK(ground.parent->root == model::root_of(*ground.found));
+  model::PointHeader header = test::next_header(*far);
+  header.parts = {{vda, {size}}};
+  CHECK(test::error_of([&] { far->begin(header); }).kind() ==
+        base::Kind::refused);  // as its manifest says: not believed
+  header.parent_root = ground.parent->root;
+  const auto from = test::open_export({source, "qcow2", {}, {}});
+  auto sink = far->begin(header);
+  ports::ChangeDigest changes;
+  const ports::CopyCounts counts = test::send_disk(
+      *from, *sink, changes,
+      {.part = 0, .parent = ports::ParentBlocks::known(ground.found->parts.at(0)), .look = ports::Look::all});
+  CHECK(counts.data.value == block);
+  sink->commit(changes.finish());
+  sink.reset();
+  CHECK(test::same_contents(source, test::newest_layer(*far)));
+  CHECK(far->retain(shadow, {1, base::Instant{}}) == 1);
+  CHECK(far->export_point(shadow, {2}, scratch / "copy.qcow2").size() == 1);
+  CHECK(test::same_contents(source, scratch / "copy.qcow2"));
+}
+
 TEST_CASE("errors of the far end arrive with their kind, words, hint and context") {
   const test::Scratch scratch;
   const auto far = stream::connect(session(scratch / "images"));

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "adapters/nbd/block_reader.hpp"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "adapters/nbd/nbd_source.hpp"
+#include "adapters/nbd/qemu_nbd.hpp"
+#include "base/fd.hpp"
+
+namespace umbra::nbd {
+namespace {
+
+constexpr std::uint64_t longest_read = 1u << 20;
+constexpr unsigned most_failures = 512;  // of reading; after them what is left counts as unreadable
+
+bool tells_depth(const model::Part& part, Depth depth) {
+  return depth != all_of_it && !part.is_memory();
+}
+
+ServeOptions serve_options(const std::filesystem::path& file, const model::Part& part, Depth depth) {
+  ServeOptions options{.path = file, .format = part.is_memory() ? "raw" : "qcow2"};
+  if (tells_depth(part, depth)) {
+    options.allocation_depth = true;
+    options.description = depth_description(depth + 1);  // what lies above the file of that depth
+  }
+  return options;
+}
+
+}  // namespace
+
+class BlockReader::Server {
+ public:
+  Server(const std::filesystem::path& file, const model::Part& part, Depth depth)
+      : m_server(serve_options(file, part, depth)) {
+    const std::string context = tells_depth(part, depth) ? "qemu:allocation-depth" : "";
+    Connection connection;
+    prepare(connection, context);
+    m_server.connect(connection);
+    m_source.emplace(std::move(connection), context, std::any{});
+  }
+  NbdSource& source() { return *m_source; }
+
+ private:
+  QemuNbd m_server;
+  std::optional<NbdSource> m_source;
+};
+
+BlockReader::BlockReader(std::filesystem::path file, model::Part part, Depth depth)
+    : m_file(std::move(file)), m_part(std::move(part)), m_depth(depth) {
+  server();
+}
+
+BlockReader::~BlockReader() = default;
+
+BlockReader::Server& BlockReader::server() {
+  if (!m_server) m_server = std::make_unique<Server>(m_file, m_part, m_depth);
+  return *m_server;
+}
+
+std::uint64_t BlockReader::shown() {
+  return server().source().size().value;
+}
+
+std::uint64_t BlockReader::length_of(std::uint64_t block) const {
+  return std::min(model::block_size, m_part.size.value - block * model::block_size);
+}
+
+Looks BlockReader::looks() {
+  const std::uint64_t size = m_part.size.value;
+  Looks looks(model::blocks_in(m_part.size), Look::none);
+  const auto note = [&](const ports::Extent& e) {
+    if (!e.changed) return;
+    const std::uint64_t end = std::min(e.offset + e.length, size);
+    for (std::uint64_t block = e.offset / model::block_size; block * model::block_size < end; ++block) {
+      const std::uint64_t begin = block * model::block_size;
+      const bool whole = e.offset <= begin && end >= begin + length_of(block);
+      if (!e.zero || !whole)
+        looks[block] = Look::read;
+      else if (looks[block] == Look::none)
+        looks[block] = Look::zero;
+    }
+  };
+  Server& from = server();
+  try {
+    from.source().each_extent(note);
+  } catch (const base::Error& e) {
+    if (e.kind() != base::Kind::io) throw;
+    m_server.reset();
+    std::fill(looks.begin(), looks.end(), Look::read);
+  }
+  return looks;
+}
+
+std::vector<ports::Range> BlockReader::ranges_of(const Looks& looks) const {
+  std::vector<ports::Range> ranges;
+  for (std::uint64_t block = 0; block < looks.size(); ++block) {
+    if (looks[block] != Look::read) continue;
+    const std::uint64_t offset = block * model::block_size;
+    if (!ranges.empty() && ranges.back().offset + ranges.back().length == offset && ranges.back().length < longest_read)
+      ranges.back().length += length_of(block);
+    else
+      ranges.push_back({offset, length_of(block)});
+  }
+  return ranges;
+}
+
+void BlockReader::tell(const ports::Range& range, std::span<const std::byte> data, const Each& each) const {
+  for (std::uint64_t at = 0; at < range.length; at += model::block_size) {
+    const auto block = data.subspan(at, std::min(model::block_size, range.length - at));
+    each((range.offset + at) / model::block_size, base::all_zero(block) ? base::Digest{} : base::sha256(block));
+  }
+}
+
+void BlockReader::read(const Looks& looks, const Each& each) {
+  for (std::uint64_t block = 0; block < looks.size(); ++block) {
+    if (looks[block] == Look::zero) each(block, base::Digest{});
+  }
+  const std::vector<ports::Range> ranges = ranges_of(looks);
+  for (std::size_t next = 0; next < ranges.size();) {
+    std::size_t handed_over = 0;
+    Server& from = server();
+    try {
+      from.source().read(std::span(ranges).subspan(next), [&](const ports::Range& range, auto data) {
+        ++handed_over;
+        tell(range, data, each);
+      });
+      return;
+    } catch (const base::Error& e) {
+      if (e.kind() != base::Kind::io) throw;
+    }
+    m_server.reset();
+    next += handed_over;
+    read_singly(ranges.at(next++), each);
+  }
+}
+
+/// A range of which something could not be read. It need not have been this range's fault: others were in flight.
+void BlockReader::read_singly(const ports::Range& range, const Each& each) {
+  for (std::uint64_t at = 0; at < range.length; at += model::block_size) {
+    const ports::Range one{range.offset + at, std::min(model::block_size, range.length - at)};
+    bool handed_over = false;
+    if (m_failures < most_failures) {
+      Server& from = server();
+      try {
+        from.source().read({&one, 1}, [&](const ports::Range& r, auto data) {
+          tell(r, data, each);
+          handed_over = true;
+        });
+      } catch (const base::Error& e) {
+        if (e.kind() != base::Kind::io) throw;
+        m_server.reset();
+        ++m_failures;
+      }
+    }
+    if (!handed_over) each(one.offset / model::block_size, model::unreadable_block);
+  }
+}
+
+void drop_cache(const std::filesystem::path& file) {
+  const base::UniqueFd fd = base::open_file(file, O_RDONLY);
+  base::sync_fd(fd.get(), file.string());
+  ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED);  // where it can't, the cache is compared
+}
+
+}  // namespace umbra::nbd

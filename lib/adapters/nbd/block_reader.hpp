@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Blocks of a point's file as a guest would read them, digest by digest. What can't be read is told block by block:
+// damaged qcow2 metadata end one server, and the next one goes on behind them.
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "model/points.hpp"
+#include "ports/block_source.hpp"
+
+namespace umbra::nbd {
+
+/// What is done about a block.
+enum class Look : char { none, zero, read };
+using Looks = std::vector<Look>;
+
+/// How many files of a chain are looked at, the first included; 0 for all that the chain shows.
+using Depth = std::uint32_t;
+inline constexpr Depth all_of_it = 0;
+inline constexpr Depth own = 1;
+
+class BlockReader {
+ public:
+  /// Opens the file: throws where it does not open. A memory image is one file, whatever the depth.
+  BlockReader(std::filesystem::path file, model::Part part, Depth depth);
+  ~BlockReader();
+
+  /// The blocks that the first `depth` files hold; all, to be read, where the extents can't be told.
+  Looks looks();
+  /// Hands over the digest of each block that is looked at, unreadable_block for one that can't be read.
+  void read(const Looks& looks, const std::function<void(std::uint64_t block, const base::Digest& found)>& each);
+  /// Bytes that the file shows; qemu-nbd shows a raw file in whole sectors.
+  std::uint64_t shown();
+
+ private:
+  class Server;
+  using Each = std::function<void(std::uint64_t block, const base::Digest& found)>;
+  Server& server();
+  std::uint64_t length_of(std::uint64_t block) const;
+  std::vector<ports::Range> ranges_of(const Looks& looks) const;
+  void read_singly(const ports::Range& range, const Each& each);
+  void tell(const ports::Range& range, std::span<const std::byte> data, const Each& each) const;
+
+  std::filesystem::path m_file;
+  model::Part m_part;
+  Depth m_depth;
+  std::unique_ptr<Server> m_server;
+  unsigned m_failures = 0;
+};
+
+/// What the kernel holds of a file that was written to the disk goes, so that a reader sees the disk.
+void drop_cache(const std::filesystem::path& file);
+
+}  // namespace umbra::nbd

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "adapters/nbd/examine.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <random>
+
+#include "adapters/nbd/manifest_file.hpp"
+#include "adapters/nbd/qemu_img.hpp"
+#include "adapters/nbd/verify.hpp"
+#include "base/error.hpp"
+#include "base/log.hpp"
+#include "ports/point_store.hpp"
+
+namespace umbra::nbd {
+namespace {
+
+namespace fs = std::filesystem;
+using base::Error;
+using model::VerifyReport;
+
+std::vector<StoredPoint> sound_points(const ShadowFolder& folder) {
+  std::vector<StoredPoint> points = folder.points();
+  std::erase_if(points, [](const StoredPoint& point) { return !point.info.sound(); });
+  return points;
+}
+
+/// Where the differences are; those at a file as a whole have no block, and show when the file is opened.
+Blocks blocks_in(const VerifyReport& report) {
+  Blocks blocks;
+  for (const model::Mismatch& mismatch : report.mismatches)
+    blocks[mismatch.disk].insert(mismatch.offset / model::block_size);
+  return blocks;
+}
+
+void mark(const ShadowFolder& folder, const StoredPoint& point, const VerifyReport& report,
+          const std::string& remark = {}) {
+  mark_damaged(folder, point.info.number, model::first_of(report) + remark);
+}
+
+/// Every other sound point that shows the same is marked too.
+void spread(const ShadowFolder& folder, model::PointNumber from, const VerifyReport& report) {
+  const Blocks blocks = blocks_in(report);
+  for (const StoredPoint& point : sound_points(folder)) {
+    if (point.info.number == from) continue;
+    const VerifyReport same = verify_blocks(folder, point, blocks);
+    if (!same.sound()) mark(folder, point, same, fmt::format(", as found at point {}", from.value));
+  }
+}
+
+std::optional<fs::path> changed_layer(const StoredPoint& point) {
+  for (std::size_t i = 0; i < point.info.layers.size(); ++i) {
+    if (point.stamps.at(i) && stamp_of(point.info.layers[i]) != point.stamps[i]) return point.info.layers[i];
+  }
+  return std::nullopt;
+}
+
+/// Of a point whose layer has another size or time than it had. All that the point shows is read: where metadata are
+/// damaged, what the layer says that it holds says nothing.
+void settle_changed(const ShadowFolder& folder, const StoredPoint& point, const fs::path& changed) {
+  const VerifyReport report = verify_whole(folder, point);
+  if (report.sound()) {
+    base::log(base::Level::info, fmt::format("{} has another time than when point {} was committed, its contents are "
+                                             "the same",
+                                             changed.string(), point.info.number.value));
+    return write_point_file(folder.point_dir(point.info.number), folder, point);
+  }
+  const std::string remark = fs::exists(changed)
+                                 ? fmt::format("; {} was written to after it had become the point's", changed.string())
+                                 : fmt::format("; {} is gone", changed.string());
+  mark(folder, point, report, remark);
+  spread(folder, point.info.number, report);
+}
+
+/// Blocks that were read.
+std::uint64_t settle_unread(const ShadowFolder& folder, StoredPoint point) {
+  const VerifyReport report = verify_own(folder, point);
+  if (report.sound()) {
+    point.info.read_back = true;
+    write_point_file(folder.point_dir(point.info.number), folder, point);
+  } else {
+    mark(folder, point, report);
+    spread(folder, point.info.number, report);
+  }
+  return report.blocks_read;
+}
+
+/// A damaged layer that changed once more: what stands on it was compared with what it held before.
+void settle_above_damaged(const ShadowFolder& folder) {
+  for (const StoredPoint& damaged : folder.points()) {
+    if (damaged.info.sound() || !changed_since_found(folder, damaged)) continue;
+    note_files(folder, damaged);
+    for (const StoredPoint& point : sound_points(folder)) {
+      if (point.info.number < damaged.info.number) continue;
+      const VerifyReport report = verify_whole(folder, point);
+      if (!report.sound()) mark(folder, point, report);
+    }
+  }
+}
+
+/// The files below are opened as what the one above says that they are; the first one as what it looks like.
+void require_image(const fs::path& layer, model::ByteCount size) {
+  const qemu_img::Info first = qemu_img::chain(layer).front();
+  if (first.format != "qcow2" || first.size != size)
+    throw Error(base::Kind::corrupt, fmt::format("{} is {} of {} bytes, not qcow2 of {}", layer.string(), first.format,
+                                                 first.size.value, size.value));
+}
+
+/// Whether every file of the disks' chains is there and is an image, as far as their headers tell, and the manifests
+/// are whole.
+VerifyReport look_at_files(const ShadowFolder& folder, const StoredPoint& point) {
+  VerifyReport report = verify_blocks(folder, point, {});  // reads the manifests alone
+  for (std::size_t i = 0; report.sound() && i < point.info.parts.size(); ++i) {
+    const fs::path& layer = point.info.layers[i];
+    try {
+      if (!point.info.parts[i].is_memory())
+        require_image(layer, point.info.parts[i].size);
+      else if (!fs::exists(layer))
+        throw Error(base::Kind::not_found, fmt::format("{} is gone", layer.string()));
+    } catch (const Error& e) {
+      if (!is_damage(e)) throw;
+      report.mismatches.push_back({point.info.parts[i].name, 0, e.message()});
+    }
+  }
+  return report;
+}
+
+/// Whether the manifests are there, in full length. What they say is read when it is needed.
+VerifyReport look_for_manifests(const ShadowFolder& folder, const StoredPoint& point) {
+  VerifyReport report;
+  for (const model::Part& part : point.info.parts) {
+    const fs::path file = folder.digests_file(point.info.number, part.name);
+    const auto stamp = stamp_of(file);
+    if (!stamp)
+      report.mismatches.push_back({part.name, 0, fmt::format("the manifest {} is gone", file.string())});
+    else if (stamp->bytes != manifest_file_size(part))
+      report.mismatches.push_back({part.name, 0, fmt::format("the manifest {} has a wrong length", file.string())});
+  }
+  return report;
+}
+
+/// Marks what does not open, from the newest down to the first that does; that one's files are those of the older ones.
+void settle_files(const ShadowFolder& folder) {
+  std::vector<StoredPoint> points = sound_points(folder);
+  std::reverse(points.begin(), points.end());
+  bool opens = false;
+  for (const StoredPoint& point : points) {
+    VerifyReport report = look_for_manifests(folder, point);
+    if (report.sound() && !opens) report = look_at_files(folder, point);
+    opens = opens || report.sound();
+    if (!report.sound()) mark(folder, point, report);
+  }
+}
+
+/// Where what was found differs from the manifest.
+VerifyReport compare_found(const ShadowFolder& folder, const Found& found) {
+  VerifyReport report;
+  for (const model::PartManifest& part : found.manifest.parts) {
+    model::PartManifest expected;
+    try {
+      expected = read_manifest_file(folder.digests_file(found.point.info.number, part.part.name), part.part);
+    } catch (const Error& e) {
+      if (!is_damage(e)) throw;
+      continue;  // the mark tells of the manifest
+    }
+    for (std::uint64_t block = 0; block < part.blocks.size(); ++block) {
+      if (part.blocks[block] != expected.blocks[block])
+        report.mismatches.push_back({part.part.name, block * model::block_size, "it differs from the manifest"});
+    }
+  }
+  return report;
+}
+
+/// What the point really holds: of all its disks, or, where `any` will do, of those that open. Other points that show
+/// the same differences are marked.
+std::optional<Found> find(const ShadowFolder& folder, const StoredPoint& point, bool any) {
+  if (auto known = read_found(folder, point)) return known;
+  if (!point.readable) return std::nullopt;
+  Found found{point, {}};
+  found.point.info.parts.clear();
+  found.point.info.layers.clear();
+  found.point.stamps.clear();
+  std::size_t disks = 0;
+  for (std::size_t i = 0; i < point.info.parts.size(); ++i) {
+    const model::Part& part = point.info.parts[i];
+    auto held = read_part(part, point.info.layers[i]);
+    if (!held && !part.is_memory() && !any) return std::nullopt;
+    if (!held) continue;
+    disks += part.is_memory() ? 0 : 1;
+    found.manifest.parts.push_back(std::move(*held));
+    found.point.info.parts.push_back(part);
+    found.point.info.layers.push_back(point.info.layers[i]);
+    found.point.stamps.push_back(point.stamps[i]);
+  }
+  if (disks == 0) return std::nullopt;
+  found.point.info.root = model::root_of(found.manifest);
+  write_found(folder, found);
+  if (const VerifyReport report = compare_found(folder, found); !report.sound())
+    spread(folder, point.info.number, report);
+  return found;
+}
+
+/// The newest point that can be built on, from the newest down to the first sound one.
+std::optional<Found> damaged_ground(const ShadowFolder& folder, const std::vector<StoredPoint>& points, bool any) {
+  for (auto point = points.rbegin(); point != points.rend() && !point->info.sound(); ++point) {
+    if (auto found = find(folder, *point, any)) return found;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+void settle_changed_files(const ShadowFolder& folder) {
+  for (const StoredPoint& point : sound_points(folder)) {
+    if (const auto changed = changed_layer(point)) settle_changed(folder, point, *changed);
+  }
+  settle_above_damaged(folder);
+}
+
+model::Ground examine_points(const ShadowFolder& folder) {
+  settle_changed_files(folder);
+  for (const StoredPoint& point : sound_points(folder)) {
+    if (!point.info.read_back) settle_unread(folder, point);
+  }
+  settle_files(folder);
+
+  std::optional<Found> found = damaged_ground(folder, folder.points(), false);
+  const std::vector<StoredPoint> points = folder.points();  // with the marks of just now
+  std::vector<model::PointInfo> infos;
+  for (const StoredPoint& point : points) infos.push_back(point.info);
+  model::Ground ground = model::ground_of(infos);
+  ground.last = folder.last_number();
+  if (!found && !ground.parent) found = damaged_ground(folder, points, true);
+  if (!found) return ground;
+  ground.parent = found->point.info;
+  ground.found = std::move(found->manifest);
+  return ground;
+}
+
+VerifyReport check_unread(const ShadowFolder& folder, model::PointNumber number) {
+  if (!folder.point(number).info.sound()) return verify_whole(folder, folder.point(number));
+  std::uint64_t read = 0;
+  for (const StoredPoint& point : sound_points(folder)) {
+    if (!point.info.read_back && point.info.number <= number) read += settle_unread(folder, point);
+  }
+  const StoredPoint now = folder.point(number);
+  if (!now.info.sound()) return verify_whole(folder, now);
+  VerifyReport report;
+  report.blocks_read = read;
+  return report;
+}
+
+VerifyReport check_whole(const ShadowFolder& folder, model::PointNumber number) {
+  const StoredPoint point = folder.point(number);
+  VerifyReport report = verify_whole(folder, point);
+  if (!report.sound()) {
+    if (point.readable) mark(folder, point, report);
+    spread(folder, number, report);
+  } else if (!point.info.sound()) {
+    clear_damage(folder, number);
+    write_point_file(folder.point_dir(number), folder, folder.point(number));
+  }
+  return report;
+}
+
+namespace {
+
+/// So many of the blocks that hold data.
+Blocks random_blocks(const ShadowFolder& folder, const StoredPoint& point, std::mt19937_64& random) {
+  std::vector<std::pair<model::DiskName, std::uint64_t>> all;
+  try {
+    for (const model::PartManifest& part : folder.manifest(point).parts) {
+      for (std::uint64_t block = 0; block < part.blocks.size(); ++block) {
+        if (part.blocks[block] != base::Digest{}) all.emplace_back(part.part.name, block);
+      }
+    }
+  } catch (const Error& e) {
+    if (!is_damage(e)) throw;  // else whoever compares tells of it
+  }
+  Blocks blocks;
+  std::vector<std::pair<model::DiskName, std::uint64_t>> some;
+  std::ranges::sample(all, std::back_inserter(some), ports::sample_blocks, random);
+  for (const auto& [disk, block] : some) blocks[disk].insert(block);
+  return blocks;
+}
+
+}  // namespace
+
+VerifyReport check_sample(const ShadowFolder& folder, model::PointNumber number) {
+  std::mt19937_64 random(std::random_device{}());
+  const std::vector<StoredPoint> points = sound_points(folder);
+  std::vector<StoredPoint> chosen;
+  std::vector<StoredPoint> older;
+  for (const StoredPoint& point : points) {
+    if (point.info.number == number) chosen.push_back(point);
+    if (point.info.number < number) older.push_back(point);
+  }
+  std::ranges::sample(older, std::back_inserter(chosen), 1, random);
+  VerifyReport shown;
+  for (const StoredPoint& point : chosen) {
+    const VerifyReport report = verify_blocks(folder, point, random_blocks(folder, point, random));
+    shown.blocks_read += report.blocks_read;
+    if (report.sound()) continue;
+    mark(folder, point, report);
+    spread(folder, point.info.number, report);
+  }
+  const StoredPoint now = folder.point(number);
+  if (!now.info.sound()) return verify_whole(folder, now);
+  return shown;
+}
+
+}  // namespace umbra::nbd
