@@ -12,6 +12,7 @@
 #include "cmd/exit_status.hpp"
 #include "cmd/session.hpp"
 #include "cmd/verb.hpp"
+#include "ports/delta.hpp"
 
 namespace umbra::cmd {
 namespace {
@@ -20,15 +21,26 @@ struct ReceiveOptions {
   bool session = false;
   std::string images = "/var/lib/libvirt/images";
   std::string into;
+  std::optional<unsigned> retain;
   ports::FileExport file;
   std::string bitmap;
   std::string above;
 };
 
+std::string folder_of(const ReceiveOptions& options) {
+  if (options.into.empty()) return options.images;
+  need_folder(options.into);
+  return options.into;
+}
+
 /// One stream from standard input becomes one point; the result is a JSON line.
 int receive_stream(Session& session, const ReceiveOptions& options) {
-  nbd::LocalPoints points(options.into.empty() ? options.images : options.into);
-  const model::PointInfo point = stream::receive_one_way(points, STDIN_FILENO);
+  nbd::LocalPoints points(folder_of(options));
+  const stream::Received received = stream::receive_one_way(points, STDIN_FILENO);
+  const model::PointInfo& point = received.point;
+  // The sender is gone: what was written is read back by this end.
+  ports::require_equal(points, received.shadow, received.vm, point.number);
+  if (options.retain) ports::thin_out(points, received.shadow, *options.retain);
   session.out().json_line({{"point", point.number.value},
                            {"root", point.root.to_string()},
                            {"taken_at", base::to_rfc3339(point.taken_at)},
@@ -72,6 +84,7 @@ Verb receive_verb() {
       {"--session", "", "speak the two-way session on standard input and output", "", set_flag(options->session)},
       {"--images", "DIR", "the host's folder for disks", "/var/lib/libvirt/images", set_text(options->images)},
       {"--into", "DIR", "with -: the folder that receives the point", "that of --images", set_text(options->into)},
+      {"--retain", "N", "with -: keep this many points", "all", set_count("--retain", options->retain, 1)},
       {"--export", "FILE", "serve this file read-only by NBD on standard input and output", "",
        set_text(options->file.path)},
       {"--format", "FORMAT", "with --export: its format", "qcow2", set_text(options->file.format)},

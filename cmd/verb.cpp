@@ -6,6 +6,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
+
+#include "base/text.hpp"
+#include "model/units.hpp"
 
 namespace umbra::cmd {
 
@@ -51,6 +55,28 @@ std::function<void(const std::string&)> set_number(std::string option, std::opti
   };
 }
 
+std::function<void(const std::string&)> set_count(std::string option, std::optional<unsigned>& target, unsigned least) {
+  return [option = std::move(option), &target, least](const std::string& text) {
+    unsigned value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size() || value < least) {
+      throw base::Error(base::Kind::usage,
+                        fmt::format("{} takes a whole number of at least {}, not \"{}\"", option, least, text));
+    }
+    target = value;
+  };
+}
+
+std::function<void(const std::string&)> set_rate(std::string option, std::optional<model::ByteRate>& target) {
+  return [option = std::move(option), &target](const std::string& text) {
+    target = model::parse_rate(text);
+    if (!target) {
+      throw base::Error(base::Kind::usage, fmt::format("{} takes a rate, not \"{}\"", option, text),
+                        "write it with its unit: 100MiB/s, 1Gbit/s");
+    }
+  };
+}
+
 std::function<void(const std::string&)> set_choice(std::string option, std::string& target,
                                                    std::vector<std::string> choices) {
   return [option = std::move(option), &target, choices = std::move(choices)](const std::string& text) {
@@ -60,6 +86,12 @@ std::function<void(const std::string&)> set_choice(std::string option, std::stri
     }
     target = text;
   };
+}
+
+void need_folder(const std::string& dir) {
+  if (std::filesystem::is_directory(dir)) return;
+  throw base::Error(base::Kind::not_found, fmt::format("there is no folder {}", dir),
+                    "mkdir -p " + base::shell_word(dir));
 }
 
 std::vector<Verb> verbs() {

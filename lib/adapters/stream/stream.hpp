@@ -23,8 +23,14 @@ void serve(ports::PointStore& store, int in_fd, int out_fd);
 /// it, so its PointInfo has neither root nor layers.
 std::unique_ptr<ports::BlockSink> send_one_way(int fd, const model::PointHeader& header);
 
-/// Reads one point from `fd` into `store`; the shadow is made where it is absent. Nothing stays of a stream that is
-/// torn, damaged, or of an unknown version.
-model::PointInfo receive_one_way(ports::PointStore& store, int fd);
+struct Received {
+  model::PointInfo point;
+  model::ShadowId shadow;
+  model::VmName vm;
+};
+
+/// Reads one point from `fd` into `store`; the shadow is made where it is absent, and a point without a number gets the
+/// next. Nothing stays of a stream that is torn, damaged, or of an unknown version.
+Received receive_one_way(ports::PointStore& store, int fd);
 
 }  // namespace umbra::stream
