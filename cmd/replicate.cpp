@@ -150,6 +150,9 @@ Verb replicate_verb() {
       {"--send", "-", "with --source: one whole point as a stream on standard output, for umbra receive -", "",
        set_text(options->source.send)},
   };
+  verb.options.push_back({"--to", "HOST:PORT", "with --source: points where umbra receive --listen takes them", "",
+                          set_text(options->source.to)});
+  for (Option& option : tls_options(options->source.tls, "with --to")) verb.options.push_back(std::move(option));
   verb.examples = {"umbra replicate web1", "umbra replicate --all --due", "umbra replicate web1 --dry-run",
                    "umbra replicate --source /dev/vg0/web1 --name web1 --into /srv/points",
                    "umbra replicate --source nbd://filer/db --name db --send - | ssh beta umbra receive --into /srv -"};

@@ -109,6 +109,8 @@ void check_targets(const Session& session, const SourceOptions& options, const L
     throw Error(
         Kind::usage, "it takes one of --send, --into, --to and --on",
         "--into DIR keeps the points on this machine, --on HOST on a configured host, --send - writes a stream");
+  if (options.to.empty() && options.tls.given())
+    throw Error(Kind::usage, "--ca, --cert, --key, --crl and --key-file go with --to", "add --to HOST:PORT");
   if (options.send.empty()) return;
   if (options.send != "-") throw Error(Kind::usage, "--send takes - alone", "umbra replicate ... --send - > FILE");
   if (limits.retain)
@@ -162,6 +164,7 @@ Opened open_all(const std::vector<Named>& sources, const SourceOptions& options)
 }
 
 std::unique_ptr<ports::PointStore> far_end_of(Session& session, const SourceOptions& options) {
+  if (!options.to.empty()) return listening_far_end(options.to, options.tls);
   if (!options.on.empty()) return session.transport().connect(model::HostName(options.on));
   need_folder(options.into);
   ::umask(S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH);  // as umbra receive: disks are for root

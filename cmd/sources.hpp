@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "cmd/output/output.hpp"
-#include "model/ids.hpp"
+#include "model/config.hpp"
 
 namespace umbra::cmd {
 
@@ -26,9 +26,10 @@ struct SourceOptions {
   std::string send;    ///< "-"
   std::string into;
   std::string to;
+  model::TlsFiles tls;  ///< for `to`
   std::string on;
   /// Whether an option was given that only makes sense with a source.
-  bool any() const { return !sources.empty() || !(name + format + send + into + to + on).empty(); }
+  bool any() const { return !sources.empty() || !(name + format + send + into + to + on).empty() || tls.given(); }
 };
 
 /// Kind::usage for what does not go together. Else the exit status; what failed is in the record too.

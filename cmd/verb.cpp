@@ -94,6 +94,17 @@ void need_folder(const std::string& dir) {
                     "mkdir -p " + base::shell_word(dir));
 }
 
+std::vector<Option> tls_options(model::TlsFiles& files, const std::string& when) {
+  return {
+      {"--ca", "FILE", when + ": certificates of the CA that the other side's is from", "", set_text(files.ca)},
+      {"--cert", "FILE", when + ": this side's own certificate", "", set_text(files.cert)},
+      {"--key", "FILE", when + ": its key", "", set_text(files.key)},
+      {"--crl", "FILE", when + ": what the CA has revoked", "", set_text(files.crl)},
+      {"--key-file", "FILE", when + ": instead of these, a key that both sides have: identity:hex, or random bytes", "",
+       set_text(files.key_file)},
+  };
+}
+
 std::vector<Verb> verbs() {
   return {
       predict_verb(), place_verb(),   shadow_verb(), replicate_verb(), sync_verb(),   decide_verb(),  switchover_verb(),

@@ -10,7 +10,7 @@
 
 #include "base/clock.hpp"
 #include "base/error.hpp"
-#include "model/ids.hpp"
+#include "model/config.hpp"
 
 namespace umbra::cmd {
 
@@ -78,6 +78,9 @@ std::function<void(const std::string&)> set_choice(std::string option, std::stri
 
 /// Kind::not_found where `dir` is no folder: one that was mistyped, or is not mounted, is not made.
 void need_folder(const std::string& dir);
+
+/// The files by which the ends of TLS know each other; `when` begins each help text: "with --to".
+std::vector<Option> tls_options(model::TlsFiles& files, const std::string& when);
 
 /// Every verb, in the order of the mission, each with fresh options.
 std::vector<Verb> verbs();

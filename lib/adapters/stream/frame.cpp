@@ -3,12 +3,10 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <poll.h>
 
 #include <algorithm>
 
 #include "adapters/stream/crc32c.hpp"
-#include "base/fd.hpp"
 
 namespace umbra::stream {
 namespace {
@@ -76,7 +74,7 @@ void FrameWriter::flush() {
   // A second try after a failure would send a torn frame again: what is buffered is given up first.
   Bytes out;
   out.swap(m_buffer);
-  base::write_all(m_fd, std::span<const std::byte>(out), "the stream");
+  line().write_all(out);
   m_written += {out.size()};
   out.clear();
   m_buffer.swap(out);
@@ -87,7 +85,7 @@ void FrameReader::fill(Bytes& into, std::size_t size) {
   while (into.size() < size) {
     const std::size_t at = into.size();
     into.resize(at + std::min(size - at, read_piece));
-    const std::size_t n = base::read_full(m_fd, std::span(into).subspan(at), "the stream");
+    const std::size_t n = line().read_full(std::span(into).subspan(at));
     if (at + n == into.size()) continue;
     into.resize(at + n);
     return;
@@ -146,11 +144,6 @@ Frame FrameReader::require() {
   const std::optional<Frame> frame = next();
   if (!frame) corrupt("the stream ended too early");
   return *frame;
-}
-
-bool FrameReader::ready() const {
-  pollfd fd{m_fd, POLLIN, 0};
-  return ::poll(&fd, 1, 0) > 0;
 }
 
 }  // namespace umbra::stream
