@@ -8,6 +8,7 @@
 #include "cmd/features.hpp"
 #include "cmd/records.hpp"
 #include "cmd/session.hpp"
+#include "cmd/sources.hpp"
 #include "cmd/verb.hpp"
 
 namespace umbra::cmd {
@@ -16,10 +17,15 @@ namespace {
 struct ReplicateOptions {
   bool due = false;
   std::optional<base::Seconds> wait;
-  std::optional<model::ByteRate> limit;
+  Limits limits;
+  SourceOptions source;
   bool resume = false;
   bool anew = false;
 };
+
+std::vector<std::string> formats() {
+  return {"raw", "qcow2", "qed", "vdi", "vhdx", "vmdk", "vpc"};
+}
 
 const RecordTable& replicate_table() {
   static const RecordTable table{
@@ -82,7 +88,8 @@ void replicate_one(Session& session, const ReplicateOptions& options, model::Rec
                                                            session.config().host(vm.host), shadow.host, shadow.id);
   request.last = last;
   request.resume = !options.anew;
-  if (options.limit) request.link_limit = options.limit;
+  if (options.limits.retain) request.retain = *options.limits.retain;
+  if (options.limits.rate) request.link_limit = options.limits.rate;
   const ports::Context context = context_of(session);
   if (session.common().dry_run) {
     const replicate::PassPlan plan =
@@ -117,21 +124,49 @@ Verb replicate_verb() {
   verb.text =
       "Sends what changed since the newest point, by the guest's dirty bitmap; where there is none, the disk is read "
       "once and only\n"
-      "blocks that differ are sent. Every block's digest is checked before the point becomes visible, all at once.";
+      "blocks that differ are sent. Every block's digest is checked before the point becomes visible, all at once.\n"
+      "With --source it makes points of files, disks and NBD exports, with neither libvirt nor a shadow: the first "
+      "whole, "
+      "later ones by digests. A file is taken for qcow2 where both its name and its first bytes say so, and for raw "
+      "where "
+      "neither says anything. A path with a = in it is written with its folder, as ./a=b.";
   verb.changes = true;
   verb.options = {
       {"--due", "", "only VMs whose next pass is due", "", set_flag(options->due)},
       {"--wait", "DURATION", "wait this long for another run on the same VM", "0s",
        set_duration("--wait", options->wait)},
-      {"--limit", "RATE", "what all passes from one host may take of its link together", "the configuration's",
-       set_rate("--limit", options->limit)},
+      {"--retain", "N", "keep this many points", "the configuration's, 3",
+       set_count("--retain", options->limits.retain, 1)},
+      {"--limit", "RATE", "what all passes from one host may take of its link together: 100MiB/s, 1Gbit/s",
+       "the configuration's, none", set_rate("--limit", options->limits.rate)},
       {"--resume", "", "go on from what a pass that was cut had sent: the default", "", set_flag(options->resume)},
       {"--no-resume", "", "send it again", "", set_flag(options->anew)},
+      {"--source",
+       "[DISK=]WHAT",
+       "a file, a block device or an NBD URI; again for the next disk: vda, vdb and so on, or as named",
+       "",
+       [options](const std::string& text) { options->source.sources.push_back(text); },
+       {},
+       true},
+      {"--name", "NAME", "with --source: the machine that the disks make", "", set_text(options->source.name)},
+      {"--format", "FORMAT", "with --source: the files' format", "by name and first bytes",
+       set_choice("--format", options->source.format, formats()), formats()},
+      {"--into", "DIR", "with --source: points in this folder of this machine", "", set_text(options->source.into)},
+      {"--on", "HOST", "with --source: points on this configured host", "", set_text(options->source.on)},
+      {"--send", "-", "with --source: one whole point as a stream on standard output, for umbra receive -", "",
+       set_text(options->source.send)},
   };
-  verb.examples = {"umbra replicate web1", "umbra replicate --all --due", "umbra replicate web1 --dry-run"};
+  verb.options.push_back({"--to", "HOST:PORT", "with --source: points where umbra receive --listen takes them", "",
+                          set_text(options->source.to)});
+  for (Option& option : tls_options(options->source.tls, "with --to")) verb.options.push_back(std::move(option));
+  verb.examples = {"umbra replicate web1", "umbra replicate --all --due", "umbra replicate web1 --dry-run",
+                   "umbra replicate --source /dev/vg0/web1 --name web1 --into /srv/points",
+                   "umbra replicate --source nbd://filer/db --name db --send - | ssh beta umbra receive --into /srv -"};
   verb.run = [options](Session& session) {
     if (options->resume && options->anew)
       throw base::Error(base::Kind::usage, "--resume and --no-resume exclude each other", "give one, or none");
+    options->limits.resume = !options->anew;
+    if (options->source.any()) return run_sources(session, options->source, options->limits, replicate_table());
     return for_each_vm(session, "replicate", replicate_table(),
                        [&](model::Record& record) { replicate_one(session, *options, record); });
   };

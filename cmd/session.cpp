@@ -21,6 +21,7 @@
 #include "adapters/store/links.hpp"
 #include "adapters/store/store.hpp"
 #include "adapters/stream/stream.hpp"
+#include "adapters/tls/tls.hpp"
 #include "adapters/virt/virt.hpp"
 #include "base/error.hpp"
 
@@ -63,6 +64,9 @@ class ConfiguredTransport final : public ports::Transport {
 
   std::unique_ptr<ports::PointStore> connect(const model::HostName& host) override {
     const model::HostConfig& config = m_config.host(host);
+    if (!config.tls_address.empty())
+      return base::with_context(fmt::format("the far end on {}", host.get()),
+                                [&] { return listening_far_end(config.tls_address, config.tls); });
     base::Argv argv = far_end(config);
     for (const char* word : {"--session", "--images"}) argv.emplace_back(word);
     argv.push_back(config.images);
@@ -74,9 +78,15 @@ class ConfiguredTransport final : public ports::Transport {
   }
 
   std::unique_ptr<ports::BlockSource> open(const model::HostName& host, const ports::FileExport& file) override {
+    const model::HostConfig& config = m_config.host(host);
+    if (!config.tls_address.empty() && config.receive.empty())
+      throw base::Error(
+          base::Kind::unsupported,
+          fmt::format("{} is a file on {}, whose far end takes points alone", file.path, host.get()),
+          fmt::format("add a command that reads there, beside tls: [hosts.{}] receive = [\"ssh\", ...]", host.get()));
     return base::with_context(fmt::format("{} on {}", file.path, host.get()), [&] {
-      if (m_config.host(host).receive.empty()) return nbd::open_file(file);  // the host is this one
-      return nbd::open_command(export_argv(far_end(m_config.host(host)), file), nbd::dirty_context_of(file));
+      if (config.receive.empty()) return nbd::open_file(file);  // the host is this one
+      return nbd::open_command(export_argv(far_end(config), file), nbd::dirty_context_of(file));
     });
   }
 
@@ -85,6 +95,14 @@ class ConfiguredTransport final : public ports::Transport {
 };
 
 }  // namespace
+
+std::unique_ptr<ports::PointStore> listening_far_end(const std::string& address, const model::TlsFiles& files) {
+  const tls::Address at = tls::parse_address(address);
+  tls::check_complete(files, "--ca FILE --cert FILE --key FILE, or --key-file FILE");
+  constexpr base::Millis while_it_is_busy{60'000};
+  // Not ended by a signal: what is to be taken back then needs the far end.
+  return stream::connect(tls::connect(at, files, {.handshake = while_it_is_busy}, nullptr), "tls://" + at.to_string());
+}
 
 base::Argv far_end(const model::HostConfig& host) {
   if (!host.receive.empty()) return host.receive;

@@ -71,6 +71,9 @@ class Session {
   std::map<model::HostName, base::Error> m_silent_hosts;
 };
 
+/// The far end that listens at an address. Kind::usage where the files are not complete.
+std::unique_ptr<ports::PointStore> listening_far_end(const std::string& address, const model::TlsFiles& files);
+
 /// argv that starts the far end of `host`; this very program where none is configured.
 base::Argv far_end(const model::HostConfig& host);
 

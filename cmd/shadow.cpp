@@ -242,9 +242,9 @@ Verb shadow_verb() {
        "points VM: write a point's disks there on the shadow's host, as plain qcow2: a folder, or a file for one disk",
        "", set_text(options->points.export_to)},
       {"--point", "N", "with --verify, --export: this point", "every point; the newest sound one",
-       set_whole("--point", options->points.point)},
+       set_count("--point", options->points.point, 1)},
       {"--retain", "N", "points VM: merge the oldest until N are left", "",
-       set_whole("--retain", options->points.retain)},
+       set_count("--retain", options->points.retain, 1)},
       {"--retain-for", "DURATION", "with --retain: and those that are older, but for the newest sound one", "",
        set_duration("--retain-for", options->points.retain_for)},
   };

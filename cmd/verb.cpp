@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
 
+#include "base/text.hpp"
 #include "model/units.hpp"
 
 namespace umbra::cmd {
@@ -40,15 +42,6 @@ std::function<void(const std::string&)> set_duration(std::string option, std::op
   };
 }
 
-std::function<void(const std::string&)> set_rate(std::string option, std::optional<model::ByteRate>& target) {
-  return [option = std::move(option), &target](const std::string& text) {
-    target = model::parse_rate(text);
-    if (!target)
-      throw base::Error(base::Kind::usage, fmt::format("{} takes a rate above zero, not \"{}\"", option, text),
-                        "write it with its unit: 50MiB/s, 1Gbit/s");
-  };
-}
-
 std::function<void(const std::string&)> set_number(std::string option, std::optional<double>& target, double least,
                                                    double most) {
   return [option = std::move(option), &target, least, most](const std::string& text) {
@@ -62,14 +55,25 @@ std::function<void(const std::string&)> set_number(std::string option, std::opti
   };
 }
 
-std::function<void(const std::string&)> set_whole(std::string option, std::optional<unsigned>& target) {
-  return [option = std::move(option), &target](const std::string& text) {
+std::function<void(const std::string&)> set_count(std::string option, std::optional<unsigned>& target, unsigned least) {
+  return [option = std::move(option), &target, least](const std::string& text) {
     unsigned value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size() || value == 0)
+    if (error != std::errc{} || end != text.data() + text.size() || value < least) {
       throw base::Error(base::Kind::usage,
-                        fmt::format("{} takes a whole number of at least 1, not \"{}\"", option, text));
+                        fmt::format("{} takes a whole number of at least {}, not \"{}\"", option, least, text));
+    }
     target = value;
+  };
+}
+
+std::function<void(const std::string&)> set_rate(std::string option, std::optional<model::ByteRate>& target) {
+  return [option = std::move(option), &target](const std::string& text) {
+    target = model::parse_rate(text);
+    if (!target) {
+      throw base::Error(base::Kind::usage, fmt::format("{} takes a rate, not \"{}\"", option, text),
+                        "write it with its unit: 100MiB/s, 1Gbit/s");
+    }
   };
 }
 
@@ -81,6 +85,23 @@ std::function<void(const std::string&)> set_choice(std::string option, std::stri
                         fmt::format("{} takes one of {}, not \"{}\"", option, fmt::join(choices, ", "), text));
     }
     target = text;
+  };
+}
+
+void need_folder(const std::string& dir) {
+  if (std::filesystem::is_directory(dir)) return;
+  throw base::Error(base::Kind::not_found, fmt::format("there is no folder {}", dir),
+                    "mkdir -p " + base::shell_word(dir));
+}
+
+std::vector<Option> tls_options(model::TlsFiles& files, const std::string& when) {
+  return {
+      {"--ca", "FILE", when + ": certificates of the CA that the other side's is from", "", set_text(files.ca)},
+      {"--cert", "FILE", when + ": this side's own certificate", "", set_text(files.cert)},
+      {"--key", "FILE", when + ": its key", "", set_text(files.key)},
+      {"--crl", "FILE", when + ": what the CA has revoked", "", set_text(files.crl)},
+      {"--key-file", "FILE", when + ": instead of these, a key that both sides have: identity:hex, or random bytes", "",
+       set_text(files.key_file)},
   };
 }
 

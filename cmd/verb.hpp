@@ -10,7 +10,7 @@
 
 #include "base/clock.hpp"
 #include "base/error.hpp"
-#include "model/ids.hpp"
+#include "model/config.hpp"
 
 namespace umbra::cmd {
 
@@ -68,13 +68,19 @@ std::function<void(const std::string&)> set_text(std::string& target);
 /// Words parted by commas.
 std::function<void(const std::string&)> set_list(std::vector<std::string>& target);
 std::function<void(const std::string&)> set_duration(std::string option, std::optional<base::Seconds>& target);
-std::function<void(const std::string&)> set_rate(std::string option, std::optional<model::ByteRate>& target);
 std::function<void(const std::string&)> set_number(std::string option, std::optional<double>& target, double least,
                                                    double most);
-/// A whole number of at least 1.
-std::function<void(const std::string&)> set_whole(std::string option, std::optional<unsigned>& target);
+std::function<void(const std::string&)> set_count(std::string option, std::optional<unsigned>& target, unsigned least);
+/// Bytes or bits per second, as the configuration writes them.
+std::function<void(const std::string&)> set_rate(std::string option, std::optional<model::ByteRate>& target);
 std::function<void(const std::string&)> set_choice(std::string option, std::string& target,
                                                    std::vector<std::string> choices);
+
+/// Kind::not_found where `dir` is no folder: one that was mistyped, or is not mounted, is not made.
+void need_folder(const std::string& dir);
+
+/// The files by which the ends of TLS know each other; `when` begins each help text: "with --to".
+std::vector<Option> tls_options(model::TlsFiles& files, const std::string& when);
 
 /// Every verb, in the order of the mission, each with fresh options.
 std::vector<Verb> verbs();

@@ -15,12 +15,24 @@
 
 namespace umbra::model {
 
+/// The files by which the two ends of TLS know each other: certificates of one CA, or a key that both have.
+struct TlsFiles {
+  std::string ca{};
+  std::string cert{};  ///< this side's own, with its key
+  std::string key{};
+  std::string crl{};  ///< of the CA; empty: nothing is revoked
+  std::string key_file{};
+  bool given() const { return !(ca + cert + key + crl + key_file).empty(); }
+};
+
 struct HostConfig {
   HostName name;
   std::string uri;       ///< as this machine connects
   std::string peer_uri;  ///< as the other hosts connect for a migration; the same as `uri` where not set
   std::string images = "/var/lib/libvirt/images";
   base::Argv receive;                           ///< starts the far end on that host; empty: this machine runs it itself
+  std::string tls_address;                      ///< where the far end listens on that host; empty: `receive` starts it
+  TlsFiles tls;                                 ///< with tls_address
   std::string nbd_listen;                       ///< address of a primary's pull-mode export; empty: a local socket
   std::map<std::string, std::string> networks;  ///< the others' network -> this host's
   std::optional<ByteRate> link;                 ///< how fast it reaches the other hosts; usual_link where not set

@@ -346,11 +346,38 @@ void require_shadow_of(const ShadowRow& row, const model::Uuid& vm) {
               "if that VM is gone, " + make_anew(row.vm));
 }
 
+bool is_tracked(const model::Disk& disk) {
+  return disk.format == "qcow2";
+}
+
+std::vector<model::DiskName> untracked_disks(const model::Domain& domain) {
+  std::vector<model::DiskName> names;
+  for (const model::Disk& disk : domain.disks) {
+    if (!is_tracked(disk)) names.push_back(disk.name);
+  }
+  return names;
+}
+
+std::string formats_of(const model::Domain& domain, const std::vector<model::DiskName>& disks) {
+  std::string text;
+  for (const model::Disk& disk : domain.disks) {
+    if (std::ranges::find(disks, disk.name) == disks.end()) continue;
+    const std::string format = disk.format.empty() ? "of an unknown format" : disk.format;
+    text += fmt::format("{}{} is {}", text.empty() ? "" : ", ", disk.name.get(), format);
+  }
+  return text;
+}
+
+void require_disks(const Hypervisor& hypervisor, const model::Domain& domain) {
+  if (!domain.disks.empty()) return;
+  throw Error(Kind::unsupported,
+              fmt::format("{} on {} has no writable disk", domain.name.get(), hypervisor.host().get()),
+              "look at it: " + hypervisor.by_hand("domblklist --details", domain.name));
+}
+
 void require_file_disks(const Hypervisor& hypervisor, const model::Domain& domain) {
+  require_disks(hypervisor, domain);
   const std::string where = fmt::format("{} on {}", domain.name.get(), hypervisor.host().get());
-  if (domain.disks.empty())
-    throw Error(Kind::unsupported, fmt::format("{} has no writable disk", where),
-                "look at it: " + hypervisor.by_hand("domblklist --details", domain.name));
   for (const model::Disk& disk : domain.disks) {
     if (disk.path.empty())
       throw Error(Kind::unsupported,
@@ -362,7 +389,7 @@ void require_file_disks(const Hypervisor& hypervisor, const model::Domain& domai
 void require_tracked_disks(const Hypervisor& hypervisor, const model::Domain& domain) {
   require_file_disks(hypervisor, domain);
   for (const model::Disk& disk : domain.disks) {
-    if (disk.format == "qcow2") continue;
+    if (is_tracked(disk)) continue;
     throw Error(
         Kind::unsupported,
         fmt::format("disk {} of {} on {} is {}: changes are tracked, and layers put over it, in qcow2 alone",

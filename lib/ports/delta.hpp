@@ -131,7 +131,15 @@ void check_hosts_differ(const model::VmName& vm, const model::HostName& primary,
 void require_shadow_of(const ShadowRow& row, const model::Uuid& vm);
 /// Kind::unsupported where there is no writable disk, or one that is no file.
 void require_file_disks(const Hypervisor& hypervisor, const model::Domain& domain);
-/// The same, and where a disk's changes can't be tracked: it is no qcow2.
+/// Whether libvirt can keep a bitmap of the disk's changes, and put layers over it.
+bool is_tracked(const model::Disk& disk);
+/// The disks of which it can't; empty where it can of all.
+std::vector<model::DiskName> untracked_disks(const model::Domain& domain);
+/// "vda is raw, vdb is raw"
+std::string formats_of(const model::Domain& domain, const std::vector<model::DiskName>& disks);
+/// Kind::unsupported where there is no writable disk.
+void require_disks(const Hypervisor& hypervisor, const model::Domain& domain);
+/// The same as require_file_disks, and where a disk's changes can't be tracked: it is no qcow2.
 void require_tracked_disks(const Hypervisor& hypervisor, const model::Domain& domain);
 /// Ends a backup job that an earlier run left behind; Kind::busy where another's job is under way.
 void clear_stale_job(Hypervisor& hypervisor, const model::Domain& domain);

@@ -36,6 +36,7 @@ class BackupJob {
 
 struct BackupRequest {
   std::vector<model::DiskName> disks;
+  std::vector<model::DiskName> untracked{};    ///< of these: no bitmap can be kept of them, they are exported whole
   std::optional<model::CheckpointName> since;  ///< absent: every block, no bitmap
   std::optional<model::CheckpointName> fresh;  ///< checkpoint created at the same instant
   std::string listen;                          ///< TCP address of the export; empty: a local socket

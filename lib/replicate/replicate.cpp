@@ -28,6 +28,7 @@ struct Start {
   model::Ground ground;
   std::vector<model::PointInfo> points;
   Choice choice;
+  std::vector<model::DiskName> untracked;  ///< disks that are read whole and compared, whatever the choice
   bool live() const { return domain.state != DomainState::off; }
 };
 
@@ -42,7 +43,17 @@ void check_primary(const ports::Hypervisor& hypervisor, const model::Domain& dom
   if (domain.state == DomainState::off)
     ports::require_file_disks(hypervisor, domain);  // read whole, whatever their format
   else
-    ports::require_tracked_disks(hypervisor, domain);
+    ports::require_disks(hypervisor, domain);  // a backup job reads whatever QEMU does
+}
+
+/// Disks without a bitmap make the pass dearer; that is told with it.
+void explain_untracked(Start& start) {
+  if (start.untracked.empty() || start.choice.method == Method::full) return;
+  const std::string formats = ports::formats_of(start.domain, start.untracked);
+  const std::string why = formats + ": its changes can't be tracked, it is read once and compared";
+  const bool all = start.untracked.size() == start.domain.disks.size();
+  if (all) start.choice = {Method::digest, std::nullopt, why};
+  if (start.choice.method == Method::bitmap) start.choice.why = why;
 }
 
 std::string with_damage(const model::Ground& ground, const std::string& why) {
@@ -70,6 +81,8 @@ Start look(const Context& context, const PassRequest& request, Depth depth) {
                 ports::make_first(request.vm));
   if (start.live()) start.checkpoints = primary.checkpoints(request.vm);
   start.choice = ports::choose_method(start.ground, start.checkpoints, start.domain.disks);
+  start.untracked = ports::untracked_disks(start.domain);
+  if (start.live()) explain_untracked(start);
   if (!start.live() && start.choice.method != Method::full)
     start.choice = {Method::digest, std::nullopt,
                     with_damage(start.ground, "the VM is off: its disks are read as files")};
@@ -90,36 +103,39 @@ void delete_useless_checkpoints(Start& start) {
 class LivePass {
  public:
   LivePass(ports::Hypervisor& primary, model::VmName vm, ports::BackupRequest request)
-      : m_primary(primary), m_vm(std::move(vm)), m_fresh(*request.fresh), m_job(primary.begin_backup(m_vm, request)) {}
+      : m_primary(primary), m_vm(std::move(vm)), m_fresh(request.fresh), m_job(primary.begin_backup(m_vm, request)) {}
   LivePass(const LivePass&) = delete;
   LivePass& operator=(const LivePass&) = delete;
 
   const ports::BackupJob& job() const { return *m_job; }
-  const model::CheckpointName& fresh() const { return m_fresh; }
+  /// The name of its checkpoint; empty where no disk is in one.
+  std::string fresh() const { return m_fresh ? m_fresh->get() : std::string(); }
   void end_job() { m_job->end(); }
   /// Of a pass that failed.
   void undo() {
     m_job.reset();  // first: libvirt deletes no checkpoint under a job
+    if (!m_fresh) return;
     try {
-      m_primary.delete_checkpoint(m_vm, m_fresh);
+      m_primary.delete_checkpoint(m_vm, *m_fresh);
     } catch (const Error& e) {
       // Harmless: it is newer than the newest point, and the next pass deletes it.
-      base::log(base::Level::warning, fmt::format("{}: {} stays for now: {}", m_vm.get(), m_fresh.get(), e.what()));
+      base::log(base::Level::warning, fmt::format("{}: {} stays for now: {}", m_vm.get(), m_fresh->get(), e.what()));
     }
   }
 
  private:
   ports::Hypervisor& m_primary;
   model::VmName m_vm;
-  model::CheckpointName m_fresh;
+  std::optional<model::CheckpointName> m_fresh;
   std::unique_ptr<ports::BackupJob> m_job;
 };
 
 ports::BackupRequest backup_request(const Start& start, const PassRequest& request, model::PointNumber next) {
   ports::BackupRequest backup;
   for (const model::Disk& disk : start.domain.disks) backup.disks.push_back(disk.name);
+  backup.untracked = start.untracked;
   backup.since = start.choice.since;
-  backup.fresh = ports::fresh_checkpoint(next);
+  if (start.untracked.size() < start.domain.disks.size()) backup.fresh = ports::fresh_checkpoint(next);
   backup.listen = request.nbd_listen;
   backup.scratch_dir = request.scratch_dir;
   return backup;
@@ -190,7 +206,7 @@ ports::SentPoint send_running(const Context& context, const PassRequest& request
         for (const ports::NbdExport& nbd : pass->job().exports())
           parts.push_back({nbd.disk, context.transport.open(nbd), look});
         model::PointHeader header = header_of(request, pass->job().taken_at());
-        header.checkpoint = pass->fresh().get();
+        header.checkpoint = pass->fresh();
         ports::SentPoint sent = ports::send_point(context, *start.far, start.ground, std::move(header),
                                                   std::move(parts), options, [&] { pass->end_job(); });
         sent.quiesced = pass->job().quiesced();

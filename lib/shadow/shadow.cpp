@@ -54,7 +54,7 @@ Domain find_primary(const Context& context, const EnsureRequest& request) {
 }
 
 std::vector<model::Part> disks_of(const ports::Hypervisor& hypervisor, const Domain& primary) {
-  ports::require_tracked_disks(hypervisor, primary);
+  ports::require_disks(hypervisor, primary);
   std::vector<model::Part> disks;
   for (const model::Disk& disk : primary.disks) {
     if (disk.size.value == 0)
@@ -98,11 +98,21 @@ bool stays_elsewhere(const Context& context, const Registries& registries, const
   return true;
 }
 
+/// Points can be made of any disk; a live switchover needs more.
+void note_untracked(Start& start) {
+  const auto untracked = ports::untracked_disks(start.primary);
+  if (untracked.empty()) return;
+  start.notes.push_back(
+      fmt::format("{}: each pass reads it once, and `umbra switchover` can only go --from-point until it is qcow2",
+                  ports::formats_of(start.primary, untracked)));
+}
+
 Start look(const Context& context, const Registries& registries, const EnsureRequest& request) {
   Start start;
   start.primary = find_primary(context, request);
   if (const auto row = registries.shadows.find(request.vm)) ports::require_shadow_of(*row, start.primary.uuid);
   start.disks = disks_of(context.hypervisors.at(request.primary), start.primary);
+  note_untracked(start);
   start.host = request.target;
   start.id = shadow_id(request.vm, start.primary.uuid);
   start.elsewhere = stays_elsewhere(context, registries, request, start);

@@ -139,7 +139,10 @@ class LabHypervisor : public ports::Hypervisor {
     for (const model::Disk& disk : d.disks) {
       const std::string uri = fmt::format("nbd://{}/{}/{}", m_name.get(), vm.get(), disk.name.get());
       const MemoryImage& image = me().storage.files.at(disk.path);
-      if (request.since) {
+      const bool untracked = std::ranges::count(request.untracked, disk.name) > 0;
+      if (disk.format != "qcow2" && !untracked && (request.since || request.fresh))
+        throw Error(Kind::unsupported, "a bitmap is asked for of a disk that has none");
+      if (request.since && !untracked) {
         m_lab.m_exports[uri] = std::make_unique<MemorySource>(image, changes(disk, request.since->get()));
         job->add({disk.name, uri, "qemu:dirty-bitmap:x"});
       } else {
@@ -149,7 +152,9 @@ class LabHypervisor : public ports::Hypervisor {
     }
     if (request.fresh) {
       me().checkpoints[vm].push_back(*request.fresh);
-      for (const model::Disk& disk : d.disks) me().bitmaps[disk.path][request.fresh->get()] = {};
+      for (const model::Disk& disk : d.disks) {
+        if (!std::ranges::count(request.untracked, disk.name)) me().bitmaps[disk.path][request.fresh->get()] = {};
+      }
     }
     return job;
   }

@@ -21,6 +21,7 @@ class Checks {
     for (const model::HostConfig& host : m_document.config.hosts) {
       const std::string path = join_path("hosts", host.name.get());
       require(path, "uri", "a libvirt URI, such as uri = \"qemu+ssh://root@beta/system\"");
+      tls(path, host);
     }
   }
 
@@ -63,6 +64,19 @@ class Checks {
   }
 
  private:
+  void tls(const std::string& host_path, const model::HostConfig& host) {
+    const std::string path = host_path + ".tls";
+    if (!host.tls.given() && host.tls_address.empty()) return;
+    // A group has no place of its own: that of its first key will do.
+    const auto first = m_document.places.lower_bound(path + ".");
+    const std::string where = first == m_document.places.end() ? host_path : first->first;
+    if (host.tls_address.empty()) problem(where, path + " has no address, such as address = \"beta:7900\"");
+    const int certificates = int(!host.tls.ca.empty()) + int(!host.tls.cert.empty()) + int(!host.tls.key.empty());
+    const bool by_key = !host.tls.key_file.empty() && certificates == 0 && host.tls.crl.empty();
+    const bool by_certificate = host.tls.key_file.empty() && certificates == 3;
+    if (!by_key && !by_certificate) problem(where, path + " takes either ca, cert and key together, or key_file");
+  }
+
   void problem(const std::string& path, std::string text) {
     m_document.problems.push_back({m_document.places[path], std::move(text)});
   }

@@ -49,12 +49,25 @@ Keys<VmOverrides> saturation_keys() {
   return keys;
 }
 
+Keys<HostConfig> tls_keys() {
+  using model::TlsFiles;
+  return {
+      value("address", &HostConfig::tls_address, read_address),
+      within(&HostConfig::tls, value("ca", &TlsFiles::ca, read_absolute_path)),
+      within(&HostConfig::tls, value("cert", &TlsFiles::cert, read_absolute_path)),
+      within(&HostConfig::tls, value("key", &TlsFiles::key, read_absolute_path)),
+      within(&HostConfig::tls, value("crl", &TlsFiles::crl, read_absolute_path)),
+      within(&HostConfig::tls, value("key_file", &TlsFiles::key_file, read_absolute_path)),
+  };
+}
+
 Keys<HostConfig> host_keys() {
   return {
       value("uri", &HostConfig::uri, read_uri),
       value("peer_uri", &HostConfig::peer_uri, read_uri),
       value("images", &HostConfig::images, read_absolute_path),
       value("receive", &HostConfig::receive),
+      group<HostConfig>("tls", tls_keys()),
       group<HostConfig>("nbd", {value("listen", &HostConfig::nbd_listen)}),
       value("networks", &HostConfig::networks),
       value("link", &HostConfig::link),

@@ -200,6 +200,16 @@ void read_source(const toml::node& node, std::string& out) {
   out = choice(node, {"libvirt", "prometheus", "trace"});
 }
 
+void read_address(const toml::node& node, std::string& out) {
+  constexpr auto expected = "an address with its port, such as \"beta:7900\" or \"[fd00::2]:7900\"";
+  out = text_of(node, expected);
+  const std::size_t colon = out.rfind(':');
+  const bool sound = colon != std::string::npos && colon > 0 && colon + 1 < out.size() &&
+                     out.find_first_not_of("0123456789", colon + 1) == std::string::npos &&
+                     out.find("//") == std::string::npos;
+  if (!sound) wrong(node, expected);
+}
+
 void read_http_url(const toml::node& node, std::string& out) {
   constexpr auto expected = "an address, such as \"http://prometheus:9090\"";
   out = text_of(node, expected);

@@ -51,6 +51,7 @@ void read(const toml::node& node, std::optional<T>& out) {
 void read_count(const toml::node& node, unsigned& out);  ///< 0 is allowed
 void read_absolute_path(const toml::node& node, std::string& out);
 void read_uri(const toml::node& node, std::string& out);
+void read_address(const toml::node& node, std::string& out);  ///< HOST:PORT
 void read_http_url(const toml::node& node, std::string& out);
 void read_source(const toml::node& node, std::string& out);  ///< of metrics
 void read_on_failed_probe(const toml::node& node, std::optional<bool>& roll_back);

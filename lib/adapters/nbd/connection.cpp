@@ -3,14 +3,12 @@
 
 #include <fmt/core.h>
 #include <libnbd.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
 
 #include <cerrno>
 #include <exception>
 
 #include "base/error.hpp"
+#include "base/socket.hpp"
 
 namespace umbra::nbd {
 namespace {
@@ -33,22 +31,6 @@ template <class Result>
 Result check(Result result, const char* what) {
   if (result == -1) throw last_error(what);
   return result;
-}
-
-/// A cut line is noticed after 25 s, whether data is waited for or was sent. A local socket needs none and
-/// has none, so a failure to set it is none.
-void notice_a_dead_link(int socket) {
-  constexpr int on = 1;
-  constexpr int seconds_idle = 5;
-  constexpr int seconds_between = 5;
-  constexpr int probes = 4;
-  ::setsockopt(socket, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-  ::setsockopt(socket, IPPROTO_TCP, TCP_KEEPIDLE, &seconds_idle, sizeof seconds_idle);
-  ::setsockopt(socket, IPPROTO_TCP, TCP_KEEPINTVL, &seconds_between, sizeof seconds_between);
-  ::setsockopt(socket, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
-  // Where a request is under way that nobody confirms, no probe is sent: that has a limit of its own.
-  constexpr unsigned unconfirmed_ms = 25'000;
-  ::setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &unconfirmed_ms, sizeof unconfirmed_ms);
 }
 
 int completed(void* user_data, int* error) noexcept {
@@ -112,7 +94,7 @@ void Connection::connect_uri(const std::string& uri) {
     const Error cause = last_error("connect");
     throw Error(Kind::unreachable, fmt::format("no NBD export answers at {}: {}", uri, cause.message()));
   }
-  notice_a_dead_link(nbd_aio_get_fd(handle()));
+  base::notice_a_dead_link(nbd_aio_get_fd(handle()));
 }
 
 void Connection::connect_socket(base::UniqueFd socket) {

@@ -3,12 +3,10 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <poll.h>
 
 #include <algorithm>
 
 #include "adapters/stream/crc32c.hpp"
-#include "base/fd.hpp"
 
 namespace umbra::stream {
 namespace {
@@ -82,7 +80,7 @@ void FrameWriter::write_out(std::span<const std::byte> more) {
   Bytes out;
   out.swap(m_buffer);
   const auto start = std::chrono::steady_clock::now();
-  base::write_all(m_fd, out, more, "the stream");
+  line().write_both(out, more);
   m_blocked += std::chrono::steady_clock::now() - start;
   m_written += {out.size() + more.size()};
   out.clear();
@@ -94,7 +92,7 @@ std::span<const std::byte> FrameReader::fill(Bytes& buffer, std::size_t size) {
   while (done < size) {
     const std::size_t end = std::min(size, done + read_piece);
     if (buffer.size() < end) buffer.resize(end);  // never made smaller: growing again would fill it with zeroes
-    const std::size_t n = base::read_full(m_fd, std::span(buffer).subspan(done, end - done), "the stream");
+    const std::size_t n = line().read_full(std::span(buffer).subspan(done, end - done));
     done += n;
     if (done < end) break;
   }
@@ -153,11 +151,6 @@ Frame FrameReader::require() {
   const std::optional<Frame> frame = next();
   if (!frame) corrupt("the stream ended too early");
   return *frame;
-}
-
-bool FrameReader::ready() const {
-  pollfd fd{m_fd, POLLIN, 0};
-  return ::poll(&fd, 1, 0) > 0;
 }
 
 }  // namespace umbra::stream

@@ -8,15 +8,17 @@
 
 #include "adapters/stream/format.hpp"
 #include "adapters/stream/wire.hpp"
+#include "base/line.hpp"
 #include "model/ids.hpp"
 
 namespace umbra::stream {
 
-/// Gathers frames and writes them in large pieces; flush() before waiting for an answer. The descriptor is the
-/// caller's.
+/// Gathers frames and writes them in large pieces; flush() before waiting for an answer. The descriptor, or the line,
+/// is the caller's.
 class FrameWriter {
  public:
-  explicit FrameWriter(int fd) : m_fd(fd) {}
+  explicit FrameWriter(int fd) : m_own(-1, fd) {}
+  explicit FrameWriter(base::Line& line) : m_own(-1, -1), m_line(&line) {}
   void preamble(StreamKind kind);
   /// `head` and `tail` together are the payload.
   void frame(FrameType type, std::span<const std::byte> head, std::span<const std::byte> tail = {});
@@ -29,7 +31,9 @@ class FrameWriter {
  private:
   /// Writes what was gathered, then `more`.
   void write_out(std::span<const std::byte> more);
-  int m_fd;
+  base::Line& line() { return m_line == nullptr ? m_own : *m_line; }
+  base::FdLine m_own;
+  base::Line* m_line = nullptr;
   std::chrono::duration<double> m_blocked{0};
   Bytes m_buffer;
   std::uint32_t m_sequence = 0;
@@ -49,19 +53,22 @@ struct Frame {
 /// Kind::corrupt for torn or damaged bytes, Kind::unsupported for another version.
 class FrameReader {
  public:
-  explicit FrameReader(int fd) : m_fd(fd) {}
+  explicit FrameReader(int fd) : m_own(fd, -1) {}
+  explicit FrameReader(base::Line& line) : m_own(-1, -1), m_line(&line) {}
   void preamble(StreamKind kind);
   /// Nothing where the input ends between two frames.
   std::optional<Frame> next();
   /// An end of input is Kind::corrupt here.
   Frame require();
   /// Whether next() would find something without waiting: a frame's beginning, or the end.
-  bool ready() const;
+  bool ready() const { return m_line == nullptr ? m_own.ready() : m_line->ready(); }
 
  private:
   /// The next bytes, `size` of them or as many as there are; good until the next call for the same buffer.
   std::span<const std::byte> fill(Bytes& buffer, std::size_t size);
-  int m_fd;
+  base::Line& line() { return m_line == nullptr ? m_own : *m_line; }
+  base::FdLine m_own;
+  base::Line* m_line = nullptr;
   Bytes m_header;
   Bytes m_payload;
   std::uint32_t m_sequence = 0;

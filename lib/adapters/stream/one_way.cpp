@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "adapters/stream/block_codec.hpp"
 #include "adapters/stream/messages.hpp"
 #include "adapters/stream/stream.hpp"
@@ -9,6 +11,7 @@ namespace {
 class OneWaySink final : public ports::BlockSink {
  public:
   OneWaySink(int fd, const model::PointHeader& header) : m_out(fd), m_header(header) {
+    widen_pipe(fd);
     m_out.preamble(StreamKind::one_point);
     m_out.frame(FrameType::begin, dump(to_json(header)));
     m_out.flush();
@@ -46,13 +49,29 @@ std::vector<model::Part> disks_of(const model::PointHeader& header) {
   return disks;
 }
 
+/// A sender that hears nothing from here leaves the number to the receiver.
+void number_it(ports::PointStore& store, model::PointHeader& header) {
+  if (header.number.value != 0) return;
+  if (header.parent.value != 0)
+    throw base::Error(base::Kind::corrupt, "the stream's point has a parent and no number of its own");
+  const std::vector<model::PointInfo> points = store.points(header.shadow);
+  header.number = points.empty() ? model::PointNumber{1} : points.back().number.next();
+}
+
+/// The shadow, where it is absent.
+void make_room(ports::PointStore& store, const model::PointHeader& header) {
+  const std::vector<model::ShadowId> there = store.shadows();
+  const bool absent = std::find(there.begin(), there.end(), header.shadow) == there.end();
+  if (header.parent.value == 0 && absent) store.create(header.shadow, header.vm, disks_of(header));
+}
+
 }  // namespace
 
 std::unique_ptr<ports::BlockSink> send_one_way(int fd, const model::PointHeader& header) {
   return std::make_unique<OneWaySink>(fd, header);
 }
 
-model::PointInfo receive_one_way(ports::PointStore& store, int fd) {
+Received receive_one_way(ports::PointStore& store, int fd) {
   widen_pipe(fd);
   FrameReader in(fd);
   in.preamble(StreamKind::one_point);
@@ -61,7 +80,8 @@ model::PointInfo receive_one_way(ports::PointStore& store, int fd) {
     throw base::Error(base::Kind::corrupt, "the stream does not begin with a point's header");
   model::PointHeader header = header_from(parse_object(first.text()));
   header.resume = false;  // nobody hears what is there
-  if (header.parent.value == 0) store.create(header.shadow, header.vm, disks_of(header));
+  number_it(store, header);
+  make_room(store, header);
   const std::unique_ptr<ports::BlockSink> sink = store.begin(header);
   BlockDecoder decoder;
   for (;;) {
@@ -72,7 +92,7 @@ model::PointInfo receive_one_way(ports::PointStore& store, int fd) {
         decoder.deliver(frame, *sink);
         break;
       case FrameType::trailer:
-        return sink->commit(Cursor(frame.payload).digest());
+        return {sink->commit(Cursor(frame.payload).digest()), header.shadow, header.vm};
       default:
         throw base::Error(base::Kind::corrupt, "a frame came that has no place in the stream of one point");
     }

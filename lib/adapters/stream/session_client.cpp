@@ -18,16 +18,38 @@ using base::Kind;
 
 constexpr base::Millis patience{3000};  // for a far end that closed its output to end
 
-/// The child and the two directions. Every failure of the pipes becomes "the far end died" here, with what is known of
-/// it.
+/// What the session is spoken over, and the child at its other end where there is one.
+struct FarEnd {
+  std::string name;  ///< for messages
+  std::string hint;
+  base::Child child;
+  std::unique_ptr<base::Line> line;
+
+  /// It leaves when it has read what was written.
+  void end() noexcept {
+    line->end();
+    child.to_child.reset();
+  }
+  /// Its exit status; nothing where it still runs, or is no child.
+  std::optional<int> status() {
+    if (child.pid() <= 0) return std::nullopt;
+    const int status = child.wait_for(patience);
+    return status < 0 ? std::nullopt : std::optional(status);
+  }
+};
+
+FarEnd start(const base::Argv& argv) {
+  const std::string command = base::to_shell(argv);
+  FarEnd far{command, fmt::format("try it by hand: {} </dev/null", command), base::spawn(argv, true, true), nullptr};
+  widen_pipe(far.child.to_child.get());
+  far.line = std::make_unique<base::FdLine>(far.child.from_child.get(), far.child.to_child.get());
+  return far;
+}
+
+/// Every failure of the line becomes "the far end died" here, with what is known of it.
 class Link {
  public:
-  explicit Link(const base::Argv& far_end)
-      : m_command(base::to_shell(far_end)),
-        m_child(base::spawn(far_end, true, true)),
-        m_out(m_child.to_child.get()),
-        m_in(m_child.from_child.get()) {
-    widen_pipe(m_child.to_child.get());
+  explicit Link(FarEnd far) : m_far(std::move(far)), m_out(*m_far.line), m_in(*m_far.line) {
     guarded([&] {
       m_out.preamble(StreamKind::session);
       m_out.flush();
@@ -36,9 +58,9 @@ class Link {
   }
 
   ~Link() {
-    m_child.to_child.reset();  // the far end leaves at the end of its input; the child's owner kills what does not
+    m_far.end();  // the far end leaves at the end of its input; a child's owner kills what does not
     try {
-      m_child.wait_for(patience);
+      m_far.status();
     } catch (const std::exception&) {
       // Nothing to be done: the child is reaped by its owner.
     }
@@ -104,7 +126,7 @@ class Link {
 
   /// What became of the far end. It is remembered: no later request is tried.
   Error died(const Error& cause) {
-    m_child.to_child.reset();
+    m_far.end();
     if (cause.kind() == Kind::io) {
       // Writing failed; the reason may lie in the answers that were not read yet.
       try {
@@ -116,20 +138,19 @@ class Link {
         // There is none: the exit status has to do.
       }
     }
-    const int status = m_child.wait_for(patience);
-    const std::string hint = fmt::format("try it by hand: {} </dev/null", m_command);
-    if (cause.kind() == Kind::unsupported)
+    const int status = m_far.status().value_or(0);
+    if (cause.kind() == Kind::unsupported || cause.kind() == Kind::refused || cause.kind() == Kind::cancelled)
       m_dead.emplace(cause);
     else if (status > 0)
-      m_dead.emplace(Kind::unreachable, fmt::format("the far end `{}` ended with status {}", m_command, status), hint);
+      m_dead.emplace(Kind::unreachable, fmt::format("the far end `{}` ended with status {}", m_far.name, status),
+                     m_far.hint);
     else
       m_dead.emplace(Kind::unreachable,
-                     fmt::format("the far end `{}` left the session: {}", m_command, cause.message()), hint);
+                     fmt::format("the far end `{}` left the session: {}", m_far.name, cause.message()), m_far.hint);
     return *m_dead;
   }
 
-  std::string m_command;
-  base::Child m_child;
+  FarEnd m_far;
   FrameWriter m_out;
   FrameReader m_in;
   std::optional<Error> m_dead;
@@ -203,7 +224,7 @@ class RemoteSink final : public ports::BlockSink {
 
 class RemoteStore final : public ports::PointStore {
  public:
-  explicit RemoteStore(const base::Argv& far_end) : m_link(std::make_shared<Link>(far_end)) {}
+  explicit RemoteStore(FarEnd far) : m_link(std::make_shared<Link>(std::move(far))) {}
 
   Paths create(const model::ShadowId& shadow, const model::VmName& vm, const std::vector<model::Part>& disks) override {
     return paths_from(
@@ -328,7 +349,12 @@ class RemoteStore final : public ports::PointStore {
 }  // namespace
 
 std::unique_ptr<ports::PointStore> connect(const base::Argv& far_end) {
-  return std::make_unique<RemoteStore>(far_end);
+  return std::make_unique<RemoteStore>(start(far_end));
+}
+
+std::unique_ptr<ports::PointStore> connect(std::unique_ptr<base::Line> line, const std::string& name) {
+  return std::make_unique<RemoteStore>(
+      FarEnd{name, "look at what `umbra receive --listen` says over there", {}, std::move(line)});
 }
 
 }  // namespace umbra::stream

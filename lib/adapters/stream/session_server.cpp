@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include <array>
 #include <functional>
 
 #include "adapters/stream/block_codec.hpp"
@@ -36,11 +37,9 @@ std::string text_of(const json& request, const char* field) {
 
 class Session {
  public:
-  Session(ports::PointStore& store, int in_fd, int out_fd)
-      : m_store(store), m_in_fd(in_fd), m_in(in_fd), m_out(out_fd) {}
+  Session(ports::PointStore& store, base::Line& line) : m_store(store), m_in(line), m_out(line) {}
 
   void run() {
-    widen_pipe(m_in_fd);
     m_out.preamble(StreamKind::session);
     m_out.flush();
     m_in.preamble(StreamKind::session);
@@ -234,7 +233,6 @@ class Session {
   }
 
   ports::PointStore& m_store;
-  int m_in_fd;
   FrameReader m_in;
   FrameWriter m_out;
 };
@@ -242,7 +240,24 @@ class Session {
 }  // namespace
 
 void serve(ports::PointStore& store, int in_fd, int out_fd) {
-  Session(store, in_fd, out_fd).run();
+  widen_pipe(in_fd);
+  base::FdLine line(in_fd, out_fd);
+  serve(store, line);
+}
+
+void serve(ports::PointStore& store, base::Line& line) {
+  Session(store, line).run();
+}
+
+void refuse(base::Line& line, const Error& error) {
+  FrameWriter out(line);
+  out.preamble(StreamKind::session);
+  out.frame(FrameType::error, dump(to_json(error)));
+  out.flush();
+  line.end();
+  // Closed with bytes unread, the connection would be reset, and these words be lost on their way.
+  std::array<std::byte, 65536> last{};
+  line.read_full(last);
 }
 
 }  // namespace umbra::stream

@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "base/line.hpp"
 #include "base/process.hpp"
 #include "ports/point_store.hpp"
 
@@ -15,16 +16,29 @@ namespace umbra::stream {
 /// point is open at a time.
 std::unique_ptr<ports::PointStore> connect(const base::Argv& far_end);
 
+/// The same over a line that leads to a far end which listens; `name` stands for it in messages. Kind::refused where it
+/// won't speak to this side.
+std::unique_ptr<ports::PointStore> connect(std::unique_ptr<base::Line> line, const std::string& name);
+
 /// The far end of a session: answers requests until `in_fd` ends. A bad request is answered by an error; a violation of
 /// the protocol ends the session by an exception. The caller ignores SIGPIPE.
 void serve(ports::PointStore& store, int in_fd, int out_fd);
+void serve(ports::PointStore& store, base::Line& line);
+/// In place of serve(): the client's first request will be answered by `error`.
+void refuse(base::Line& line, const base::Error& error);
 
 /// Writes one point to `fd`, which it does not own. commit() ends the stream; it can't know what the receiver makes of
 /// it, so its PointInfo has neither root nor layers.
 std::unique_ptr<ports::BlockSink> send_one_way(int fd, const model::PointHeader& header);
 
-/// Reads one point from `fd` into `store`; the shadow is made where it is absent. Nothing stays of a stream that is
-/// torn, damaged, or of an unknown version.
-model::PointInfo receive_one_way(ports::PointStore& store, int fd);
+struct Received {
+  model::PointInfo point;
+  model::ShadowId shadow;
+  model::VmName vm;
+};
+
+/// Reads one point from `fd` into `store`; the shadow is made where it is absent, and a point without a number gets the
+/// next. Nothing stays of a stream that is torn, damaged, or of an unknown version.
+Received receive_one_way(ports::PointStore& store, int fd);
 
 }  // namespace umbra::stream

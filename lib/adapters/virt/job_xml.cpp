@@ -2,6 +2,8 @@
 // The documents of snapshots, backups and checkpoints.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "adapters/virt/xml.hpp"
 #include "adapters/virt/xml_edit.hpp"
 
@@ -73,7 +75,9 @@ std::string backup_xml(const BackupXml& backup) {
     add_disk(disks, name.get(), "backup", "yes");
     pugi::xml_node disk = disks.last_child();
     disk.append_attribute("exportname").set_value(export_name(name).c_str());
-    if (backup.since) disk.append_attribute("exportbitmap").set_value(export_name(name).c_str());
+    const bool whole = std::ranges::find(backup.untracked, name) != backup.untracked.end();
+    if (backup.since && whole) disk.append_attribute("backupmode").set_value("full");
+    if (backup.since && !whole) disk.append_attribute("exportbitmap").set_value(export_name(name).c_str());
     disk.append_attribute("type").set_value("file");
     disk.append_child("scratch").append_attribute("file").set_value(scratch.c_str());
   }

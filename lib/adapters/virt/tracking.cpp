@@ -76,7 +76,8 @@ class LibvirtBackup final : public ports::BackupJob {
     if (!xml) throw base::Error(base::Kind::io, "the backup job of " + name_of(m_domain.get()) + " ended at once");
     for (const model::DiskName& disk : request.disks) {
       ports::NbdExport exported{disk, backup_export_uri(*xml, export_name(disk)), {}};
-      if (request.since) exported.dirty_context = "qemu:dirty-bitmap:" + export_name(disk);
+      if (request.since && !std::ranges::count(request.untracked, disk))
+        exported.dirty_context = "qemu:dirty-bitmap:" + export_name(disk);
       m_exports.push_back(std::move(exported));
     }
   }
@@ -107,10 +108,19 @@ std::map<model::DiskName, std::string> scratch_files(const model::Domain& domain
                         fmt::format("{} has no writable disk {}", domain.name.get(), name.get()));
     }
     std::filesystem::path folder(request.scratch_dir);
-    if (folder.empty()) folder = std::filesystem::path(disk->path).parent_path();
+    if (folder.empty()) folder = disk->path.empty() ? "/var/tmp" : std::filesystem::path(disk->path).parent_path();
     files[name] = folder / fmt::format("{}-{}.umbra-scratch", unique, name.get());
   }
   return files;
+}
+
+/// Of the checkpoint that is made with the job: disks that can't be tracked are in none.
+std::string fresh_checkpoint_xml(const ports::BackupRequest& request, std::vector<std::string> others) {
+  std::vector<model::DiskName> tracked = request.disks;
+  for (const model::DiskName& disk : request.untracked) {
+    if (std::erase(tracked, disk) > 0) others.push_back(disk.get());
+  }
+  return checkpoint_xml(*request.fresh, tracked, others);
 }
 
 /// The failure of one attempt; nothing where the job began.
@@ -211,9 +221,10 @@ std::unique_ptr<ports::BackupJob> LibvirtHypervisor::begin_backup(const model::V
   // Files unlike any that a crashed host may have left: libvirt refuses those that exist. QEMU itself makes the socket,
   // as whatever user it runs as, and nobody else may connect to it but root.
   const std::string unique = fmt::format("{}-{:08x}", vm.get(), random_number(0, ~0u));
-  BackupXml backup{scratch_files(seen, request, unique), others, request.since, request.listen, 0, {}};
+  BackupXml backup{
+      scratch_files(seen, request, unique), others, request.untracked, request.since, request.listen, 0, {}};
   if (request.listen.empty()) backup.socket = fmt::format("/var/tmp/umbra-{}.nbd", unique);
-  const std::string checkpoint = request.fresh ? checkpoint_xml(*request.fresh, request.disks, others) : std::string();
+  const std::string checkpoint = request.fresh ? fresh_checkpoint_xml(request, others) : std::string();
 
   FrozenFileSystems frozen(domain.get(), seen.agent);
   const base::Instant taken_at = base::system_clock().now();  // not later than the job's own instant

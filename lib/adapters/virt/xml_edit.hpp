@@ -36,6 +36,7 @@ std::string snapshot_xml(const ports::FreezeRequest& request, const std::vector<
 struct BackupXml {
   std::map<model::DiskName, std::string> scratch;  ///< per disk of the backup, a file that does not exist yet
   std::vector<std::string> other_disks;
+  std::vector<model::DiskName> untracked;  ///< of the backup's disks: whole, whatever `since` says
   std::optional<model::CheckpointName> since;
   std::string listen;       ///< TCP address; empty: by `socket`
   unsigned short port = 0;  ///< with `listen`

@@ -55,8 +55,14 @@ TEST_CASE("the example's values arrive") {
   CHECK(alpha.receive == base::Argv{"ssh", "-oConnectTimeout=10", "-oServerAliveInterval=5", "-oServerAliveCountMax=5",
                                     "root@10.0.0.1", "umbra", "receive"});
   CHECK(alpha.nbd_listen == "10.0.0.1");
+  CHECK(alpha.tls_address == "10.0.0.1:7900");
+  CHECK(alpha.tls.key_file == "/etc/umbra/alpha.key");
   const model::HostConfig& beta = config.host(model::HostName("beta"));
   CHECK(beta.peer_uri == beta.uri);
+  CHECK(beta.tls.ca == "/etc/umbra/ca.pem");
+  CHECK(beta.tls.cert == "/etc/umbra/here.pem");
+  CHECK(beta.tls.key == "/etc/umbra/here.key");
+  CHECK(beta.tls.crl == "/etc/umbra/ca.crl");
   CHECK(beta.networks == std::map<std::string, std::string>{{"br0", "br1"}});
 
   const model::VmPolicy web = config.policy(model::VmName("web1"));

@@ -44,7 +44,7 @@ stream::Bytes stream_of(std::span<const std::byte> tail) {
 model::PointInfo receive(fakes::MemoryHost& host, std::span<const std::byte> bytes) {
   fakes::MemoryPoints store(host);
   const test::MemoryFile input(bytes);
-  return stream::receive_one_way(store, input.fd());
+  return stream::receive_one_way(store, input.fd()).point;
 }
 
 /// That `bytes` end in an error and leave no point.
@@ -123,4 +123,29 @@ TEST_CASE("any blocks sent are the blocks received") {
     receive(host, file.content());
     RC_ASSERT(host.shadows.at(shadow).points.at(1).parts.at(model::DiskName("vda")) == expected);
   }));
+}
+
+TEST_CASE("a whole point without a number takes the receiver's next one") {
+  fakes::MemoryHost host;
+  for (std::uint64_t number : {1, 2}) {
+    const test::MemoryFile file;
+    model::PointHeader header = header_of(block);
+    header.number = {0};
+    const auto sink = stream::send_one_way(file.fd(), header);
+    ports::ChangeDigest changes;
+    changes.zero(0, 0, 1);
+    sink->zero(0, 0, 1);
+    sink->commit(changes.finish());
+    CHECK(receive(host, file.content()).number.value == number);
+  }
+  CHECK(host.shadows.at(shadow).points.size() == 2);
+}
+
+TEST_CASE("a point that has a parent needs a number of its own") {
+  const test::MemoryFile file;
+  model::PointHeader header = header_of(block);
+  header.number = {0};
+  header.parent = {3};
+  stream::send_one_way(file.fd(), header)->commit(ports::ChangeDigest().finish());
+  check_refused(file.content());
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "embedded.hpp"
 
+#include <libvirt/libvirt.h>
+
 #include <unistd.h>
 #include <catch2/catch.hpp>
 #include <cstdlib>
@@ -95,7 +97,7 @@ model::HostConfig embedded_host() {
   return host;
 }
 
-Guest::Guest(const std::string& name)
+Guest::Guest(const std::string& name, bool with_raw)
     : m_folder(embedded_folder() / name), m_name(name), m_host(connect(embedded_host())) {
   fs::create_directories(m_folder);
   REQUIRE(runs({"qemu-img", "create", "-q", "-f", "qcow2", "-o", "compat=1.1", file("vda.qcow2"), "64M"}));
@@ -103,7 +105,25 @@ Guest::Guest(const std::string& name)
   primary.name = m_name;
   primary.xml = domain_xml(name, file("vda.qcow2"));
   primary.uuid = model::Uuid(primary.xml.substr(primary.xml.find("<uuid>") + 6, 36));
+  if (with_raw) {
+    REQUIRE(runs({"qemu-img", "create", "-q", "-f", "raw", file("vdb.raw"), "32M"}));
+    define_with_raw(primary.xml, file("vdb.raw"));
+    return;
+  }
   m_host->define_shadow(primary, {{{model::DiskName("vda"), file("vda.qcow2")}}, {}, {}});
+}
+
+void Guest::define_with_raw(std::string xml, const std::string& path) {
+  const std::string disk = fmt::format(
+      "<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{}'/><target dev='vdb' "
+      "bus='virtio'/></disk>",
+      path);
+  xml.insert(xml.find("<controller"), disk);
+  const std::unique_ptr<_virConnect, decltype(&virConnectClose)> connection(virConnectOpen(embedded_host().uri.c_str()),
+                                                                            &virConnectClose);
+  const std::unique_ptr<_virDomain, decltype(&virDomainFree)> defined(virDomainDefineXML(connection.get(), xml.c_str()),
+                                                                      &virDomainFree);
+  REQUIRE(defined);
 }
 
 Guest::~Guest() {

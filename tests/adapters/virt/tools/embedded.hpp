@@ -21,7 +21,8 @@ std::filesystem::path embedded_folder();
 /// A guest defined for one test; its QEMU and its definition end with the test.
 class Guest {
  public:
-  explicit Guest(const std::string& name);
+  /// With a second, raw disk vdb where asked for.
+  explicit Guest(const std::string& name, bool with_raw = false);
   ~Guest();
   Guest(const Guest&) = delete;
   Guest& operator=(const Guest&) = delete;
@@ -36,6 +37,7 @@ class Guest {
   }
 
  private:
+  void define_with_raw(std::string xml, const std::string& path);
   std::filesystem::path m_folder;
   model::VmName m_name;
   std::unique_ptr<ports::Hypervisor> m_host;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <catch2/catch.hpp>
 #include <filesystem>
+#include <fstream>
 
 #include "base/process.hpp"
 #include "embedded.hpp"
 #include "fakes/thrown.hpp"
+#include "ports/delta.hpp"
 
 using namespace umbra;
 using virt::test::Guest;
@@ -145,6 +147,50 @@ TEST_CASE("a backup job exports the disk by a socket, then by its bitmap, and le
         Names{model::CheckpointName("umbra-1"), model::CheckpointName("umbra-2")});
   guest.host().delete_checkpoint(guest.name(), model::CheckpointName("umbra-1"));
   CHECK(guest.host().checkpoints(guest.name()) == Names{model::CheckpointName("umbra-2")});
+}
+
+TEST_CASE("a raw disk is in the job with a tracked one, whole, and in no checkpoint") {
+  virt::test::need_tools();
+  Guest guest("mixed", true);
+  const model::DiskName vdb("vdb");
+  {
+    // Bytes that the job must show, though libvirt can't track them.
+    std::ofstream raw(guest.file("vdb.raw"), std::ios::in | std::ios::out | std::ios::binary);
+    raw << "as it was";
+  }
+  guest.host().start(guest.name());
+  ports::BackupRequest request = backup_of_vda(guest);
+  request.disks.push_back(vdb);
+  request.untracked = {vdb};
+  request.fresh = model::CheckpointName("umbra-1");
+  guest.host().begin_backup(guest.name(), request)->end();
+  CHECK(guest.host().checkpoints(guest.name()).size() == 1);
+  request.since = request.fresh;
+  request.fresh = model::CheckpointName("umbra-2");
+  {
+    const auto job = guest.host().begin_backup(guest.name(), request);
+    REQUIRE(job->exports().size() == 2);
+    CHECK(job->exports()[0].dirty_context == "qemu:dirty-bitmap:umbra-vda");
+    CHECK(job->exports()[1].dirty_context.empty());
+    CHECK(nbdinfo({"--size"}, job->exports()[1].uri) == "33554432\n");
+    const base::Finished copy = base::run({"nbdcopy", job->exports()[1].uri, "-"}, {}, base::Millis{30'000});
+    CHECK(copy.out.starts_with("as it was"));
+  }
+  // Where no disk can be tracked, no checkpoint is made at all.
+  request.disks = {vdb};
+  request.since.reset();
+  request.fresh.reset();
+  {
+    const auto job = guest.host().begin_backup(guest.name(), request);
+    CHECK(nbdinfo({"--size"}, job->exports().at(0).uri) == "33554432\n");
+  }
+  CHECK(guest.host().checkpoints(guest.name()).size() == 2);
+  // A bitmap that is asked for of it all the same is told as missing: the disk must then be read whole.
+  request.disks = {vda, vdb};
+  request.untracked.clear();
+  request.since = model::CheckpointName("umbra-2");
+  const base::Kind kind = kind_of([&] { guest.host().begin_backup(guest.name(), request); });
+  CHECK(ports::bitmap_unusable(base::Error(kind, "")));
 }
 
 TEST_CASE("a backup since a checkpoint that is gone says that the disk must be read whole") {

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// `umbra replicate --source`: points of image files, disks and NBD exports, without libvirt.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cmd/output/output.hpp"
+#include "model/config.hpp"
+
+namespace umbra::cmd {
+
+class Session;
+
+/// What --retain and --limit set in place of the configuration's.
+struct Limits {
+  std::optional<unsigned> retain;
+  std::optional<model::ByteRate> rate;
+  bool resume = true;
+};
+
+struct SourceOptions {
+  std::vector<std::string> sources;  ///< [NAME=]URI|FILE
+  std::string name;
+  std::string format;  ///< of the files; empty: by name and first bytes
+  std::string send;    ///< "-"
+  std::string into;
+  std::string to;
+  model::TlsFiles tls;  ///< for `to`
+  std::string on;
+  /// Whether an option was given that only makes sense with a source.
+  bool any() const { return !sources.empty() || !(name + format + send + into + to + on).empty() || tls.given(); }
+};
+
+/// Kind::usage for what does not go together. Else the exit status; what failed is in the record too.
+int run_sources(Session& session, const SourceOptions& options, const Limits& limits, const RecordTable& table);
+
+}  // namespace umbra::cmd

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/line.hpp"
+
+#include <poll.h>
+
+#include "base/fd.hpp"
+
+namespace umbra::base {
+
+std::size_t FdLine::read_full(std::span<std::byte> buffer) {
+  return base::read_full(m_in, buffer, "the stream");
+}
+
+void FdLine::write_all(std::span<const std::byte> data) {
+  base::write_all(m_out, data, "the stream");
+}
+
+void FdLine::write_both(std::span<const std::byte> first, std::span<const std::byte> second) {
+  base::write_all(m_out, first, second, "the stream");
+}
+
+bool FdLine::ready() const {
+  pollfd fd{m_in, POLLIN, 0};
+  return ::poll(&fd, 1, 0) > 0;
+}
+
+}  // namespace umbra::base

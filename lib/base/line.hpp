@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Bytes that go both ways, in order: a pair of descriptors, or what is laid over them. Whoever frames bytes reads and
+// writes through it in large pieces, so that a layer in between costs neither a copy nor a thread.
+
+#include <cstddef>
+#include <span>
+
+namespace umbra::base {
+
+class Line {
+ public:
+  virtual ~Line() = default;
+  /// Reads up to buffer.size() bytes; fewer only at the end.
+  virtual std::size_t read_full(std::span<std::byte> buffer) = 0;
+  virtual void write_all(std::span<const std::byte> data) = 0;
+  /// One after the other; in one go where that is cheaper.
+  virtual void write_both(std::span<const std::byte> first, std::span<const std::byte> second) {
+    write_all(first);
+    if (!second.empty()) write_all(second);
+  }
+  /// Whether read_full would find something without waiting: a byte, or the end.
+  virtual bool ready() const = 0;
+  /// Nothing more is written: the other side comes to an end once it has read what was.
+  virtual void end() noexcept {}
+};
+
+/// Over two descriptors (one, twice, for a socket), which are the caller's. -1 for a way that is not used.
+class FdLine final : public Line {
+ public:
+  FdLine(int in, int out) : m_in(in), m_out(out) {}
+  std::size_t read_full(std::span<std::byte> buffer) override;
+  void write_all(std::span<const std::byte> data) override;
+  void write_both(std::span<const std::byte> first, std::span<const std::byte> second) override;
+  bool ready() const override;
+
+ private:
+  int m_in;
+  int m_out;
+};
+
+}  // namespace umbra::base

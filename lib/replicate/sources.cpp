@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "replicate/sources.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+namespace umbra::replicate {
+namespace {
+
+using base::Error;
+using base::Kind;
+using ports::Choice;
+using ports::Method;
+
+constexpr const char* nothing_tells = "nothing tells what changed: it is read once, and what differs is sent";
+
+std::vector<model::Part> parts_of(const std::vector<ports::PartSource>& sources) {
+  std::vector<model::Part> parts;
+  for (const ports::PartSource& source : sources) parts.push_back({source.name, source.source->size()});
+  return parts;
+}
+
+model::ByteCount bytes_to_read(std::vector<ports::PartSource>& sources) {
+  model::ByteCount bytes;
+  for (ports::PartSource& source : sources) {
+    source.source->each_extent([&](const ports::Extent& extent) {
+      if (!extent.zero) bytes.value += extent.length;
+    });
+  }
+  return bytes;
+}
+
+PassPlan planned(const SourcesRequest& request, std::vector<ports::PartSource>& parts, PassPlan plan) {
+  plan.bytes = bytes_to_read(parts);
+  if (request.bandwidth && request.bandwidth->value > 0)
+    plan.duration = base::Seconds(static_cast<double>(plan.bytes->value) / request.bandwidth->value);
+  return plan;
+}
+
+Choice choose(const model::Ground& ground) {
+  const std::string damage = ground.damage.empty() ? "" : ground.damage + "; ";
+  if (!ground.parent) return {Method::full, std::nullopt, damage + "there is no point yet"};
+  return {Method::digest, std::nullopt, damage + nothing_tells};
+}
+
+/// The points under the name. Those of a virtual machine's own passes bear a checkpoint's name, and go on by it.
+std::vector<model::PointInfo> points_of(ports::PointStore& far, const model::VmName& name) {
+  std::vector<model::PointInfo> points = far.points(sources_shadow(name));
+  if (!points.empty() && !points.back().checkpoint.empty())
+    throw Error(Kind::refused, fmt::format("the points of {} there are of a virtual machine's passes", name.get()),
+                "choose another --name");
+  return points;
+}
+
+}  // namespace
+
+model::ShadowId sources_shadow(const model::VmName& name) {
+  return model::ShadowId(name.get());
+}
+
+PassPlan plan_sources(ports::PointStore& far, const SourcesRequest& request, std::vector<ports::PartSource>& parts) {
+  const model::Ground ground = model::ground_of(points_of(far, request.name));
+  const Choice choice = choose(ground);
+  return planned(request, parts, {ground.last.next(), choice.method, choice.why, {}, {}});
+}
+
+PassPlan plan_whole(const SourcesRequest& request, std::vector<ports::PartSource>& parts) {
+  return planned(request, parts, {{0}, Method::full, "a stream that nothing comes back of is always whole", {}, {}});
+}
+
+PassResult run_sources(const Context& context, ports::PointStore& far, const SourcesRequest& request,
+                       std::vector<ports::PartSource> parts) {
+  const base::Millis began = context.clock.steady();
+  const model::ShadowId shadow = sources_shadow(request.name);
+  ports::Stopwatch stopwatch(context.clock);
+  const std::vector<model::PointInfo> points = points_of(far, request.name);
+  const auto there = far.shadows();
+  if (std::ranges::find(there, shadow) == there.end()) far.create(shadow, request.name, parts_of(parts));
+  const model::Ground ground = far.examine(shadow);
+  model::PointHeader header;
+  header.shadow = shadow;
+  header.vm = request.name;
+  header.taken_at = request.taken_at;
+  const ports::SentPoint sent = ports::with_what_is_safe("replicating " + request.name.get(), points, [&] {
+    ports::SentPoint done =
+        ports::send_point(context, far, ground, std::move(header), std::move(parts),
+                          {[&] { return request.bandwidth; }, request.resume, &stopwatch}, request.before_commit);
+    done.choice = choose(ground);
+    ports::require_equal(far, shadow, request.name, done.info.number);
+    stopwatch.lap("read back");
+    return done;
+  });
+
+  PassResult result;
+  try {
+    ports::thin_out(far, shadow, request.retain);
+  } catch (const Error& e) {
+    result.notes.push_back(fmt::format("merging the oldest points: {}", e.what()));
+  }
+  stopwatch.lap("tidy");
+  result.replica = ports::replica_of(context, sent, began);
+  result.replica.phases = stopwatch.take();
+  return result;
+}
+
+ports::SentPoint send_whole(const Context& context, const SourcesRequest& request, std::vector<ports::PartSource> parts,
+                            const OpenSink& open) {
+  model::PointHeader header;
+  header.shadow = sources_shadow(request.name);
+  header.vm = request.name;
+  header.taken_at = request.taken_at;
+  header.parts = parts_of(parts);
+  ports::SentPoint result;
+  const std::unique_ptr<ports::BlockSink> sink = open(header);
+  ports::ChangeDigest changes;
+  ports::Pace pace(context.clock, context.cancel, request.bandwidth);
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const ports::CopyJob job{i, ports::ParentBlocks::zero(), ports::Look::all};
+    result.counts += base::with_context(fmt::format("sending {}", parts[i].name.get()), [&] {
+      return ports::send_part(*parts[i].source, *sink, changes, job, pace, context.cancel, [&](const ports::CopyProgress& p) {
+        if (context.progress) context.progress({header.vm, parts[i].name, p.done, p.total, p.told, p.sent});
+      });
+    });
+  }
+  parts.clear();
+  if (request.before_commit) request.before_commit();
+  result.info = sink->commit(changes.finish());
+  result.sent = sink->sent();
+  result.choice.method = Method::full;
+  return result;
+}
+
+}  // namespace umbra::replicate
