@@ -72,7 +72,7 @@ Start look(const Context& context, const PassRequest& request, Depth depth) {
     throw Error(Kind::not_found, fmt::format("no VM {} on {}", request.vm.get(), request.primary.get()),
                 "umbra status lists what is where");
   check_primary(primary, *domain, request);
-  Start start{primary, context.transport.connect(request.shadow_host), std::move(*domain), {}, {}, {}, {}};
+  Start start{primary, context.transport.connect(request.shadow_host), std::move(*domain), {}, {}, {}, {}, {}};
   if (depth == Depth::examined) start.ground = start.far->examine(request.shadow);
   start.points = start.far->points(request.shadow);
   if (depth == Depth::told) start.ground = model::ground_of(start.points);
