@@ -9,6 +9,7 @@
 #include <map>
 #include <set>
 
+#include "adapters/tls/tls.hpp"
 #include "adapters/xgb/booster.hpp"
 #include "base/text.hpp"
 #include "cmd/exit_status.hpp"
@@ -165,12 +166,25 @@ void check_libvirt(Session& session, const model::HostConfig& host, std::map<std
 
 void check_far_end(Session& session, const model::HostConfig& host, Finding& f) {
   const model::ByteCount free = session.transport().connect(host.name)->free_space();
-  f.found = fmt::format("`{}` answers; {:.1f} GiB free in {}", base::to_shell(far_end(host)),
-                        static_cast<double>(free.value) / (1u << 30), host.images);
+  const std::string way = host.tls_address.empty() ? base::to_shell(far_end(host)) : "tls://" + host.tls_address;
+  f.found = fmt::format("`{}` answers; {:.1f} GiB free in {}", way, static_cast<double>(free.value) / (1u << 30),
+                        host.images);
   if (free.value < (1ull << 30)) {
     f.health = Health::warn;
     f.fix = fmt::format("free space in {} on {}", host.images, host.name.get());
   }
+}
+
+/// The certificate by which this machine shows a listening far end who it is.
+void check_certificate(Session& session, const model::HostConfig& host, Finding& f) {
+  constexpr base::Seconds soon{30 * 86400.0};
+  const std::optional<base::Instant> end = tls::certificate_end(host.tls);
+  const base::Seconds left = *end - session.clock().now();
+  f.found = fmt::format("{} is good until {}", host.tls.cert, base::to_rfc3339(*end));
+  if (left > soon) return;
+  f.health = left.count() > 0 ? Health::warn : Health::bad;
+  if (left.count() <= 0) f.found = fmt::format("{} expired on {}", host.tls.cert, base::to_rfc3339(*end));
+  f.fix = fmt::format("have {} renewed by its CA; nothing needs a restart", host.tls.cert);
 }
 
 void check_agents(Session& session, const model::HostConfig& host, Finding& f) {
@@ -217,7 +231,8 @@ std::vector<Finding> examine_all(Session& session) {
   findings.push_back(examine("here", "GPUs", [&](Finding& f) { check_gpus(session, f); }));
   findings.push_back(examine("here", "hooks", [&](Finding& f) { check_hooks(session, f); }));
   bool local = false;
-  for (const model::HostConfig& host : session.config().hosts) local = local || host.receive.empty();
+  for (const model::HostConfig& host : session.config().hosts)
+    local = local || (host.receive.empty() && host.tls_address.empty());
   if (local) findings.push_back(examine("here", "disk tools", check_tools));
   std::map<std::string, std::string> identities;
   for (const model::HostConfig& host : session.config().hosts) {
@@ -225,6 +240,8 @@ std::vector<Finding> examine_all(Session& session) {
     findings.push_back(examine(name, "libvirt", [&](Finding& f) { check_libvirt(session, host, identities, f); }));
     const bool reachable = findings.back().health != Health::bad;
     findings.push_back(examine(name, "far end", [&](Finding& f) { check_far_end(session, host, f); }));
+    if (!host.tls.cert.empty())
+      findings.push_back(examine(name, "certificate", [&](Finding& f) { check_certificate(session, host, f); }));
     if (reachable)
       findings.push_back(examine(name, "guest agents", [&](Finding& f) { check_agents(session, host, f); }));
   }
