@@ -8,14 +8,8 @@ namespace {
 
 /// The VM frozen on an overlay, as the step before the last delta leaves it.
 FinishRequest freeze(Scene& scene) {
-  FinishRequest request;
-  request.vm = scene.vm;
-  request.primary = scene.alpha;
-  request.shadow_host = scene.beta;
-  request.shadow = scene.id;
-  request.checkpoints = scene.checkpoints();
+  FinishRequest request = finish_request(scene);
   if (!scene.points().empty()) request.parent = scene.newest().info.number;
-  request.frozen = scene.domain().disks;
   for (model::Disk& disk : request.frozen) disk.chain.clear();
   ports::FreezeRequest overlays;
   for (const model::Disk& disk : scene.domain().disks) overlays.overlays[disk.name] = disk.path + ".umbra-e1.qcow2";
@@ -95,14 +89,7 @@ TEST_CASE("a bitmap that a layer put on later does not hold alone is not trusted
   scene.write(4, 2, 2);  // known to the bitmap of the lower file alone
   freeze(scene);         // somebody's layer
   scene.write(8, 1, 3);
-  FinishRequest request;
-  request.vm = scene.vm;
-  request.primary = scene.alpha;
-  request.shadow_host = scene.beta;
-  request.shadow = scene.id;
-  request.checkpoints = scene.checkpoints();
-  request.frozen = scene.domain().disks;
-  request.taken_at = scene.lab.clock.now();
+  const FinishRequest request = finish_request(scene);
   const PassResult result = finish(scene.lab.context(), request);
   CHECK(result.replica.method == "digest");
   CHECK(newest_is_frozen(scene, request));

@@ -167,13 +167,7 @@ TEST_CASE("points go by their age too") {
 TEST_CASE("the last delta before a switchover repairs too, and its damaged point is not taken for done") {
   Two scene;
   scene.damage(2, 9);
-  FinishRequest request;
-  request.vm = scene.vm;
-  request.primary = scene.alpha;
-  request.shadow_host = scene.beta;
-  request.shadow = scene.id;
-  request.checkpoints = scene.checkpoints();
-  request.frozen = scene.domain().disks;
+  FinishRequest request = finish_request(scene);
   for (model::Disk& disk : request.frozen) disk.chain.clear();
   request.parent = model::PointNumber{2};
   request.taken_at = scene.lab.clock.now() + std::chrono::seconds(9);

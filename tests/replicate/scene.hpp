@@ -59,6 +59,19 @@ struct Scene {
   PassRequest request;
 };
 
+/// The last delta of the disks as they are, at this moment.
+inline FinishRequest finish_request(Scene& scene) {
+  FinishRequest request;
+  request.vm = scene.vm;
+  request.primary = scene.alpha;
+  request.shadow_host = scene.beta;
+  request.shadow = scene.id;
+  request.checkpoints = scene.checkpoints();
+  request.frozen = scene.domain().disks;
+  request.taken_at = scene.lab.clock.now();
+  return request;
+}
+
 using test::kind_of;
 
 }  // namespace umbra::replicate

@@ -66,9 +66,12 @@ void settle_changed(const ShadowFolder& folder, const StoredPoint& point, const 
                                              changed.string(), point.info.number.value));
     return write_point_file(folder.point_dir(point.info.number), folder, point);
   }
-  const std::string remark = fs::exists(changed)
-                                 ? fmt::format("; {} was written to after it had become the point's", changed.string())
-                                 : fmt::format("; {} is gone", changed.string());
+  const std::string remark =
+      fs::exists(changed) ? fmt::format(
+                                "; {} was written to after it had become the point's: where a guest was started from "
+                                "it by hand, save what it wrote before the point goes",
+                                changed.string())
+                          : fmt::format("; {} is gone", changed.string());
   mark(folder, point, report, remark);
   spread(folder, point.info.number, report);
 }
@@ -239,13 +242,11 @@ model::Ground examine_points(const ShadowFolder& folder) {
 }
 
 VerifyReport check_unread(const ShadowFolder& folder, model::PointNumber number) {
-  if (!folder.point(number).info.sound()) return verify_whole(folder, folder.point(number));
   std::uint64_t read = 0;
   for (const StoredPoint& point : sound_points(folder)) {
     if (!point.info.read_back && point.info.number <= number) read += settle_unread(folder, point);
   }
-  const StoredPoint now = folder.point(number);
-  if (!now.info.sound()) return verify_whole(folder, now);
+  if (!folder.point(number).info.sound()) return check_whole(folder, number);
   VerifyReport report;
   report.blocks_read = read;
   return report;
@@ -305,9 +306,7 @@ VerifyReport check_sample(const ShadowFolder& folder, model::PointNumber number)
     mark(folder, point, report);
     spread(folder, point.info.number, report);
   }
-  const StoredPoint now = folder.point(number);
-  if (!now.info.sound()) return verify_whole(folder, now);
-  return shown;
+  return folder.point(number).info.sound() ? shown : check_whole(folder, number);
 }
 
 }  // namespace umbra::nbd

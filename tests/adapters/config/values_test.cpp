@@ -77,7 +77,7 @@ TEST_CASE("the example's values arrive") {
   CHECK(web.after == model::After::hibernate);
   CHECK(web.rollback_window == base::Seconds{3600});
   CHECK(web.retain == 3);
-  CHECK_FALSE(web.retain_for);
+  CHECK(web.retain_for == base::Seconds{30 * 86400.0});
   CHECK(web.downtime_limit == base::Millis{300});
   CHECK(web.bandwidth == model::ByteRate{125e6});
   CHECK(web.candidates == std::vector{model::HostName("alpha"), model::HostName("beta")});
