@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "adapters/nbd/mapped_source.hpp"
 #include "adapters/nbd/nbd_source.hpp"
 #include "adapters/nbd/qemu_nbd.hpp"
 #include "adapters/nbd/sector.hpp"
@@ -26,7 +27,7 @@ using ports::Extent;
 using ports::Range;
 
 constexpr std::size_t most_mismatches = 1000;
-constexpr std::uint64_t most_range = 1u << 20;
+constexpr std::uint64_t most_range = 256u << 10;
 
 enum class Look : char { none, zero, read };
 
@@ -39,17 +40,17 @@ class PartCheck {
         m_report(report) {}
 
   /// Compares all that `source` shows, or, of a source that tells changes, those.
-  void run(NbdSource& source) {
+  void run(ports::BlockSource& source) {
     look(source);
     compare_with(source);
   }
 
   /// Notes which blocks are to be compared.
-  void look(NbdSource& source) {
+  void look(ports::BlockSource& source) {
     source.each_extent([&](const Extent& e) { note(e); });
   }
 
-  void compare_with(NbdSource& source) {
+  void compare_with(ports::BlockSource& source) {
     // qemu-nbd shows a raw file in whole sectors.
     const std::uint64_t shown = source.size().value;
     if (shown < m_size || shown >= m_size + sector) {
@@ -76,7 +77,7 @@ class PartCheck {
     }
   }
 
-  void read(NbdSource& source) {
+  void read(ports::BlockSource& source) {
     std::vector<Range> ranges;
     for (std::uint64_t block = 0; block < m_looks.size(); ++block) {
       if (m_looks[block] != Look::read) continue;
@@ -134,14 +135,17 @@ constexpr Depth own = 1;
 /// file, and tells all.
 class Layer {
  public:
-  Layer(const fs::path& file, const model::Part& part, Depth depth) : m_server(options(file, part, depth)) {
+  Layer(const fs::path& file, const model::Part& part, Depth depth) {
+    if (!part.is_memory()) m_source = open_mapped(file, depth);
+    if (m_source) return;
+    auto server = std::make_shared<QemuNbd>(options(file, part, depth));
     const std::string context = tells_depth(part, depth) ? "qemu:allocation-depth" : "";
     Connection connection;
     prepare(connection, context);
-    m_server.connect(connection);
-    m_source.emplace(std::move(connection), context, std::any{});
+    server->connect(connection);
+    m_source = std::make_unique<NbdSource>(std::move(connection), context, std::any(std::move(server)));
   }
-  NbdSource& source() { return *m_source; }
+  ports::BlockSource& source() { return *m_source; }
 
  private:
   static bool tells_depth(const model::Part& part, Depth depth) { return depth != all_of_it && !part.is_memory(); }
@@ -154,8 +158,7 @@ class Layer {
     return options;
   }
 
-  QemuNbd m_server;
-  std::optional<NbdSource> m_source;
+  std::unique_ptr<ports::BlockSource> m_source;
 };
 
 void verify_point(const ShadowFolder& folder, const StoredPoint& point, Depth depth, model::VerifyReport& report) {
