@@ -4,8 +4,8 @@
 #include <fcntl.h>
 
 #include <algorithm>
-#include <optional>
 
+#include "adapters/nbd/mapped_source.hpp"
 #include "adapters/nbd/nbd_source.hpp"
 #include "adapters/nbd/qemu_nbd.hpp"
 #include "base/fd.hpp"
@@ -31,21 +31,23 @@ ServeOptions serve_options(const std::filesystem::path& file, const model::Part&
 
 }  // namespace
 
+/// The file opened: read by this process, where its map can be told, or through a qemu-nbd.
 class BlockReader::Server {
  public:
-  Server(const std::filesystem::path& file, const model::Part& part, Depth depth)
-      : m_server(serve_options(file, part, depth)) {
+  Server(const std::filesystem::path& file, const model::Part& part, Depth depth, bool directly) {
+    if (directly && !part.is_memory()) m_source = open_mapped(file, depth);
+    if (m_source) return;
+    auto server = std::make_shared<QemuNbd>(serve_options(file, part, depth));
     const std::string context = tells_depth(part, depth) ? "qemu:allocation-depth" : "";
     Connection connection;
     prepare(connection, context);
-    m_server.connect(connection);
-    m_source.emplace(std::move(connection), context, std::any{});
+    server->connect(connection);
+    m_source = std::make_unique<NbdSource>(std::move(connection), context, std::any(std::move(server)));
   }
-  NbdSource& source() { return *m_source; }
+  ports::BlockSource& source() { return *m_source; }
 
  private:
-  QemuNbd m_server;
-  std::optional<NbdSource> m_source;
+  std::unique_ptr<ports::BlockSource> m_source;
 };
 
 BlockReader::BlockReader(std::filesystem::path file, model::Part part, Depth depth)
@@ -56,8 +58,13 @@ BlockReader::BlockReader(std::filesystem::path file, model::Part part, Depth dep
 BlockReader::~BlockReader() = default;
 
 BlockReader::Server& BlockReader::server() {
-  if (!m_server) m_server = std::make_unique<Server>(m_file, m_part, m_depth);
+  if (!m_server) m_server = std::make_unique<Server>(m_file, m_part, m_depth, m_directly);
   return *m_server;
+}
+
+void BlockReader::give_up_server() {
+  m_server.reset();
+  m_directly = false;
 }
 
 std::uint64_t BlockReader::shown() {
@@ -88,7 +95,7 @@ Looks BlockReader::looks() {
     from.source().each_extent(note);
   } catch (const base::Error& e) {
     if (e.kind() != base::Kind::io) throw;
-    m_server.reset();
+    give_up_server();
     std::fill(looks.begin(), looks.end(), Look::read);
   }
   return looks;
@@ -131,7 +138,7 @@ void BlockReader::read(const Looks& looks, const Each& each) {
     } catch (const base::Error& e) {
       if (e.kind() != base::Kind::io) throw;
     }
-    m_server.reset();
+    give_up_server();
     next += handed_over;
     read_singly(ranges.at(next++), each);
   }
@@ -151,7 +158,7 @@ void BlockReader::read_singly(const ports::Range& range, const Each& each) {
         });
       } catch (const base::Error& e) {
         if (e.kind() != base::Kind::io) throw;
-        m_server.reset();
+        give_up_server();
         ++m_failures;
       }
     }

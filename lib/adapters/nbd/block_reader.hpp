@@ -39,6 +39,7 @@ class BlockReader {
   class Server;
   using Each = std::function<void(std::uint64_t block, const base::Digest& found)>;
   Server& server();
+  void give_up_server();
   std::uint64_t length_of(std::uint64_t block) const;
   std::vector<ports::Range> ranges_of(const Looks& looks) const;
   void read_singly(const ports::Range& range, const Each& each);
@@ -48,6 +49,7 @@ class BlockReader {
   model::Part m_part;
   Depth m_depth;
   std::unique_ptr<Server> m_server;
+  bool m_directly = true;  ///< until something could not be read so
   unsigned m_failures = 0;
 };
 

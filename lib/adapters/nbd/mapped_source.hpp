@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// A qcow2 of this host, read without a server: qemu-img tells where in which file of the chain each piece lies, so that
+// what the metadata mean stays QEMU's to say, and the data are read from there by this process.
+
+#include <filesystem>
+#include <memory>
+
+#include "ports/block_source.hpp"
+
+namespace umbra::nbd {
+
+/// With a `depth` the source tells as changed what the first `depth` files of the chain hold; 0: all. Null where it
+/// can't be read so, as with compressed clusters, metadata that are damaged, or a file that another process writes:
+/// a server reads it then, or says why not. The files must not change meanwhile.
+std::unique_ptr<ports::BlockSource> open_mapped(const std::filesystem::path& image, std::uint32_t depth);
+
+}  // namespace umbra::nbd
