@@ -127,6 +127,12 @@ TEST_CASE("a damaged or missing manifest, or description, is told, and the pass 
     flip(s.dir(n) / "point.json", at);
     if (n == 3) sent = block;  // what the point wrote is not known any more: the one below is built on
   }
+  SECTION("a digit of the description's time, which makes another time of it") {
+    told = "point.json";
+    const std::string text = base::read_text_file(s.dir(n) / "point.json");
+    flip(s.dir(n) / "point.json", text.find(":13:20Z") + 5, 0);
+    if (n == 3) sent = block;
+  }
   const auto report = s.store.verify(shadow, {std::uint64_t(n)}, ports::Verify::whole);
   REQUIRE_FALSE(report.sound());
   CHECK_THAT(report.mismatches[0].what, Catch::Contains(told));

@@ -23,12 +23,12 @@ inline void keeping_time(const fs::path& file, const std::function<void()>& act)
 }
 
 /// One bit of the file, as a disk loses it.
-inline void flip(const fs::path& file, std::uint64_t offset) {
+inline void flip(const fs::path& file, std::uint64_t offset, int bit = 4) {
   keeping_time(file, [&] {
     const base::UniqueFd fd = base::open_file(file, O_RDWR);
     char byte = 0;
     REQUIRE(::pread(fd.get(), &byte, 1, static_cast<off_t>(offset)) == 1);
-    byte = static_cast<char>(byte ^ 0x10);
+    byte = static_cast<char>(byte ^ (1 << bit));
     REQUIRE(::pwrite(fd.get(), &byte, 1, static_cast<off_t>(offset)) == 1);
   });
 }
