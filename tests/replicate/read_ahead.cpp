@@ -207,8 +207,8 @@ TEST_CASE("a stop ends a pass whose disk does not answer") {
   ports::ChangeDigest changes;
   fakes::LabClock clock;
   ports::Pace pace(clock, cancel, std::nullopt);
-  const auto stop_soon = [&](model::ByteCount done, model::ByteCount) {
-    if (done.value >= 8 * block) cancel.request(15);
+  const auto stop_soon = [&](const ports::CopyProgress& p) {
+    if (p.done.value >= 8 * block) cancel.request(15);
   };
   CHECK(kind_of([&] { ports::send_part(source, sink, changes, whole, pace, cancel, stop_soon); }) ==
         base::Kind::cancelled);

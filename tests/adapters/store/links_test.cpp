@@ -37,3 +37,22 @@ TEST_CASE("a pass that ended leaves its share to the others, and may begin anew"
   const auto again = links.enter(alpha, vm("critical"), 4);
   CHECK(links.enter(alpha, vm("low"), 4)->share() == 0.5);
 }
+
+TEST_CASE("a pass that was killed counts no more") {
+  const test::TempDir dir;
+  test::Signpost entered;
+  const pid_t other = test::start([&] {
+    FileLinks links(dir.path());
+    const auto share = links.enter(alpha, vm("other"), 3);
+    entered.reached();
+    ::pause();
+  });
+  entered.await();
+  FileLinks links(dir.path());
+  CHECK(links.enter(alpha, vm("one"), 1)->share() == 0.25);
+  ::kill(other, SIGKILL);
+  test::reap(other);
+  CHECK(links.enter(alpha, vm("one"), 1)->share() == 1);
+}
+
+}  // namespace umbra::store

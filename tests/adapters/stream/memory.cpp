@@ -49,7 +49,7 @@ long memory_of_a_pass(const std::string& path) {
   const auto sink = stream::send_one_way(nowhere.get(), header);
   ports::ChangeDigest changes;
   const base::CancelToken cancel;
-  ports::Pace pace(base::system_clock(), cancel, {});
+  ports::Pace pace(base::system_clock(), cancel, std::nullopt);
   ports::send_part(*source, *sink, changes, {0, ports::ParentBlocks::unknown(), ports::Look::all}, pace, cancel, {});
   sink->commit(changes.finish());
   return highest_memory(false) - before;
