@@ -214,7 +214,7 @@ void incremental(const Bench& b) {
                             }});
     else
       missing.push_back("rsync");
-    missing.push_back("virtnbdbackup (it needs a running domain: tests/bench/virtnbdbackup)");
+    missing.push_back("virtnbdbackup: it needs a running domain,");
     std::vector<Aim> aims;
     if (percent == 1.0) aims = {{"rsync", Aim::Of::cpu, 10}, {"virtnbdbackup", Aim::Of::cpu, 2}};
     bench::compare(fmt::format("incremental, {} % dirty, read back", percent), contenders, missing, aims, b.rounds);
