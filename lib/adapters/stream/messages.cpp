@@ -73,7 +73,7 @@ model::PointHeader header_from(const json& value) {
     h.parts = parts_from(value.at("parts"));
     h.checkpoint = value.at("checkpoint").get<std::string>();
     h.activity = value.at("activity").get<std::string>();
-    h.resume = value.at("resume").get<bool>();
+    h.resume = value.value("resume", false);
     return h;
   });
 }
