@@ -86,7 +86,9 @@ void rebase_all(const ShadowFolder& folder, const std::vector<StoredPoint>& newe
 }
 
 void remove_unneeded(const ShadowFolder& folder) {
-  const std::set<fs::path> needed = files_of(folder, folder.points());
+  const std::vector<StoredPoint> points = folder.points();
+  if (!std::ranges::all_of(points, &StoredPoint::readable)) return;  // what such a point stands on is not known
+  const std::set<fs::path> needed = files_of(folder, points);
   for (const std::string_view prefix : {"point-", "top-"}) {
     for (const fs::path& dir : folders(folder, prefix)) {
       const bool given_up = prefix == "point-" && !fs::exists(dir / point_file) && !fs::exists(dir / merging_file);

@@ -16,7 +16,8 @@ std::optional<std::filesystem::path> layer_of(const StoredPoint& point, const mo
 /// Every file below the newer points that stands directly on `from` is put over `to`, which reads the same.
 void rebase_all(const ShadowFolder& folder, const std::vector<StoredPoint>& newer, const model::DiskName& disk,
                 const std::filesystem::path& from, const std::filesystem::path& to);
-/// Removes the files that no point's chain needs, and what is left of points that were given up.
+/// Removes the files that no point's chain needs, and what is left of points that were given up; nothing where a
+/// point's description can't be read just now.
 void remove_unneeded(const ShadowFolder& folder);
 
 }  // namespace umbra::nbd

@@ -11,6 +11,7 @@
 #include "adapters/nbd/verify.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
+#include "base/text.hpp"
 #include "ports/point_store.hpp"
 
 namespace umbra::nbd {
@@ -56,6 +57,25 @@ std::optional<fs::path> changed_layer(const StoredPoint& point) {
   return std::nullopt;
 }
 
+/// Whether the layer came by a pass, so that nothing but damage can have changed it. What a VM ran on before, a guest
+/// that is started by hand runs on again.
+bool is_made_by_passes(const ShadowFolder& folder, const fs::path& layer) {
+  return folder.holds(layer) && layer.parent_path().filename().string().starts_with("point-");
+}
+
+Error written_by_a_guest(const ShadowFolder& folder, const StoredPoint& point, const fs::path& layer,
+                         const VerifyReport& report) {
+  return Error(
+      base::Kind::corrupt,
+      fmt::format("{} was written to after it had become a layer of point {} of shadow {}: {} blocks differ from its "
+                  "manifest, the first: {}",
+                  layer.string(), point.info.number.value, folder.id().get(), report.mismatches.size(),
+                  model::first_of(report)),
+      fmt::format("if {0} was started from it by hand, save what it wrote; then make the shadow anew: umbra switchover "
+                  "{0} --decommission where {0} ran there before, else umbra shadow {0} --drop",
+                  base::shell_word(folder.vm())));
+}
+
 /// Of a point whose layer has another size or time than it had. All that the point shows is read: where metadata are
 /// damaged, what the layer says that it holds says nothing.
 void settle_changed(const ShadowFolder& folder, const StoredPoint& point, const fs::path& changed) {
@@ -66,12 +86,11 @@ void settle_changed(const ShadowFolder& folder, const StoredPoint& point, const 
                                              changed.string(), point.info.number.value));
     return write_point_file(folder.point_dir(point.info.number), folder, point);
   }
-  const std::string remark =
-      fs::exists(changed) ? fmt::format(
-                                "; {} was written to after it had become the point's: where a guest was started from "
-                                "it by hand, save what it wrote before the point goes",
-                                changed.string())
-                          : fmt::format("; {} is gone", changed.string());
+  if (fs::exists(changed) && !is_made_by_passes(folder, changed))
+    throw written_by_a_guest(folder, point, changed, report);
+  const std::string remark = fs::exists(changed)
+                                 ? fmt::format("; {} was written to after it had become the point's", changed.string())
+                                 : fmt::format("; {} is gone", changed.string());
   mark(folder, point, report, remark);
   spread(folder, point.info.number, report);
 }

@@ -9,9 +9,8 @@
 #include <array>
 #include <cerrno>
 
-#include "adapters/nbd/nbd_source.hpp"
 #include "adapters/nbd/qemu_img.hpp"
-#include "adapters/nbd/qemu_nbd.hpp"
+#include "adapters/nbd/source.hpp"
 #include "base/error.hpp"
 #include "base/fd.hpp"
 
@@ -87,20 +86,14 @@ bool is_in_use(const std::string& device) {
   return !fd && errno == EBUSY;
 }
 
-std::unique_ptr<ports::BlockSource> serve(const Image& image, bool regular) {
-  ServeOptions options{.path = image.path, .format = image.format};
-  if (image.format == "raw" && regular) options.description = size_description({fs::file_size(image.path)});
-  auto server = std::make_shared<QemuNbd>(options);
-  Connection connection;
-  prepare(connection, "");
+std::unique_ptr<ports::BlockSource> open(const Image& image) {
   try {
-    server->connect(connection);
+    return open_file({.path = image.path, .format = image.format, .bitmap = {}, .above = {}});
   } catch (Error& e) {
     if (e.kind() == Kind::busy)
       e.set_hint("a running VM has it: replicate that VM instead, umbra replicate VM; umbra status lists them");
     throw;
   }
-  return std::make_unique<NbdSource>(std::move(connection), "", std::any(std::move(server)));
 }
 
 }  // namespace
@@ -123,7 +116,7 @@ Image open_image(const std::string& path, const std::string& format) {
   }
   if (regular) image.stamps = stamps_of(image);
   image.device_in_use = !regular && is_in_use(image.path);
-  image.source = serve(image, regular);
+  image.source = open(image);
   return image;
 }
 

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+// Preloaded into a program: lets one of its calls on files fail, or kills it there, and records what a loss of power
+// would leave. By the environment:
+//   FAULT_UNDER    calls on files below this folder count, by their order in the process
+//   FAULT_PROGRAM  in processes of this name alone
+//   FAULT_AT       the number of the call that is hit, from 1 on; 0 or absent: none
+//   FAULT_DO       EIO, ENOSPC, SHORT (half of what was asked for) or KILL (before the call)
+//   FAULT_COUNT    a file that gets the number of calls when the process ends
+//   FAULT_SYNCED   a folder: files/KEY holds what was synced of a file, dirs/KEY the names in a folder when it was
+// KEY is inode and time of birth, since inodes are used again.
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+extern "C" char* program_invocation_short_name;
+
+namespace {
+
+std::string setting(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+struct Plan {
+  std::string under = setting("FAULT_UNDER");
+  bool is_meant = setting("FAULT_PROGRAM") == program_invocation_short_name;
+  long at = std::atol(setting("FAULT_AT").c_str());
+  std::string what = setting("FAULT_DO");
+  std::string synced = setting("FAULT_SYNCED");
+  std::atomic<long> calls{0};
+  ~Plan() {
+    const std::string file = setting("FAULT_COUNT");
+    if (!is_meant || file.empty()) return;
+    if (std::FILE* out = std::fopen(file.c_str(), "w")) {
+      std::fprintf(out, "%ld\n", calls.load());
+      std::fclose(out);
+    }
+  }
+};
+
+Plan& plan() {
+  static Plan the_plan;
+  return the_plan;
+}
+
+template <class Call>
+Call next(const char* name) {
+  return reinterpret_cast<Call>(::dlsym(RTLD_NEXT, name));
+}
+
+std::string path_of(int fd) {
+  char link[64];
+  std::snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  char path[4096];
+  const ssize_t n = ::readlink(link, path, sizeof path);
+  return n < 0 ? "" : std::string(path, static_cast<std::size_t>(n));
+}
+
+bool counts(const std::string& path) {
+  const Plan& p = plan();
+  return p.is_meant && !p.under.empty() && path.compare(0, p.under.size(), p.under) == 0;
+}
+
+enum class Fate { goes_on, fails, is_short };
+
+/// What becomes of this call; errno is set where it fails.
+Fate fate_of(const std::string& path) {
+  if (!counts(path)) return Fate::goes_on;
+  Plan& p = plan();
+  if (++p.calls != p.at) return Fate::goes_on;
+  if (p.what == "KILL") ::kill(::getpid(), SIGKILL);
+  if (p.what == "SHORT") return Fate::is_short;
+  errno = p.what == "ENOSPC" ? ENOSPC : EIO;
+  return Fate::fails;
+}
+
+std::string key_of(int dir, const char* name, int flags) {
+  struct statx status {};
+  if (::statx(dir, name, flags, STATX_INO | STATX_BTIME, &status) != 0) return "";
+  return std::to_string(status.stx_ino) + "-" + std::to_string(status.stx_btime.tv_sec) + "." +
+         std::to_string(status.stx_btime.tv_nsec);
+}
+
+void record_dir(int fd, const std::string& key) {
+  const int again = ::openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR* dir = again < 0 ? nullptr : ::fdopendir(again);
+  std::FILE* out = std::fopen((plan().synced + "/dirs/" + key).c_str(), "w");
+  while (const dirent* entry = dir == nullptr ? nullptr : ::readdir(dir)) {
+    const std::string name = entry->d_name;
+    if (name == "." || name == ".." || out == nullptr) continue;
+    struct stat status {};
+    if (::fstatat(fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    std::fprintf(out, "%c %s %s\n", S_ISDIR(status.st_mode) ? 'd' : 'f',
+                 key_of(fd, entry->d_name, AT_SYMLINK_NOFOLLOW).c_str(), name.c_str());
+  }
+  if (out != nullptr) std::fclose(out);
+  if (dir != nullptr) ::closedir(dir);
+}
+
+void record_file(const std::string& path, const std::string& key) {
+  const int from = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int to = ::open((plan().synced + "/files/" + key).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  struct stat status {};
+  if (from >= 0 && to >= 0 && ::fstat(from, &status) == 0) {
+    for (off_t at = 0; at < status.st_size;) {
+      const ssize_t n = ::copy_file_range(from, nullptr, to, nullptr, static_cast<std::size_t>(status.st_size - at), 0);
+      if (n <= 0) break;
+      at += n;
+    }
+  }
+  ::close(from);
+  ::close(to);
+}
+
+/// What is safe from now on.
+void record(int fd) {
+  if (plan().synced.empty()) return;
+  const std::string path = path_of(fd);
+  if (path.compare(0, plan().under.size(), plan().under) != 0) return;
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) return;
+  const std::string key = key_of(fd, "", AT_EMPTY_PATH);
+  S_ISDIR(status.st_mode) ? record_dir(fd, key) : record_file(path, key);
+}
+
+template <class Call>
+ssize_t transfer(const char* name, int fd, std::size_t size, Call call) {
+  switch (fate_of(path_of(fd))) {
+    case Fate::fails:
+      return -1;
+    case Fate::is_short:
+      return call(name, size > 1 ? size / 2 : size);
+    default:
+      return call(name, size);
+  }
+}
+
+int synced(const char* name, int fd) {
+  if (fate_of(path_of(fd)) == Fate::fails) return -1;
+  const int result = next<int (*)(int)>(name)(fd);
+  if (result == 0) record(fd);
+  return result;
+}
+
+}  // namespace
+
+extern "C" {
+
+ssize_t pwrite(int fd, const void* data, size_t size, off_t at) {
+  return transfer("pwrite", fd, size, [&](const char* name, size_t n) {
+    return next<ssize_t (*)(int, const void*, size_t, off_t)>(name)(fd, data, n, at);
+  });
+}
+ssize_t pwrite64(int fd, const void* data, size_t size, off64_t at) {
+  return pwrite(fd, data, size, at);
+}
+ssize_t write(int fd, const void* data, size_t size) {
+  return transfer("write", fd, size, [&](const char* name, size_t n) {
+    return next<ssize_t (*)(int, const void*, size_t)>(name)(fd, data, n);
+  });
+}
+ssize_t pread(int fd, void* data, size_t size, off_t at) {
+  return transfer("pread", fd, size, [&](const char* name, size_t n) {
+    return next<ssize_t (*)(int, void*, size_t, off_t)>(name)(fd, data, n, at);
+  });
+}
+ssize_t pread64(int fd, void* data, size_t size, off64_t at) {
+  return pread(fd, data, size, at);
+}
+ssize_t read(int fd, void* data, size_t size) {
+  return transfer("read", fd, size, [&](const char* name, size_t n) {
+    return next<ssize_t (*)(int, void*, size_t)>(name)(fd, data, n);
+  });
+}
+int fsync(int fd) {
+  return synced("fsync", fd);
+}
+int fdatasync(int fd) {
+  return synced("fdatasync", fd);
+}
+int ftruncate(int fd, off_t size) noexcept {
+  if (fate_of(path_of(fd)) == Fate::fails) return -1;
+  return next<int (*)(int, off_t)>("ftruncate")(fd, size);
+}
+int ftruncate64(int fd, off64_t size) noexcept {
+  return ftruncate(fd, size);
+}
+int rename(const char* from, const char* to) noexcept {
+  if (fate_of(to) == Fate::fails) return -1;
+  return next<int (*)(const char*, const char*)>("rename")(from, to);
+}
+int unlink(const char* path) noexcept {
+  if (fate_of(path) == Fate::fails) return -1;
+  return next<int (*)(const char*)>("unlink")(path);
+}
+int mkdir(const char* path, mode_t mode) noexcept {
+  if (fate_of(path) == Fate::fails) return -1;
+  return next<int (*)(const char*, mode_t)>("mkdir")(path, mode);
+}
+
+}  // extern "C"
