@@ -13,7 +13,7 @@
 namespace umbra::cmd {
 namespace {
 
-constexpr Range unit{0, 1};
+constexpr Range zero_to_one{0, 1};
 constexpr double bins = 10;
 
 /// Styles of the contenders in their order; beyond them from the start again.
@@ -41,12 +41,12 @@ std::string bin_text(const predict::ReliabilityBin& bin) {
 }
 
 void draw_reliability(Markup& out, const std::vector<predict::ReliabilityBin>& all, double log_most) {
-  const Plot plot(out, {60, 10, 440, 300}, unit, unit);
-  std::vector<Tick> unlabelled = number_ticks(unit, 5);
+  const Plot plot(out, {60, 10, 440, 300}, zero_to_one, zero_to_one);
+  std::vector<Tick> unlabelled = number_ticks(zero_to_one, 5);
   for (Tick& tick : unlabelled) tick.label.clear();
   plot.outline();
   plot.x_axis(unlabelled, "");
-  plot.y_axis(number_ticks(unit, 5), "share that saturated");
+  plot.y_axis(number_ticks(zero_to_one, 5), "share that saturated");
   plot.line(std::vector<Point>{{0, 0}, {1, 1}}, "diagonal");
   plot.label({0.68, 0.68}, {-8, -6}, "tick end", "as often as said");
   std::vector<Point> points;
@@ -60,9 +60,9 @@ void draw_reliability(Markup& out, const std::vector<predict::ReliabilityBin>& a
 
 /// Counts go over several powers of ten, so the bars are as high as the count has digits.
 void draw_counts(Markup& out, const std::vector<predict::ReliabilityBin>& all, double log_most) {
-  const Plot plot(out, {60, 330, 440, 70}, unit, {0, log_most * 1.35});
+  const Plot plot(out, {60, 330, 440, 70}, zero_to_one, {0, log_most * 1.35});
   plot.outline();
-  plot.x_axis(number_ticks(unit, 5), "forecast probability of saturation");
+  plot.x_axis(number_ticks(zero_to_one, 5), "forecast probability of saturation");
   plot.y_axis({}, "forecasts (log)");
   for (const auto& bin : all) {
     const double height = std::log10(static_cast<double>(bin.count) + 1);
@@ -85,10 +85,10 @@ std::vector<Point> steps_of(const std::vector<predict::PrecisionRecall>& curve) 
 }
 
 void draw_precision_recall(Markup& out, std::span<const Contender> contenders, Windows windows) {
-  const Plot plot(out, {60, 10, 440, 330}, unit, unit);
+  const Plot plot(out, {60, 10, 440, 330}, zero_to_one, zero_to_one);
   plot.outline();
-  plot.x_axis(number_ticks(unit, 5), "recall: saturations that an alarm tells");
-  plot.y_axis(number_ticks(unit, 5), "precision: alarms that come true");
+  plot.x_axis(number_ticks(zero_to_one, 5), "recall: saturations that an alarm tells");
+  plot.y_axis(number_ticks(zero_to_one, 5), "precision: alarms that come true");
   for (std::size_t i = contenders.size(); i-- > 0;) {  // the model over the others
     plot.line(steps_of(curves_of(contenders[i], windows).precision_recall), contender_style(i));
   }
@@ -178,13 +178,13 @@ void peak_chart(Markup& out, std::span<const Contender> contenders) {
   const double rows = static_cast<double>(contenders.size());
   const std::string box = fmt::format("0 0 1084 {}", pixels(rows * row + 60));
   out.in("svg", {{"viewBox", box}, {"role", "img"}, {"aria-label", "Peaks beside their quantiles"}}, [&] {
-    const Plot plot(out, {150, 10, 900, rows * row}, unit, {0, rows});
+    const Plot plot(out, {150, 10, 900, rows * row}, zero_to_one, {0, rows});
     std::vector<Tick> names;
     for (std::size_t i = 0; i < contenders.size(); ++i) {
       names.push_back({rows - static_cast<double>(i) - 0.5, contenders[i].name});
     }
     plot.outline();
-    plot.x_axis(number_ticks(unit, 10), "share of peaks: below p10, up to p50, up to p90, above p90");
+    plot.x_axis(number_ticks(zero_to_one, 10), "share of peaks: below p10, up to p50, up to p90, above p90");
     plot.y_axis(names, "");
     for (std::size_t i = 0; i < contenders.size(); ++i) {
       draw_shares(plot, contenders[i].peaks, {names[i].at - 0.35, names[i].at + 0.35});

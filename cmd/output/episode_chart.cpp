@@ -231,11 +231,11 @@ void episode_legend(Markup& out) {
   out.in("ul", {{"class", "legend"}}, [&] {
     for (const auto& [style, text] : entries) {
       const bool line = style.starts_with("line");
-      out.in("li", {}, [&, of = style] {
+      out.in("li", {}, [&, of = style, words = text] {
         out.in("svg", {{"class", "swatch"}, {"viewBox", "0 0 28 10"}, {"aria-hidden", "true"}}, [&] {
           out.leaf("path", {{"class", std::string(of)}, {"d", line ? "M1 5L27 5" : "M1 0L27 0L27 10L1 10Z"}});
         });
-        out.text(text);
+        out.text(words);
       });
     }
   });

@@ -5,7 +5,7 @@ namespace umbra::cmd {
 namespace {
 
 // Lines differ by dash and width as well as by colour, and each colour has at least 3:1 against its ground.
-constexpr std::string_view style = R"css(
+constexpr std::string_view sheet = R"css(
 :root {
   --ground: #ffffff; --card: #f6f7f9; --ink: #1b2330; --soft: #56606f; --rule: #d5dae1; --grid: #e6e9ee;
   --s0: #1b5fc1; --s1: #b4560a; --s2: #17775a; --s3: #96458d; --s4: #6f7884; --bad: #c0312b; --truth: #f5cdc9;
@@ -110,7 +110,7 @@ text.event { fill: var(--bad); stroke: var(--ground); stroke-width: 3px; paint-o
 }  // namespace
 
 std::string_view page_style() {
-  return style;
+  return sheet;
 }
 
 }  // namespace umbra::cmd

@@ -121,11 +121,11 @@ TEST_CASE("what a VM does without harm is learned from what was known at the ori
   model::Series whole;
   for (int i = 10 * 144; i >= 0; --i) {
     const base::Instant at = origin - std::chrono::minutes(10 * i);
-    const int hour = i / 6 % 24;
+    const int hour_of_day = i / 6 % 24;
     // Before the middle 95 % for 8 hours each day, then idle.
     model::Sample sample;
     sample.at = at;
-    sample[Resource::cpu] = at <= middle && hour < 8 ? 0.95 : 0.3;
+    sample[Resource::cpu] = at <= middle && hour_of_day < 8 ? 0.95 : 0.3;
     whole.samples.push_back(sample);
   }
   model::Series cut = whole;

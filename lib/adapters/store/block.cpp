@@ -11,8 +11,8 @@ namespace {
 
 /// A value is a whole number of these; 0.9 and its like come back exactly, which a binary unit would not give.
 constexpr double units_per_one = 100000;
-constexpr double most = 100;
-constexpr auto most_units = static_cast<std::uint64_t>(most * units_per_one);
+constexpr double most_held = 100;
+constexpr auto most_units = static_cast<std::uint64_t>(most_held * units_per_one);
 /// No slice is as long: 34 years, in milliseconds.
 constexpr std::uint64_t longest_offset = 1ull << 40;
 
@@ -166,7 +166,7 @@ void unpack_column(BlockReader& in, std::size_t resource, std::span<model::Sampl
 }  // namespace
 
 std::optional<double> rounded(double fraction) {
-  if (!(fraction >= 0) || !(fraction < most)) return std::nullopt;
+  if (!(fraction >= 0) || !(fraction < most_held)) return std::nullopt;
   return static_cast<double>(units_of(fraction)) / units_per_one;
 }
 

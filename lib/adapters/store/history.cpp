@@ -33,7 +33,7 @@ std::unordered_map<model::Uuid, std::int64_t> name_series(SQLite::Database& db,
             "ON CONFLICT (uuid) DO UPDATE SET vm = excluded.vm, host = excluded.host");
   std::unordered_map<model::Uuid, std::int64_t> ids;
   for (const auto& [uuid, row] : last) {
-    const auto known = [&] { return get.bind(uuid).next(); };
+    const auto known = [&, id = uuid] { return get.bind(id).next(); };
     if (!known() || get.text(1) != row->vm.get() || get.text(2) != row->host.get()) {
       put.bind(row->uuid, row->vm, row->host).exec();
       known();
