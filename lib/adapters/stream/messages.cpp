@@ -9,6 +9,9 @@ namespace {
 using base::Error;
 using base::Kind;
 
+constexpr std::size_t most_parts = 64;
+constexpr std::uint64_t most_number = 1ull << 53;  // of points: what every reader of JSON holds exactly
+
 base::Digest digest_from(const json& value) {
   const auto digest = base::Digest::parse(value.get<std::string>());
   if (!digest) throw Error(Kind::invalid, fmt::format("{} is no digest", value.dump()));
@@ -42,6 +45,8 @@ json to_json(const std::vector<model::Part>& parts) {
 std::vector<model::Part> parts_from(const json& value) {
   return reading([&] {
     std::vector<model::Part> parts;
+    if (value.size() > most_parts)  // before anything is made for each of them
+      throw Error(Kind::invalid, fmt::format("a point has at most {} parts, not {}", most_parts, value.size()));
     for (const json& part : value)
       parts.push_back({model::DiskName(part.at("name").get<std::string>()), {part.at("size").get<std::uint64_t>()}});
     return parts;
@@ -67,6 +72,8 @@ model::PointHeader header_from(const json& value) {
     h.shadow = model::ShadowId(value.at("shadow").get<std::string>());
     h.vm = model::VmName(value.at("vm").get<std::string>());
     h.number = {value.at("number").get<std::uint64_t>()};
+    if (h.number.value > most_number)  // none could follow
+      throw Error(Kind::invalid, fmt::format("a point can't have the number {}", h.number.value));
     h.parent = {value.at("parent").get<std::uint64_t>()};
     h.parent_root = digest_from(value.at("parent_root"));
     h.taken_at = instant_from(value.at("taken_at"));

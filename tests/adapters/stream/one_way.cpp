@@ -3,6 +3,7 @@
 
 #include <rapidcheck.h>
 
+#include "adapters/stream/messages.hpp"
 #include "adapters/stream/stream.hpp"
 #include "bytes.hpp"
 #include "fakes/memory_points.hpp"
@@ -148,4 +149,17 @@ TEST_CASE("a point that has a parent needs a number of its own") {
   header.parent = {3};
   stream::send_one_way(file.fd(), header)->commit(ports::ChangeDigest().finish());
   check_refused(file.content());
+}
+
+TEST_CASE("a header that asks for a thousand parts, or for a number that none could follow, makes nothing") {
+  const bool by_parts = GENERATE(true, false);
+  nlohmann::json header = nlohmann::json::parse(
+      R"({"shadow":"web1","vm":"web1","number":1,"parent":0,"parent_root":"","taken_at":"2026-11-24T10:00:00Z",)"
+      R"("checkpoint":"","activity":"","parts":[]})");
+  header["parent_root"] = base::Digest{}.to_string();
+  for (int i = 0; i < (by_parts ? 1000 : 1); ++i)
+    header["parts"].push_back({{"name", "disk" + std::to_string(i)}, {"size", 65536}});
+  if (!by_parts) header["number"] = ~0ull;
+  CHECK_THROWS_WITH(stream::header_from(header),
+                    Catch::Contains(by_parts ? "at most 64 parts" : "can't have the number"));
 }
