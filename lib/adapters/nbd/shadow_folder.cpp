@@ -13,6 +13,7 @@
 
 #include "adapters/nbd/manifest_file.hpp"
 #include "base/error.hpp"
+#include "base/log.hpp"
 #include "base/text.hpp"
 #include "ports/delta.hpp"
 
@@ -116,8 +117,19 @@ void ShadowFolder::write_vm(const model::VmName& vm) const {
   base::write_file_atomic(m_path / shadow_file, json{{"vm", vm.get()}}.dump() + "\n");
 }
 
+void ShadowFolder::restore_vm(const model::VmName& vm, const std::string& why) const {
+  base::log(base::Level::warning, fmt::format("{}: the folder is noted as {}'s again", why, vm.get()));
+  write_vm(vm);
+}
+
 void ShadowFolder::require_vm(const model::VmName& vm) const {
-  const model::VmName owner = this->vm();
+  model::VmName owner;
+  try {
+    owner = this->vm();
+  } catch (const Error& e) {
+    if (e.kind() != Kind::corrupt) throw;
+    return restore_vm(vm, e.message());
+  }
   if (owner == vm) return;
   throw Error(Kind::refused, fmt::format("the shadow {} belongs to {}, not to {}", m_id.get(), owner.get(), vm.get()),
               fmt::format("give {} a shadow of its own, or drop this one: umbra shadow {} --drop", vm.get(),
@@ -126,6 +138,7 @@ void ShadowFolder::require_vm(const model::VmName& vm) const {
 
 void ShadowFolder::make(const model::VmName& vm) const {
   if (exists()) return;
+  if (fs::exists(m_path)) return restore_vm(vm, fmt::format("{} is gone", (m_path / shadow_file).string()));
   const fs::path root = m_path.parent_path();
   const fs::path making = root / (std::string(making_prefix) + m_id.get());
   fs::create_directories(making);

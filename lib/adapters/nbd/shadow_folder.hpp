@@ -89,6 +89,9 @@ class ShadowFolder {
   bool holds(const std::filesystem::path& file) const;
 
  private:
+  /// The folder's name is its VM's own: who asks for it may have it where its note is damaged or lost.
+  void restore_vm(const model::VmName& vm, const std::string& why) const;
+
   std::filesystem::path m_path;
   model::ShadowId m_id;
 };

@@ -383,3 +383,20 @@ TEST_CASE("files in the hands of a running QEMU are neither dropped nor adopted"
   CHECK(three.store.chain(top).size() == 4);
   CHECK(three.store.verify(shadow, {3}, ports::Verify::whole).sound());
 }
+
+TEST_CASE("a shadow whose note of its VM is damaged or gone is that of who asks for it again") {
+  const test::Scratch scratch;
+  nbd::LocalPoints store(scratch / "images");
+  test::make_shadow(store, size);
+  const std::string source = test::make_image(scratch / "source.qcow2", "4M");
+  test::guest(source, "write -P 1 0 1M");
+  test::pass(store, {source, "qcow2", {}, {}});
+  const fs::path note = scratch / "images/umbra/web1/shadow.json";
+  const bool is_gone = GENERATE(false, true);
+  is_gone ? fs::remove(note) : (fs::resize_file(note, 3), true);
+  if (is_gone) test::make_shadow(store, size);
+  test::guest(source, "write -P 2 64k 64k");
+  CHECK(test::pass(store, {source, "qcow2", {}, {}}).number.value == 2);
+  CHECK(nbd::ShadowFolder(scratch / "images/umbra", shadow).vm() == vm);
+  CHECK(store.verify(shadow, {2}, ports::Verify::whole).sound());
+}
