@@ -6,12 +6,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <vector>
 
+#include "adapters/nbd/file_reads.hpp"
 #include "adapters/nbd/process.hpp"
 #include "adapters/nbd/qemu_img.hpp"
 #include "base/error.hpp"
@@ -80,7 +80,7 @@ class MappedSource final : public ports::BlockSource {
   }
   bool tracks_changes() const override { return m_tracks; }
   bool stands_alone() const override { return true; }
-  void stop() noexcept override { m_stopped = true; }
+  void stop() noexcept override { m_reads.stop(); }
 
   void each_extent(const std::function<void(const Extent&)>& each) override {
     for (const Piece& piece : m_pieces) each({piece.offset, piece.length, piece.zero, piece.changed});
@@ -95,13 +95,8 @@ class MappedSource final : public ports::BlockSource {
 
   void read_buffers(std::span<const Range> ranges,
                     const std::function<void(const Range&, ports::Buffer&)>& each) override {
-    ports::Buffer buffer;
-    for (const Range& range : ranges) {
-      if (m_stopped) throw Error(Kind::cancelled, "the reading was stopped");
-      if (buffer.size() < range.length) buffer.resize(range.length);
-      fill(range, std::span(buffer).first(range.length));
-      each(range, buffer);
-    }
+    m_reads.each_range(
+        ranges, [&](const Range& range, std::span<std::byte> buffer) { fill(range, buffer); }, each);
   }
 
  private:
@@ -139,7 +134,7 @@ class MappedSource final : public ports::BlockSource {
   std::vector<Piece> m_pieces;
   std::vector<base::UniqueFd> m_files;  ///< of the chain, as far as they are read
   bool m_tracks;
-  std::atomic<bool> m_stopped = false;
+  FileReads m_reads;
 };
 
 }  // namespace

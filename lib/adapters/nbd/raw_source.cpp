@@ -5,9 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 
+#include "adapters/nbd/file_reads.hpp"
 #include "adapters/nbd/source.hpp"
 #include "base/error.hpp"
 #include "base/fd.hpp"
@@ -79,17 +79,12 @@ class RawSource final : public ports::BlockSource {
 
   void read_buffers(std::span<const Range> ranges,
                     const std::function<void(const Range&, ports::Buffer&)>& each) override {
-    ports::Buffer buffer;
-    for (const Range& range : ranges) {
-      if (m_stopped) throw Error(Kind::cancelled, "the reading was stopped");
-      if (buffer.size() < range.length) buffer.resize(range.length);
-      fill(range, std::span(buffer).first(range.length));
-      each(range, buffer);
-    }
+    m_reads.each_range(
+        ranges, [&](const Range& range, std::span<std::byte> buffer) { fill(range, buffer); }, each);
   }
 
   bool stands_alone() const override { return true; }
-  void stop() noexcept override { m_stopped = true; }
+  void stop() noexcept override { m_reads.stop(); }
 
  private:
   /// The next byte of that kind, or the end. A file system that knows no holes has data alone.
@@ -116,7 +111,7 @@ class RawSource final : public ports::BlockSource {
   std::string m_path;
   base::UniqueFd m_fd;
   std::uint64_t m_size = 0;
-  std::atomic<bool> m_stopped = false;
+  FileReads m_reads;
 };
 
 }  // namespace
