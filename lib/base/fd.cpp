@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <utility>
 
 #include "base/error.hpp"
@@ -84,6 +85,45 @@ void write_all(int fd, std::span<const std::byte> first, std::span<const std::by
   }
   write_all(fd, first, what);
   write_all(fd, second, what);
+}
+
+std::size_t read_at(int fd, std::uint64_t at, std::span<std::byte> buffer, std::string_view what) {
+  std::size_t done = 0;
+  while (done < buffer.size()) {
+    const ssize_t n = ::pread(fd, buffer.data() + done, buffer.size() - done, static_cast<off_t>(at + done));
+    if (n == 0) break;
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      throw from_errno(errno, fmt::format("read {} at offset {}", what, at + done));
+    }
+    done += static_cast<std::size_t>(n);
+  }
+  return done;
+}
+
+void write_at(int fd, std::uint64_t at, std::span<const std::byte> data, std::string_view what) {
+  std::size_t done = 0;
+  while (done < data.size()) {
+    const ssize_t n = ::pwrite(fd, data.data() + done, data.size() - done, static_cast<off_t>(at + done));
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      throw from_errno(errno, fmt::format("write {} at offset {}", what, at + done));
+    }
+    done += static_cast<std::size_t>(n);
+  }
+}
+
+UniqueFd open_nameless(const std::filesystem::path& folder) {
+  const int fd = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (fd >= 0) return UniqueFd(fd);
+  if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)
+    throw from_errno(errno, fmt::format("make a temporary file in {}", folder.string()))
+        .set_hint("set TMPDIR to a folder with room");
+  std::string name = (folder / "umbra-XXXXXX").string();
+  const int named = ::mkostemp(name.data(), O_CLOEXEC);
+  if (named < 0) throw from_errno(errno, fmt::format("make a temporary file in {}", folder.string()));
+  ::unlink(name.c_str());
+  return UniqueFd(named);
 }
 
 std::string read_text_file(const std::filesystem::path& path, std::size_t limit) {

@@ -3,6 +3,7 @@
 // File descriptors: one owner each, whole reads and writes, and files that appear whole or not at all.
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
@@ -37,6 +38,11 @@ void write_all(int fd, std::span<const std::byte> data, std::string_view what);
 void write_all(int fd, std::string_view text, std::string_view what);
 /// Both, one after the other, in as few calls as can be.
 void write_all(int fd, std::span<const std::byte> first, std::span<const std::byte> second, std::string_view what);
+/// From a place of the file: the same, with no regard to where its descriptor stands.
+std::size_t read_at(int fd, std::uint64_t at, std::span<std::byte> buffer, std::string_view what);
+void write_at(int fd, std::uint64_t at, std::span<const std::byte> data, std::string_view what);
+/// A file in `folder` that has no name, for reading and writing: it goes with its descriptor.
+UniqueFd open_nameless(const std::filesystem::path& folder);
 std::string read_text_file(const std::filesystem::path& path, std::size_t limit = 64u << 20);
 void sync_fd(int fd, std::string_view what);
 /// fsync of a folder: makes renames and new names in it durable.
