@@ -44,7 +44,7 @@ std::string folder_of(const ReceiveOptions& options) {
 
 /// One stream from standard input becomes one point; the result is a JSON line.
 int receive_stream(Session& session, const ReceiveOptions& options) {
-  nbd::LocalPoints points(folder_of(options));
+  nbd::LocalPoints points(folder_of(options), &session.cancel());
   const stream::Received received = stream::receive_one_way(points, STDIN_FILENO);
   const model::PointInfo& point = received.point;
   // The sender is gone: what was written is read back by this end.
@@ -76,7 +76,7 @@ int serve_client(const ReceiveOptions& options, const base::CancelToken& cancel,
       return exit_refused;
     }
     say(base::Level::debug, fmt::format("{} is let in", fmt::join(client.names, ", ")));
-    nbd::LocalPoints points(folder_of(options));
+    nbd::LocalPoints points(folder_of(options), &cancel);
     stream::serve(points, *client.line);
     return exit_done;
   } catch (const base::Error& error) {
@@ -117,7 +117,7 @@ int run_receive(Session& session, ReceiveOptions& options) {
   if (piped) return receive_stream(session, options);
   if (listening) return listen(session, options);
   if (options.session) {
-    nbd::LocalPoints points(options.images);
+    nbd::LocalPoints points(options.images, &session.cancel());
     stream::serve(points, STDIN_FILENO, STDOUT_FILENO);
     return exit_done;
   }

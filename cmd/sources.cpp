@@ -168,7 +168,7 @@ std::unique_ptr<ports::PointStore> far_end_of(Session& session, const SourceOpti
   if (!options.on.empty()) return session.transport().connect(model::HostName(options.on));
   need_folder(options.into);
   ::umask(S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH);  // as umbra receive: disks are for root
-  return std::make_unique<nbd::LocalPoints>(options.into);
+  return std::make_unique<nbd::LocalPoints>(options.into, &session.cancel());
 }
 
 replicate::SourcesRequest request_of(Session& session, const SourceOptions& options, const Limits& limits) {

@@ -23,8 +23,8 @@ base::Digest root_of(const Manifest& manifest) {
     hash.update(part.part.name.get());
     hash.update(std::string_view("\0", 1));
     add_u64(hash, part.part.size.value);
-    add_u64(hash, part.blocks.size());
-    hash.update(std::as_bytes(std::span(part.blocks)));
+    add_u64(hash, part.blocks.pages());
+    for (std::uint64_t page = 0; page < part.blocks.pages(); ++page) hash.update(part.blocks.digest_of(page).bytes);
   }
   return hash.finish();
 }

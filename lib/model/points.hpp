@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/clock.hpp"
-#include "base/digest.hpp"
+#include "base/digest_list.hpp"
 #include "model/ids.hpp"
 
 namespace umbra::model {
@@ -29,18 +29,24 @@ struct Part {
   bool operator==(const Part&) const = default;
 };
 
+/// The largest size of a point, all parts together: what memory and tables are laid out for.
+inline constexpr std::uint64_t most_size = 1ull << 44;
+
 /// The digests of one part, one per block; an all-zero block has the all-zero digest, never computed or sent.
 struct PartManifest {
   Part part;
-  std::vector<base::Digest> blocks;
+  base::DigestList blocks;
 };
 
 struct Manifest {
   std::vector<PartManifest> parts;
 };
 
-/// SHA-256 over, part by part in the manifest's order: name, a zero byte, size and block count as 64-bit little-endian,
-/// then the block digests.
+/// The root is a tree of digests over 1,024 blocks each, so that what did not change is not hashed again:
+///   page digest   SHA-256 over the digests of 1,024 blocks in turn (the part's last page: those that it has); 32 zero
+///                 bytes where these digests are all zero, which is never hashed
+///   root          SHA-256 over, part by part in the manifest's order: name, a zero byte, size and number of pages as
+///                 64-bit little-endian, then the page digests
 base::Digest root_of(const Manifest& manifest);
 
 struct PointInfo {

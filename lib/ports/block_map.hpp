@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // What the extents of a disk say of each of its blocks. Two bits a block, and none where a whole page of blocks is
-// alike: 16 TiB take 64 MiB at the very most.
+// alike; the pages lie in a pool, so that memory does not grow with the disk.
 
 #include <cstdint>
 #include <vector>
 
+#include "base/page_table.hpp"
 #include "ports/block_source.hpp"
 
 namespace umbra::ports {
@@ -14,9 +15,11 @@ class BlockMap {
  public:
   enum class State : std::uint8_t { untouched, zero, data };
 
-  explicit BlockMap(model::ByteCount size);
-  /// Extents come in rising order. A block that one cuts through is data.
+  BlockMap() : BlockMap(model::ByteCount{0}) {}
+  explicit BlockMap(model::ByteCount size, std::shared_ptr<base::PagePool> pool = base::PagePool::common());
+  /// A block that the extent cuts through is data.
   void mark(const Extent& extent);
+  void mark_block(std::uint64_t block, State state);
 
   std::uint64_t blocks() const { return m_blocks; }
   State at(std::uint64_t block) const;
@@ -25,16 +28,17 @@ class BlockMap {
   std::uint64_t length_of(std::uint64_t block) const;
   /// Bytes of blocks that are not untouched.
   model::ByteCount looked_at() const;
+  /// The next ranges of data from `block` on, each of at most `longest` bytes, at most `most` of them; `block` ends
+  /// behind the last. None: there is no more.
+  std::vector<Range> next_data(std::uint64_t& block, std::uint64_t longest, std::size_t most) const;
 
  private:
-  struct Page {
-    State all = State::untouched;      ///< of every block, where `states` is empty
-    std::vector<std::uint8_t> states;  ///< four to a byte
-  };
-  void set(std::uint64_t block, State state);
+  /// Blocks of one page, from `first` to before `end`.
+  void fill(std::uint64_t first, std::uint64_t end, State state);
   std::uint64_t m_size;
   std::uint64_t m_blocks;
-  std::vector<Page> m_pages;
+  std::vector<State> m_all;  ///< per page the state of its blocks, where it is absent below
+  base::PageTable m_states;  ///< four blocks to a byte
 };
 
 }  // namespace umbra::ports

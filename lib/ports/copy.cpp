@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ports/copy.hpp"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -23,22 +26,33 @@ constexpr base::Millis longest_pause{200};
 
 using State = BlockMap::State;
 
-/// Tells the sink what differs from the parent; neighbouring blocks of zeroes become one range.
+/// Tells the sink what differs from the parent; neighbouring blocks of zeroes become one range. Blocks come in rising
+/// order.
 class Teller {
  public:
   Teller(BlockSink& sink, ChangeDigest& changes, const CopyJob& job, const BlockMap& map)
-      : m_sink(sink), m_changes(changes), m_job(job), m_map(map), m_kept(job.kept.begin()) {}
+      : m_sink(sink), m_changes(changes), m_job(job), m_map(map), m_kept(job.kept.next(0)) {}
 
-  void zero(std::uint64_t block) {
-    if (is_there(block, base::Digest{})) return;
-    if (m_zeroes > 0 && m_first_zero + m_zeroes != block) flush();
-    if (m_zeroes == 0) m_first_zero = block;
-    ++m_zeroes;
-    m_counts.zero.value += m_map.length_of(block);
+  /// Of a long run what is zero in the parent too costs no time.
+  void zeroes(std::uint64_t first, std::uint64_t count) {
+    const std::uint64_t end = first + count;
+    for (std::uint64_t block = first; block < end;) {
+      pass_by(block);
+      const bool is_kept = m_kept.count > 0 && m_kept.block <= block;
+      const std::uint64_t kept_end = m_kept.count == 0 ? end : m_kept.block + (is_kept ? m_kept.count : 0);
+      const std::uint64_t until = std::min(end, kept_end);
+      if (!is_kept)
+        zeroes_over_parent(block, until);
+      else if (m_kept.digest == base::Digest{})
+        m_counts.resumed.value += length_of(block, until);
+      else
+        tell_zero(block);
+      block = until;
+    }
   }
 
   void data(std::uint64_t block, const base::Digest& digest, std::span<const std::byte> bytes) {
-    if (digest == base::Digest{}) return zero(block);
+    if (digest == base::Digest{}) return zeroes(block, 1);
     if (is_there(block, digest)) return;
     flush();
     m_changes.data(m_job.part, block, digest);
@@ -56,31 +70,53 @@ class Teller {
   CopyCounts& counts() { return m_counts; }
 
  private:
-  /// Whether the point would hold this block anyway. Blocks come in rising order.
+  void zeroes_over_parent(std::uint64_t block, std::uint64_t end) {
+    for (block = m_job.parent.next_not_zero(block); block < end; block = m_job.parent.next_not_zero(block + 1))
+      tell_zero(block);
+  }
+
+  void tell_zero(std::uint64_t block) {
+    if (m_zeroes > 0 && m_first_zero + m_zeroes != block) flush();
+    if (m_zeroes == 0) m_first_zero = block;
+    ++m_zeroes;
+    m_counts.zero.value += m_map.length_of(block);
+  }
+
+  /// Kept blocks that end below.
+  void pass_by(std::uint64_t block) {
+    while (m_kept.count > 0 && m_kept.block + m_kept.count <= block)
+      m_kept = m_job.kept.next(m_kept.block + m_kept.count);
+  }
+
+  /// Whether the point would hold this block anyway.
   bool is_there(std::uint64_t block, const base::Digest& digest) {
-    while (m_kept != m_job.kept.end() && m_kept->block + m_kept->count <= block) ++m_kept;
-    if (m_kept == m_job.kept.end() || block < m_kept->block) return m_job.parent.same(block, digest);
-    if (digest != m_kept->digest) return false;
+    pass_by(block);
+    if (m_kept.count == 0 || block < m_kept.block) return m_job.parent.same(block, digest);
+    if (digest != m_kept.digest) return false;
     m_counts.resumed.value += m_map.length_of(block);
     return true;
+  }
+
+  std::uint64_t length_of(std::uint64_t first, std::uint64_t end) const {
+    return (end - first - 1) * block_size + m_map.length_of(end - 1);
   }
 
   BlockSink& m_sink;
   ChangeDigest& m_changes;
   const CopyJob& m_job;
   const BlockMap& m_map;
-  std::vector<model::BlockRun>::const_iterator m_kept;  ///< the first that does not end below the last block asked for
+  model::BlockRun m_kept;  ///< the first that does not end below the last block asked for
   std::uint64_t m_first_zero = 0;
   std::uint64_t m_zeroes = 0;
   CopyCounts m_counts;
 };
 
 /// What of `kept` lies in an extent is looked at. Both rise; `next` is where the last extent left off.
-void mark_kept(BlockMap& map, const Extent& extent, const std::vector<model::BlockRun>& kept, std::size_t& next) {
+void mark_kept(BlockMap& map, const Extent& extent, const KeptBlocks& kept, model::BlockRun& next) {
   const std::uint64_t end = extent.offset + extent.length;
-  for (; next < kept.size(); ++next) {
-    const std::uint64_t from = kept[next].block * block_size;
-    const std::uint64_t to = from + kept[next].count * block_size;
+  for (; next.count > 0; next = kept.next(next.block + next.count)) {
+    const std::uint64_t from = next.block * block_size;
+    const std::uint64_t to = from + next.count * block_size;
     if (from < end && extent.offset < to) {
       const std::uint64_t start = std::max(from, extent.offset);
       map.mark({start, std::min(to, end) - start, extent.zero, true});
@@ -91,20 +127,7 @@ void mark_kept(BlockMap& map, const Extent& extent, const std::vector<model::Blo
 
 /// The next ranges to read from `block` on; `block` ends behind the last of them.
 std::vector<Range> next_ranges(const BlockMap& map, std::uint64_t& block) {
-  std::vector<Range> ranges;
-  while (block < map.blocks()) {
-    if (map.at(block) != State::data) {
-      block = map.alike_until(block);
-      continue;
-    }
-    const std::uint64_t start = block * block_size;
-    const bool joins = !ranges.empty() && ranges.back().offset + ranges.back().length == start &&
-                       ranges.back().length + block_size <= longest_range;
-    if (!joins && ranges.size() == ranges_at_once) break;
-    if (!joins) ranges.push_back({start, 0});
-    ranges.back().length += map.length_of(block++);
-  }
-  return ranges;
+  return map.next_data(block, longest_range, ranges_at_once);
 }
 
 /// Hands `each` what the map says is data, read and hashed: by a thread of its own where the source allows it.
@@ -139,6 +162,14 @@ bool ParentBlocks::same(std::uint64_t block, const base::Digest& digest) const {
   return digest == (present ? m_manifest->blocks[block] : base::Digest{});
 }
 
+std::uint64_t ParentBlocks::next_not_zero(std::uint64_t block) const {
+  constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max();
+  if (!m_known) return block;
+  if (m_manifest == nullptr) return never;
+  const std::uint64_t found = m_manifest->blocks.next(block);
+  return found < m_manifest->blocks.size() ? found : never;
+}
+
 Pace::Pace(base::Clock& clock, const base::CancelToken& cancel, RateLimit limit)
     : m_clock(clock), m_cancel(cancel), m_limit(std::move(limit)), m_start(clock.steady()) {}
 
@@ -168,9 +199,14 @@ CopyCounts& CopyCounts::operator+=(const CopyCounts& other) {
 
 CopyCounts send_part(BlockSource& source, BlockSink& sink, ChangeDigest& changes, const CopyJob& job, Pace& pace,
                      const base::CancelToken& cancel, const std::function<void(const CopyProgress&)>& progress) {
+  if (source.size().value > model::most_size)
+    throw base::Error(base::Kind::unsupported,
+                      fmt::format("a disk of {} bytes is larger than the {} that a point can have", source.size().value,
+                                  model::most_size));
   BlockMap map(source.size());
-  std::size_t next_kept = 0;
+  model::BlockRun next_kept = job.kept.next(0);
   source.each_extent([&](const Extent& extent) {
+    cancel.check();
     if (job.look == Look::all || extent.changed) map.mark(extent);
     mark_kept(map, extent, job.kept, next_kept);
   });
@@ -187,12 +223,13 @@ CopyCounts send_part(BlockSource& source, BlockSink& sink, ChangeDigest& changes
   };
   const auto tell_zeroes_below = [&](std::uint64_t end) {
     while (told < end) {
-      if (map.at(told) != State::zero) {
-        told = std::min(map.alike_until(told), end);
-        continue;
+      cancel.check();
+      const std::uint64_t until = std::min(map.alike_until(told), end);
+      if (map.at(told) == State::zero) {
+        teller.zeroes(told, until - told);
+        done.value += (until - told - 1) * block_size + map.length_of(until - 1);
       }
-      teller.zero(told);
-      done.value += map.length_of(told++);
+      told = until;
     }
   };
   each_piece(source, map, cancel, [&](const Range& range, std::span<const std::byte> bytes, auto digests) {

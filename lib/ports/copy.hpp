@@ -8,6 +8,7 @@
 
 #include "model/points.hpp"
 #include "ports/context.hpp"
+#include "ports/kept_blocks.hpp"
 
 namespace umbra::ports {
 
@@ -23,6 +24,8 @@ class ParentBlocks {
 
   /// True only where the parent's block is known to have this digest.
   bool same(std::uint64_t block, const base::Digest& digest) const;
+  /// The first block from this one on that is not known to be zero there.
+  std::uint64_t next_not_zero(std::uint64_t block) const;
 
  private:
   ParentBlocks(bool is_known, const model::PartManifest* manifest) : m_known(is_known), m_manifest(manifest) {}
@@ -67,7 +70,7 @@ struct CopyJob {
   std::size_t part = 0;  ///< index among the point's parts
   ParentBlocks parent = ParentBlocks::unknown();
   Look look = Look::all;
-  std::vector<model::BlockRun> kept{};  ///< of BlockSink::kept(): looked at whatever `look` says
+  KeptBlocks kept{};  ///< of BlockSink::kept(): looked at whatever `look` says
 };
 
 struct CopyProgress {

@@ -228,7 +228,7 @@ SentPoint send_point(const Context& context, PointStore& far, const model::Groun
   ChangeDigest changes;
   Pace pace(
       context.clock, context.cancel, options.limit ? options.limit : [] { return std::optional<model::ByteRate>(); });
-  std::vector<std::vector<model::BlockRun>> kept = sink->kept();
+  std::vector<KeptBlocks> kept = sink->kept();
   kept.resize(parts.size());
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const CopyJob job{i, parent_of(parent, manifest, parts[i].name), parts[i].look, std::move(kept[i])};

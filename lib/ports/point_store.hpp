@@ -13,6 +13,7 @@
 
 #include "model/points.hpp"
 #include "model/sections.hpp"
+#include "ports/kept_blocks.hpp"
 
 namespace umbra::ports {
 
@@ -24,7 +25,7 @@ class BlockSink {
   virtual ~BlockSink() = default;
   /// Per part, rising, what an earlier pass to this point left, as it was found just now: these blocks are not the
   /// parent's. Each must be looked at, and told where the source holds something else.
-  virtual std::vector<std::vector<model::BlockRun>> kept() const { return {}; }
+  virtual std::vector<KeptBlocks> kept() const { return {}; }
   /// Bytes are scarce: what is sent is held under a rate.
   virtual void save_bytes() {}
   /// `part` indexes the header's parts; `data` is one block, shorter only at the part's end. Rising per part. `digest`

@@ -94,7 +94,7 @@ model::VerifyReport check(MemoryPoint& point) {
     const model::PartManifest& expected = point.manifest.parts.at(i);
     report.blocks_read += held.parts[i].blocks.size();
     for (std::size_t block = 0; block < expected.blocks.size(); ++block) {
-      if (expected.blocks[block] != held.parts[i].blocks.at(block))
+      if (expected.blocks[block] != held.parts[i].blocks[block])
         report.mismatches.push_back({expected.part.name, block * model::block_size, "another digest"});
     }
   }

@@ -62,9 +62,9 @@ std::vector<std::byte> MemoryImage::read(std::uint64_t offset, std::uint64_t cou
 }
 
 model::PartManifest MemoryImage::manifest(const model::DiskName& name) const {
-  model::PartManifest manifest{{name, m_size}, std::vector<base::Digest>(model::blocks_in(m_size))};
+  model::PartManifest manifest{{name, m_size}, base::DigestList(model::blocks_in(m_size))};
   for (const auto& [block, bytes] : m_blocks) {
-    if (!base::all_zero(bytes)) manifest.blocks[block] = base::sha256(bytes);
+    if (!base::all_zero(bytes)) manifest.blocks.set(block, base::sha256(bytes));
   }
   return manifest;
 }

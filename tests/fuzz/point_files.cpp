@@ -10,14 +10,24 @@ using namespace umbra;
 
 namespace {
 
-constexpr std::size_t checksum_at = 32, digests_at = 64;
+constexpr std::size_t checksum_at = 40, pages_at = 72;
+constexpr std::size_t blocks = 2050, page = 1024;  // three pages, the last one short
 
+std::string text_of(const base::Digest& digest) {
+  return {reinterpret_cast<const char*>(digest.bytes.data()), digest.bytes.size()};
+}
+
+/// The file's own digest is made that of its pages, as far as they go.
 std::string with_checksum(std::string manifest) {
-  if (manifest.size() < digests_at) return manifest;
-  const std::string covered = manifest.substr(0, checksum_at) + manifest.substr(digests_at);
-  const base::Digest digest = base::sha256(std::as_bytes(std::span(covered)));
-  manifest.replace(checksum_at, digest.bytes.size(), reinterpret_cast<const char*>(digest.bytes.data()),
-                   digest.bytes.size());
+  if (manifest.size() < pages_at) return manifest;
+  std::string covered = manifest.substr(0, checksum_at);
+  for (std::size_t at = pages_at; at + 8 <= manifest.size();) {
+    const bool is_last = manifest[at] == 2;
+    const std::string digests = manifest.substr(at + 8, (is_last ? blocks % page : page) * 32);
+    covered += manifest.substr(at, 8) + text_of(base::sha256(std::as_bytes(std::span(digests))));
+    at += 8 + std::max<std::size_t>(digests.size(), 1);
+  }
+  manifest.replace(checksum_at, 32, text_of(base::sha256(std::as_bytes(std::span(covered)))));
   return manifest;
 }
 
@@ -33,8 +43,17 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   }
   const fuzz::InputFile file(data[0] == 'm' ? content : with_checksum(content));
   fuzz::may_refuse([&] {
-    const model::Part part{model::DiskName("vda"), {131072}};
-    fuzz::must(nbd::read_manifest_file(file.path(), part).blocks.size() == 2);
+    const model::Part part{model::DiskName("vda"), {blocks * model::block_size}};
+    const model::PartManifest manifest = nbd::read_manifest_file(file.path(), part);
+    fuzz::must(manifest.blocks.size() == blocks);
+    // What was taken is written again as it was.
+    const std::filesystem::path again =
+        std::filesystem::temp_directory_path() / ("umbra-fuzz-" + std::to_string(::getpid()));
+    std::filesystem::remove(again);
+    nbd::write_manifest_file(again, manifest);
+    const bool same = base::read_text_file(again) == base::read_text_file(file.path());
+    std::filesystem::remove(again);
+    fuzz::must(same);
   });
   return 0;
 }

@@ -43,7 +43,7 @@ class Store : public ports::PointStore {
   model::Ground examine(const model::ShadowId&) override {
     model::Ground ground;
     ground.parent.emplace();
-    ground.found = model::Manifest{{{{model::DiskName("vda"), {131072}}, std::vector<base::Digest>(2)}}};
+    ground.found = model::Manifest{{{{model::DiskName("vda"), {131072}}, base::DigestList(2)}}};
     return ground;
   }
   std::unique_ptr<ports::BlockSink> begin(const model::PointHeader&) override { return std::make_unique<Sink>(); }

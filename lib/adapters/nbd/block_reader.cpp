@@ -14,6 +14,7 @@ namespace umbra::nbd {
 namespace {
 
 constexpr std::uint64_t longest_read = 1u << 20;
+constexpr std::size_t ranges_at_once = 1024;
 constexpr unsigned most_failures = 512;  // of reading; after them what is left counts as unreadable
 
 bool tells_depth(const model::Part& part, Depth depth) {
@@ -50,8 +51,8 @@ class BlockReader::Server {
   std::unique_ptr<ports::BlockSource> m_source;
 };
 
-BlockReader::BlockReader(std::filesystem::path file, model::Part part, Depth depth)
-    : m_file(std::move(file)), m_part(std::move(part)), m_depth(depth) {
+BlockReader::BlockReader(std::filesystem::path file, model::Part part, Depth depth, const base::CancelToken* cancel)
+    : m_file(std::move(file)), m_part(std::move(part)), m_depth(depth), m_cancel(cancel) {
   server();
 }
 
@@ -67,51 +68,28 @@ void BlockReader::give_up_server() {
   m_directly = false;
 }
 
+void BlockReader::look_at_cancel() const {
+  if (m_cancel != nullptr) m_cancel->check();
+}
+
 std::uint64_t BlockReader::shown() {
   return server().source().size().value;
 }
 
-std::uint64_t BlockReader::length_of(std::uint64_t block) const {
-  return std::min(model::block_size, m_part.size.value - block * model::block_size);
-}
-
-Looks BlockReader::looks() {
-  const std::uint64_t size = m_part.size.value;
-  Looks looks(model::blocks_in(m_part.size), Look::none);
-  const auto note = [&](const ports::Extent& e) {
-    if (!e.changed) return;
-    const std::uint64_t end = std::min(e.offset + e.length, size);
-    for (std::uint64_t block = e.offset / model::block_size; block * model::block_size < end; ++block) {
-      const std::uint64_t begin = block * model::block_size;
-      const bool whole = e.offset <= begin && end >= begin + length_of(block);
-      if (!e.zero || !whole)
-        looks[block] = Look::read;
-      else if (looks[block] == Look::none)
-        looks[block] = Look::zero;
-    }
-  };
+ports::BlockMap BlockReader::looks() {
+  ports::BlockMap looks(m_part.size);
   Server& from = server();
   try {
-    from.source().each_extent(note);
+    from.source().each_extent([&](const ports::Extent& extent) {
+      look_at_cancel();
+      if (extent.changed) looks.mark(extent);
+    });
   } catch (const base::Error& e) {
     if (e.kind() != base::Kind::io) throw;
     give_up_server();
-    std::fill(looks.begin(), looks.end(), Look::read);
+    looks.mark({0, m_part.size.value, false, true});
   }
   return looks;
-}
-
-std::vector<ports::Range> BlockReader::ranges_of(const Looks& looks) const {
-  std::vector<ports::Range> ranges;
-  for (std::uint64_t block = 0; block < looks.size(); ++block) {
-    if (looks[block] != Look::read) continue;
-    const std::uint64_t offset = block * model::block_size;
-    if (!ranges.empty() && ranges.back().offset + ranges.back().length == offset && ranges.back().length < longest_read)
-      ranges.back().length += length_of(block);
-    else
-      ranges.push_back({offset, length_of(block)});
-  }
-  return ranges;
 }
 
 void BlockReader::tell(const ports::Range& range, std::span<const std::byte> data, const Each& each) const {
@@ -121,16 +99,29 @@ void BlockReader::tell(const ports::Range& range, std::span<const std::byte> dat
   }
 }
 
-void BlockReader::read(const Looks& looks, const Each& each) {
-  for (std::uint64_t block = 0; block < looks.size(); ++block) {
-    if (looks[block] == Look::zero) each(block, base::Digest{});
+void BlockReader::read(const ports::BlockMap& looks, const Each& each,
+                       const std::function<void(std::uint64_t first, std::uint64_t count)>& zeroes) {
+  for (std::uint64_t block = 0; block < looks.blocks();) {
+    look_at_cancel();
+    const std::uint64_t end = looks.alike_until(block);
+    if (looks.at(block) == ports::BlockMap::State::zero) zeroes(block, end - block);
+    block = end;
   }
-  const std::vector<ports::Range> ranges = ranges_of(looks);
+  std::uint64_t block = 0;
+  for (;;) {
+    const std::vector<ports::Range> ranges = looks.next_data(block, longest_read, ranges_at_once);
+    if (ranges.empty()) return;
+    read_ranges(ranges, each);
+  }
+}
+
+void BlockReader::read_ranges(std::span<const ports::Range> ranges, const Each& each) {
   for (std::size_t next = 0; next < ranges.size();) {
     std::size_t handed_over = 0;
     Server& from = server();
     try {
-      from.source().read(std::span(ranges).subspan(next), [&](const ports::Range& range, auto data) {
+      from.source().read(ranges.subspan(next), [&](const ports::Range& range, auto data) {
+        look_at_cancel();
         ++handed_over;
         tell(range, data, each);
       });
@@ -140,7 +131,7 @@ void BlockReader::read(const Looks& looks, const Each& each) {
     }
     give_up_server();
     next += handed_over;
-    read_singly(ranges.at(next++), each);
+    if (next < ranges.size()) read_singly(ranges[next++], each);
   }
 }
 

@@ -6,16 +6,13 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
-#include <vector>
+#include <span>
 
+#include "base/cancel.hpp"
 #include "model/points.hpp"
-#include "ports/block_source.hpp"
+#include "ports/block_map.hpp"
 
 namespace umbra::nbd {
-
-/// What is done about a block.
-enum class Look : char { none, zero, read };
-using Looks = std::vector<Look>;
 
 /// How many files of a chain are looked at, the first included; 0 for all that the chain shows.
 using Depth = std::uint32_t;
@@ -25,13 +22,17 @@ inline constexpr Depth own = 1;
 class BlockReader {
  public:
   /// Opens the file: throws where it does not open. A memory image is one file, whatever the depth.
-  BlockReader(std::filesystem::path file, model::Part part, Depth depth);
+  /// Reading ends by Kind::cancelled once `cancel` is asked for, which may be null.
+  BlockReader(std::filesystem::path file, model::Part part, Depth depth, const base::CancelToken* cancel);
   ~BlockReader();
 
   /// The blocks that the first `depth` files hold; all, to be read, where the extents can't be told.
-  Looks looks();
-  /// Hands over the digest of each block that is looked at, unreadable_block for one that can't be read.
-  void read(const Looks& looks, const std::function<void(std::uint64_t block, const base::Digest& found)>& each);
+  ports::BlockMap looks();
+  /// Hands over the digest of each block that is looked at, unreadable_block for one that can't be read; what is known
+  /// to be zero first, as runs.
+  void read(const ports::BlockMap& looks,
+            const std::function<void(std::uint64_t block, const base::Digest& found)>& each,
+            const std::function<void(std::uint64_t first, std::uint64_t count)>& zeroes);
   /// Bytes that the file shows; qemu-nbd shows a raw file in whole sectors.
   std::uint64_t shown();
 
@@ -40,14 +41,15 @@ class BlockReader {
   using Each = std::function<void(std::uint64_t block, const base::Digest& found)>;
   Server& server();
   void give_up_server();
-  std::uint64_t length_of(std::uint64_t block) const;
-  std::vector<ports::Range> ranges_of(const Looks& looks) const;
+  void look_at_cancel() const;
+  void read_ranges(std::span<const ports::Range> ranges, const Each& each);
   void read_singly(const ports::Range& range, const Each& each);
   void tell(const ports::Range& range, std::span<const std::byte> data, const Each& each) const;
 
   std::filesystem::path m_file;
   model::Part m_part;
   Depth m_depth;
+  const base::CancelToken* m_cancel;
   std::unique_ptr<Server> m_server;
   bool m_directly = true;  ///< until something could not be read so
   unsigned m_failures = 0;

@@ -61,12 +61,13 @@ void name_it(const fs::path& made, const fs::path& to) {
 
 }  // namespace
 
-void copy_out(const fs::path& layer, const model::PartManifest& expected, const fs::path& to) {
+void copy_out(const fs::path& layer, const model::PartManifest& expected, const fs::path& to,
+              const base::CancelToken* cancel) {
   base::or_undo(
       [&] {
         qemu_img::convert(layer, to);
         model::VerifyReport report;
-        verify_part(expected, to, report);
+        verify_part(expected, to, report, cancel);
         if (!report.sound())
           throw Error(Kind::corrupt,
                       fmt::format("what was copied from {} differs from its manifest: {}", layer.string(),
@@ -84,7 +85,7 @@ std::vector<std::string> export_disks(const ShadowFolder& folder, const StoredPo
     const fs::path made =
         disk.to.parent_path() / fmt::format(".umbra-export-{}-{}", folder.id().get(), disk.to.filename().string());
     fs::remove(made);  // of an export that was cut short; the folder's lock is held
-    copy_out(disk.layer, disk.manifest, made);
+    copy_out(disk.layer, disk.manifest, made, folder.cancel());
     name_it(made, disk.to);
     files.push_back(disk.to);
   }

@@ -8,7 +8,8 @@ namespace umbra::nbd {
 
 /// Copies what `layer` shows into `to`, which must not exist, compares it with `expected`, and syncs it. Nothing of it
 /// stays where that fails: Kind::corrupt where it differs.
-void copy_out(const std::filesystem::path& layer, const model::PartManifest& expected, const std::filesystem::path& to);
+void copy_out(const std::filesystem::path& layer, const model::PartManifest& expected, const std::filesystem::path& to,
+              const base::CancelToken* cancel);
 
 /// See ports::PointStore::export_point().
 std::vector<std::string> export_disks(const ShadowFolder& folder, const StoredPoint& point, const std::string& target);

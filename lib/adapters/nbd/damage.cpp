@@ -62,7 +62,8 @@ std::optional<json> note_of(const fs::path& dir) {
   return note;
 }
 
-std::optional<Found> parse_found(const fs::path& dir, const StoredPoint& point, const json& note) {
+std::optional<Found> parse_found(const fs::path& dir, const StoredPoint& point, const json& note,
+                                 const base::CancelToken* cancel) {
   Found found{point, {}};
   found.point.info.parts.clear();
   found.point.info.layers.clear();
@@ -70,7 +71,7 @@ std::optional<Found> parse_found(const fs::path& dir, const StoredPoint& point, 
   for (std::size_t i = 0; i < point.info.parts.size(); ++i) {
     const model::Part& part = point.info.parts[i];
     if (!fs::exists(found_digests(dir, part.name))) continue;
-    found.manifest.parts.push_back(read_manifest_file(found_digests(dir, part.name), part));
+    found.manifest.parts.push_back(read_manifest_file(found_digests(dir, part.name), part, cancel));
     found.point.info.parts.push_back(part);
     found.point.info.layers.push_back(point.info.layers.at(i));
     found.point.stamps.push_back(point.stamps.at(i));
@@ -117,7 +118,7 @@ void write_found(const ShadowFolder& folder, const Found& found) {
   const fs::path dir = folder.point_dir(number);
   forget_found(folder, number);
   for (const model::PartManifest& part : found.manifest.parts)
-    write_manifest_file(found_digests(dir, part.part.name), part);
+    write_manifest_file(found_digests(dir, part.part.name), part, folder.cancel());
   json files = json::array();
   for (const fs::path& file : files_below(found.point)) {
     const auto stamp = stamp_of(file);
@@ -133,7 +134,7 @@ std::optional<Found> read_found(const ShadowFolder& folder, const StoredPoint& p
   const fs::path dir = folder.point_dir(point.info.number);
   try {
     const auto note = note_of(dir);
-    return note ? parse_found(dir, point, *note) : std::nullopt;
+    return note ? parse_found(dir, point, *note, folder.cancel()) : std::nullopt;
   } catch (const json::exception&) {
     return std::nullopt;  // the note itself is damaged: the point is read anew
   } catch (const Error& e) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <random>
+#include <set>
 
 #include "adapters/nbd/manifest_file.hpp"
 #include "adapters/nbd/qemu_img.hpp"
@@ -20,6 +21,8 @@ namespace {
 namespace fs = std::filesystem;
 using base::Error;
 using model::VerifyReport;
+
+constexpr std::size_t differences_at_once = 50'000;  // some MiB of them
 
 std::vector<StoredPoint> sound_points(const ShadowFolder& folder) {
   std::vector<StoredPoint> points = folder.points();
@@ -153,11 +156,14 @@ VerifyReport look_for_manifests(const ShadowFolder& folder, const StoredPoint& p
   VerifyReport report;
   for (const model::Part& part : point.info.parts) {
     const fs::path file = folder.digests_file(point.info.number, part.name);
-    const auto stamp = stamp_of(file);
-    if (!stamp)
-      report.mismatches.push_back({part.name, 0, fmt::format("the manifest {} is gone", file.string())});
-    else if (stamp->bytes != manifest_file_size(part))
-      report.mismatches.push_back({part.name, 0, fmt::format("the manifest {} has a wrong length", file.string())});
+    try {
+      look_at_manifest_file(file, part);
+    } catch (const Error& e) {
+      if (!is_damage(e)) throw;
+      const bool gone = e.kind() == base::Kind::not_found;
+      report.mismatches.push_back(
+          {part.name, 0, gone ? fmt::format("the manifest {} is gone", file.string()) : e.message()});
+    }
   }
   return report;
 }
@@ -175,23 +181,28 @@ void settle_files(const ShadowFolder& folder) {
   }
 }
 
-/// Where what was found differs from the manifest.
-VerifyReport compare_found(const ShadowFolder& folder, const Found& found) {
-  VerifyReport report;
+/// Where what was found differs from the manifest, other points that show the same are marked.
+void spread_found(const ShadowFolder& folder, const Found& found) {
   for (const model::PartManifest& part : found.manifest.parts) {
     model::PartManifest expected;
     try {
-      expected = read_manifest_file(folder.digests_file(found.point.info.number, part.part.name), part.part);
+      expected =
+          read_manifest_file(folder.digests_file(found.point.info.number, part.part.name), part.part, folder.cancel());
     } catch (const Error& e) {
       if (!is_damage(e)) throw;
       continue;  // the mark tells of the manifest
     }
-    for (std::uint64_t block = 0; block < part.blocks.size(); ++block) {
-      if (part.blocks[block] != expected.blocks[block])
-        report.mismatches.push_back({part.part.name, block * model::block_size, "it differs from the manifest"});
+    VerifyReport report;
+    const auto& blocks = part.blocks;
+    for (std::uint64_t block = blocks.next_difference(expected.blocks, 0); block < blocks.size();
+         block = blocks.next_difference(expected.blocks, block + 1)) {
+      report.mismatches.push_back({part.part.name, block * model::block_size, "it differs from the manifest"});
+      if (report.mismatches.size() < differences_at_once) continue;
+      spread(folder, found.point.info.number, report);
+      report.mismatches.clear();
     }
+    if (!report.sound()) spread(folder, found.point.info.number, report);
   }
-  return report;
 }
 
 /// What the point really holds: of all its disks, or, where `any` will do, of those that open. Other points that show
@@ -206,7 +217,7 @@ std::optional<Found> find(const ShadowFolder& folder, const StoredPoint& point, 
   std::size_t disks = 0;
   for (std::size_t i = 0; i < point.info.parts.size(); ++i) {
     const model::Part& part = point.info.parts[i];
-    auto held = read_part(part, point.info.layers[i]);
+    auto held = read_part(part, point.info.layers[i], folder.cancel());
     if (!held && !part.is_memory() && !any) return std::nullopt;
     if (!held) continue;
     disks += part.is_memory() ? 0 : 1;
@@ -218,8 +229,7 @@ std::optional<Found> find(const ShadowFolder& folder, const StoredPoint& point, 
   if (disks == 0) return std::nullopt;
   found.point.info.root = model::root_of(found.manifest);
   write_found(folder, found);
-  if (const VerifyReport report = compare_found(folder, found); !report.sound())
-    spread(folder, point.info.number, report);
+  spread_found(folder, found);
   return found;
 }
 
@@ -288,20 +298,27 @@ namespace {
 
 /// So many of the blocks that hold data.
 Blocks random_blocks(const ShadowFolder& folder, const StoredPoint& point, std::mt19937_64& random) {
-  std::vector<std::pair<model::DiskName, std::uint64_t>> all;
+  model::Manifest manifest;
   try {
-    for (const model::PartManifest& part : folder.manifest(point).parts) {
-      for (std::uint64_t block = 0; block < part.blocks.size(); ++block) {
-        if (part.blocks[block] != base::Digest{}) all.emplace_back(part.part.name, block);
-      }
-    }
+    manifest = folder.manifest(point);
   } catch (const Error& e) {
     if (!is_damage(e)) throw;  // else whoever compares tells of it
   }
+  std::uint64_t held = 0;
+  for (const model::PartManifest& part : manifest.parts) held += part.blocks.held();
+  std::set<std::uint64_t> chosen;  // among those that hold data, over all parts
+  while (chosen.size() < std::min<std::uint64_t>(held, ports::sample_blocks))
+    chosen.insert(std::uniform_int_distribution<std::uint64_t>(0, held - 1)(random));
   Blocks blocks;
-  std::vector<std::pair<model::DiskName, std::uint64_t>> some;
-  std::ranges::sample(all, std::back_inserter(some), ports::sample_blocks, random);
-  for (const auto& [disk, block] : some) blocks[disk].insert(block);
+  std::uint64_t before = 0;  // in the parts before
+  for (const model::PartManifest& part : manifest.parts) {
+    std::vector<std::uint64_t> here;
+    for (const std::uint64_t one : chosen) {
+      if (one >= before && one - before < part.blocks.held()) here.push_back(one - before);
+    }
+    for (const std::uint64_t block : part.blocks.places_of(here)) blocks[part.part.name].insert(block);
+    before += part.blocks.held();
+  }
   return blocks;
 }
 

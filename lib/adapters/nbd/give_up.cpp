@@ -43,7 +43,7 @@ void stand_alone(const ShadowFolder& folder, StoredPoint point, const std::vecto
     const fs::path making = dir / (".making-" + disk.get() + ".qcow2");
     const fs::path to = dir / (disk.get() + ".qcow2");
     fs::remove(making);
-    copy_out(from, manifest.parts.at(i), making);
+    copy_out(from, manifest.parts.at(i), making, folder.cancel());
     const bool replaces = same_file(from, to);
     fs::rename(making, to);
     base::sync_dir(dir);

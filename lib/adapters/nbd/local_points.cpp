@@ -115,11 +115,12 @@ model::VerifyReport read_all(const ShadowFolder& folder, model::PointNumber numb
 
 }  // namespace
 
-LocalPoints::LocalPoints(fs::path images) : m_root((fs::absolute(images) / "umbra").lexically_normal()) {}
+LocalPoints::LocalPoints(fs::path images, const base::CancelToken* cancel)
+    : m_root((fs::absolute(images) / "umbra").lexically_normal()), m_cancel(cancel) {}
 
 Paths LocalPoints::create(const model::ShadowId& shadow, const model::VmName& vm,
                           const std::vector<model::Part>& disks) {
-  const ShadowFolder folder(m_root, shadow);
+  const ShadowFolder folder = folder_of(shadow);
   for (const model::Part& disk : disks) check_name(disk.name.get(), "a disk's name");
   fs::remove_all(doomed_dir(folder));  // of a removal that was cut short
   folder.make(vm);
@@ -130,8 +131,8 @@ Paths LocalPoints::create(const model::ShadowId& shadow, const model::VmName& vm
 
 Paths LocalPoints::claim(const model::ShadowId& from, const model::ShadowId& to, const model::VmName& vm,
                          const std::vector<model::Part>& disks) {
-  const ShadowFolder source(m_root, from);
-  const ShadowFolder target(m_root, to);
+  const ShadowFolder source = folder_of(from);
+  const ShadowFolder target = folder_of(to);
   if (!source.exists() && target.exists()) return create(to, vm, disks);  // claimed before
   source.require();
   if (target.exists()) throw Error(Kind::refused, fmt::format("a shadow {} is there already", to.get()));
@@ -148,7 +149,7 @@ Paths LocalPoints::claim(const model::ShadowId& from, const model::ShadowId& to,
 }
 
 void LocalPoints::drop(const model::ShadowId& shadow) {
-  const ShadowFolder folder(m_root, shadow);
+  const ShadowFolder folder = folder_of(shadow);
   fs::remove_all(doomed_dir(folder));
   if (!fs::exists(folder.path())) return;
   const FolderLock lock = folder.lock();
@@ -157,7 +158,7 @@ void LocalPoints::drop(const model::ShadowId& shadow) {
 }
 
 void LocalPoints::drop_with_adopted(const model::ShadowId& shadow) {
-  const ShadowFolder folder(m_root, shadow);
+  const ShadowFolder folder = folder_of(shadow);
   fs::remove_all(doomed_dir(folder));
   if (!fs::exists(folder.path())) return;
   const FolderLock lock = folder.lock();
@@ -173,7 +174,7 @@ std::vector<model::ShadowId> LocalPoints::shadows() {
   std::error_code absent;
   for (const auto& entry : fs::directory_iterator(m_root, absent)) {
     const std::string name = entry.path().filename();
-    if (name[0] != '.' && ShadowFolder(m_root, model::ShadowId(name)).exists()) found.emplace_back(name);
+    if (name[0] != '.' && folder_of(model::ShadowId(name)).exists()) found.emplace_back(name);
   }
   std::sort(found.begin(), found.end());
   return found;
@@ -181,32 +182,32 @@ std::vector<model::ShadowId> LocalPoints::shadows() {
 
 std::vector<model::PointInfo> LocalPoints::points(const model::ShadowId& shadow) {
   std::vector<model::PointInfo> infos;
-  for (StoredPoint& point : ShadowFolder(m_root, shadow).points()) infos.push_back(std::move(point.info));
+  for (StoredPoint& point : folder_of(shadow).points()) infos.push_back(std::move(point.info));
   return infos;
 }
 
 model::Manifest LocalPoints::manifest(const model::ShadowId& shadow, model::PointNumber point) {
-  const ShadowFolder folder(m_root, shadow);
+  const ShadowFolder folder = folder_of(shadow);
   return folder.manifest(folder.point(point));
 }
 
 std::string LocalPoints::activity(const model::ShadowId& shadow, model::PointNumber point) {
-  return ShadowFolder(m_root, shadow).point(point).activity;
+  return folder_of(shadow).point(point).activity;
 }
 
 model::Ground LocalPoints::examine(const model::ShadowId& shadow) {
-  const ShadowFolder folder(m_root, shadow);
+  const ShadowFolder folder = folder_of(shadow);
   if (!folder.exists()) return {};
   const FolderLock lock = folder.lock();
   return examine_points(folder);
 }
 
 std::unique_ptr<ports::BlockSink> LocalPoints::begin(const model::PointHeader& header) {
-  return begin_point(ShadowFolder(m_root, header.shadow), header);
+  return begin_point(folder_of(header.shadow), header);
 }
 
 model::VerifyReport LocalPoints::verify(const model::ShadowId& shadow, model::PointNumber point, ports::Verify what) {
-  const ShadowFolder folder(m_root, shadow);
+  const ShadowFolder folder = folder_of(shadow);
   folder.require();
   if (what == ports::Verify::whole) return read_all(folder, point);
   const FolderLock lock = folder.lock();
@@ -215,7 +216,7 @@ model::VerifyReport LocalPoints::verify(const model::ShadowId& shadow, model::Po
 
 std::vector<std::string> LocalPoints::export_point(const model::ShadowId& shadow, model::PointNumber point,
                                                    const std::string& target) {
-  const ShadowFolder folder(m_root, shadow);
+  const ShadowFolder folder = folder_of(shadow);
   folder.require();
   const FolderLock lock = folder.lock();
   const StoredPoint stored = folder.point(point);
@@ -224,7 +225,7 @@ std::vector<std::string> LocalPoints::export_point(const model::ShadowId& shadow
 }
 
 unsigned LocalPoints::retain(const model::ShadowId& shadow, const ports::Keep& keep) {
-  const ShadowFolder folder(m_root, shadow);
+  const ShadowFolder folder = folder_of(shadow);
   folder.require();
   const FolderLock lock = folder.lock();
   folder.sweep();
@@ -232,7 +233,7 @@ unsigned LocalPoints::retain(const model::ShadowId& shadow, const ports::Keep& k
 }
 
 Paths LocalPoints::raise_top(const model::ShadowId& shadow, model::PointNumber point, const std::string& purpose) {
-  const ShadowFolder folder(m_root, shadow);
+  const ShadowFolder folder = folder_of(shadow);
   folder.require();
   const FolderLock lock = folder.lock();
   folder.sweep();
@@ -240,14 +241,14 @@ Paths LocalPoints::raise_top(const model::ShadowId& shadow, model::PointNumber p
 }
 
 void LocalPoints::drop_top(const model::ShadowId& shadow, const std::string& purpose) {
-  const ShadowFolder folder(m_root, shadow);
+  const ShadowFolder folder = folder_of(shadow);
   if (!fs::exists(folder.top_dir(purpose))) return;
   const FolderLock lock = folder.lock();
   nbd::drop_top(folder, purpose);
 }
 
 void LocalPoints::adopt(const ports::AdoptRequest& request) {
-  const ShadowFolder folder(m_root, request.shadow);
+  const ShadowFolder folder = folder_of(request.shadow);
   folder.make(request.vm);
   folder.require_vm(request.vm);
   const FolderLock lock = folder.lock();
@@ -263,7 +264,7 @@ void LocalPoints::remove_made(const std::string& path) {
   if (fs::symlink_status(file).type() != fs::file_type::regular)
     throw Error(Kind::invalid, fmt::format("{} is no regular file", path));
   for (const model::ShadowId& shadow : shadows()) {
-    const ShadowFolder folder(m_root, shadow);
+    const ShadowFolder folder = folder_of(shadow);
     try {
       if (const auto owner = folder.owner_of(file))
         throw Error(Kind::refused,

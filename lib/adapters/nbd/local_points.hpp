@@ -13,6 +13,7 @@
 
 #include <filesystem>
 
+#include "adapters/nbd/shadow_folder.hpp"
 #include "ports/point_store.hpp"
 
 namespace umbra::nbd {
@@ -20,7 +21,8 @@ namespace umbra::nbd {
 class LocalPoints final : public ports::PointStore {
  public:
   /// `images` is the host's folder for disks; "umbra" is made in it when first needed.
-  explicit LocalPoints(std::filesystem::path images);
+  /// Long work on whole disks ends by Kind::cancelled once `cancel` is asked for; null: it does not.
+  explicit LocalPoints(std::filesystem::path images, const base::CancelToken* cancel = nullptr);
 
   std::map<model::DiskName, std::string> create(const model::ShadowId& shadow, const model::VmName& vm,
                                                 const std::vector<model::Part>& disks) override;
@@ -49,7 +51,10 @@ class LocalPoints final : public ports::PointStore {
   model::ByteCount free_space() override;
 
  private:
+  ShadowFolder folder_of(const model::ShadowId& shadow) const { return {m_root, shadow, m_cancel}; }
+
   std::filesystem::path m_root;  ///< <images>/umbra
+  const base::CancelToken* m_cancel;
 };
 
 }  // namespace umbra::nbd

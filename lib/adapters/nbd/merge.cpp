@@ -59,7 +59,7 @@ fs::path merge_disk(const ShadowFolder& folder, const fs::path& lower, const fs:
                    chain.front().size);  // what lay past the end of B must not show where a newer layer is longer
   base::sync_fd(base::open_file(lower, 0).get(), lower.string());
   const auto above = static_cast<std::uint32_t>(found - chain.begin());
-  if (const model::VerifyReport report = verify_merged(expected, upper, above, lower); !report.sound())
+  if (const model::VerifyReport report = verify_merged(expected, upper, above, lower, folder.cancel()); !report.sound())
     throw Error(Kind::corrupt,
                 fmt::format("{} differs in {} places from what was merged into it; {} still holds it", lower.string(),
                             report.mismatches.size(), upper.string()),

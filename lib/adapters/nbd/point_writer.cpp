@@ -25,13 +25,12 @@ using base::Kind;
 using model::block_size;
 
 constexpr std::size_t most_parts = 64;
-constexpr std::uint64_t most_size = 1ull << 44;  // of all parts, 16 TiB: bounds the memory of their digests to 8 GiB
 
 void check_parts(const model::PointHeader& header) {
   if (header.parts.empty() || header.parts.size() > most_parts)
     throw Error(Kind::invalid, fmt::format("a point has 1 to {} parts, not {}", most_parts, header.parts.size()));
   std::set<model::DiskName> names;
-  std::uint64_t left = most_size;
+  std::uint64_t left = model::most_size;
   for (const model::Part& part : header.parts) {
     check_name(part.name.get(), "a part's name");
     if (!names.insert(part.name).second)
@@ -89,6 +88,7 @@ struct OpenPart {
   bool has_parent = false;
   bool is_resumed = false;  ///< the file holds blocks of an earlier pass
 
+  std::uint64_t blocks() const { return manifest.blocks.size(); }
   std::uint64_t length_of(std::uint64_t block) const {
     return std::min(block_size, manifest.part.size.value - block * block_size);
   }
@@ -100,6 +100,7 @@ class PointWriter final : public ports::BlockSink {
       : m_folder(folder), m_lock(folder.lock()), m_header(header), m_dir(folder.incoming_dir(header.number)) {
     settle_changed_files(folder);  // marks, so that a parent that changed meanwhile is none
     const std::optional<Found> parent = check_parent(folder, header);
+    m_on_damage = parent && !parent->point.info.sound();
     folder.sweep(header.resume ? m_dir : fs::path());
     fs::create_directory(m_dir);
     remove_all_but_layers();
@@ -115,7 +116,7 @@ class PointWriter final : public ports::BlockSink {
     if (!m_committed) leave();
   }
 
-  std::vector<std::vector<model::BlockRun>> kept() const override { return m_kept; }
+  std::vector<ports::KeptBlocks> kept() const override { return m_kept; }
 
   void data(std::size_t part, std::uint64_t block, const base::Digest& digest,
             std::span<const std::byte> data) override {
@@ -126,7 +127,7 @@ class PointWriter final : public ports::BlockSink {
         throw Error(Kind::invalid, fmt::format("a block of {} bytes came for {}", data.size(), where));
       if (base::all_zero(data)) throw Error(Kind::invalid, fmt::format("zeroes came as data for {}", where));
       open.writer->write(block * block_size, data);
-      open.manifest.blocks[block] = digest;
+      open.manifest.blocks.set(block, digest);
       m_changes.data(part, block, digest);
       m_written += {data.size()};
     });
@@ -139,7 +140,7 @@ class PointWriter final : public ports::BlockSink {
       // Without anything below, or from an earlier pass, what is not written is zero already.
       if ((open.has_parent || open.is_resumed) && count > 0)
         open.writer->zero(begin, std::min(count * block_size, open.manifest.part.size.value - begin));
-      std::fill_n(open.manifest.blocks.begin() + static_cast<std::ptrdiff_t>(first), count, base::Digest{});
+      open.manifest.blocks.clear(first, count);
       m_changes.zero(part, first, count);
     });
   }
@@ -158,7 +159,7 @@ class PointWriter final : public ports::BlockSink {
     for (OpenPart& open : m_parts) {
       open.writer->finish();
       open.writer.reset();
-      write_manifest_file(m_dir / (open.manifest.part.name.get() + ".digests"), open.manifest);
+      write_manifest_file(m_dir / (open.manifest.part.name.get() + ".digests"), open.manifest, m_folder.cancel());
       manifest.parts.push_back(std::move(open.manifest));
     }
     point.info.root = model::root_of(manifest);
@@ -202,7 +203,7 @@ class PointWriter final : public ports::BlockSink {
     }
     open.has_parent = below.has_value();
     open.manifest.blocks.resize(model::blocks_in(part.size));
-    std::vector<model::BlockRun>& kept = m_kept.emplace_back();
+    ports::KeptBlocks& kept = m_kept.emplace_back();
     if (part.is_memory()) {
       fs::remove(open.file);  // of a cut pass, and of another instant
       open.writer = make_memory(open.file, part.size, below);
@@ -220,14 +221,19 @@ class PointWriter final : public ports::BlockSink {
   }
 
   /// Takes over what a cut pass left of the part, where it can be built on.
-  static std::vector<model::BlockRun> resume(OpenPart& open, const std::optional<fs::path>& below) {
+  ports::KeptBlocks resume(OpenPart& open, const std::optional<fs::path>& below) const {
     if (!fs::exists(open.file)) return {};
-    const auto runs = blocks_of_unfinished(open.file, open.manifest.part, below);
-    if (!runs) return {};
+    std::optional<ports::KeptBlocks> kept =
+        blocks_of_unfinished(open.file, open.manifest.part, below, m_folder.cancel());
+    if (!kept) return {};
     open.is_resumed = true;
-    for (const model::BlockRun& run : *runs)
-      std::fill_n(open.manifest.blocks.begin() + static_cast<std::ptrdiff_t>(run.block), run.count, run.digest);
-    return *runs;
+    for (model::BlockRun run = kept->next(0); run.count > 0; run = kept->next(run.block + run.count)) {
+      if (run.digest == base::Digest{})
+        open.manifest.blocks.clear(run.block, run.count);
+      else
+        open.manifest.blocks.set(run.block, run.digest);
+    }
+    return *std::move(kept);
   }
 
   /// Relative within the shadow's folder, so that the folder can be moved as a whole.
@@ -242,14 +248,14 @@ class PointWriter final : public ports::BlockSink {
     if (open.manifest.blocks[block] == base::Digest{} || open.manifest.blocks[block] == model::unreadable_block) return;
     std::vector<std::byte> buffer(open.length_of(block));
     open.writer->read(block * block_size, buffer);
-    open.manifest.blocks[block] = base::all_zero(buffer) ? base::Digest{} : base::sha256(buffer);
+    open.manifest.blocks.set(block, base::all_zero(buffer) ? base::Digest{} : base::sha256(buffer));
   }
 
   /// The part, once it is sure that the blocks are in it and come after those told before.
   OpenPart& advance(std::size_t part, std::uint64_t first, std::uint64_t count) {
     if (part >= m_parts.size()) throw Error(Kind::invalid, fmt::format("there is no part {} in this point", part));
     OpenPart& open = m_parts[part];
-    const std::uint64_t blocks = open.manifest.blocks.size();
+    const std::uint64_t blocks = open.blocks();
     if (first > blocks || count > blocks - first)
       throw Error(Kind::invalid,
                   fmt::format("block {} lies past the end of {}", first + count - 1, open.manifest.part.name.get()));
@@ -264,6 +270,7 @@ class PointWriter final : public ports::BlockSink {
   void act(Act&& what) {
     if (m_broken) throw Error(Kind::internal, "a point that failed takes no more blocks");
     try {
+      if (m_folder.cancel() != nullptr) m_folder.cancel()->check();
       what();
     } catch (const Error& e) {
       m_broken = true;
@@ -278,12 +285,10 @@ class PointWriter final : public ports::BlockSink {
   /// Of a damaged parent, what can't be read must have been told anew.
   void require_readable() const {
     for (const OpenPart& open : m_parts) {
-      const auto at = std::ranges::find(open.manifest.blocks, model::unreadable_block);
-      if (at == open.manifest.blocks.end()) continue;
-      throw Error(
-          Kind::corrupt,
-          fmt::format("{} at byte {} can't be read in the parent, and was not sent", open.manifest.part.name.get(),
-                      static_cast<std::uint64_t>(at - open.manifest.blocks.begin()) * block_size));
+      const std::uint64_t block = m_on_damage ? open.manifest.blocks.find(model::unreadable_block) : open.blocks();
+      if (block == open.blocks()) continue;
+      throw Error(Kind::corrupt, fmt::format("{} at byte {} can't be read in the parent, and was not sent",
+                                             open.manifest.part.name.get(), block * block_size));
     }
   }
 
@@ -326,9 +331,10 @@ class PointWriter final : public ports::BlockSink {
   model::PointHeader m_header;
   fs::path m_dir;
   std::vector<OpenPart> m_parts;
-  std::vector<std::vector<model::BlockRun>> m_kept;
+  std::vector<ports::KeptBlocks> m_kept;
   ports::ChangeDigest m_changes;
   model::ByteCount m_written;
+  bool m_on_damage = false;  ///< of the parent: some of its blocks may be unreadable
   bool m_broken = false;
   bool m_is_full = false;
   bool m_committed = false;

@@ -91,8 +91,8 @@ FolderLock::FolderLock(const fs::path& folder) : m_fd(base::open_file(folder, O_
               fmt::format("wait for it, or look who it is: fuser -v {}", folder.string()));
 }
 
-ShadowFolder::ShadowFolder(const fs::path& root, const model::ShadowId& shadow)
-    : m_path(root / shadow.get()), m_id(shadow) {
+ShadowFolder::ShadowFolder(const fs::path& root, const model::ShadowId& shadow, const base::CancelToken* cancel)
+    : m_path(root / shadow.get()), m_id(shadow), m_cancel(cancel) {
   check_name(shadow.get(), "a shadow's id");
 }
 
@@ -201,7 +201,7 @@ model::Manifest ShadowFolder::manifest(const StoredPoint& point) const {
   try {
     model::Manifest manifest;
     for (const model::Part& part : point.info.parts)
-      manifest.parts.push_back(read_manifest_file(digests_file(point.info.number, part.name), part));
+      manifest.parts.push_back(read_manifest_file(digests_file(point.info.number, part.name), part, m_cancel));
     if (model::root_of(manifest) != point.info.root)
       throw Error(Kind::corrupt, fmt::format("the manifests of point {} of {} do not give its root",
                                              point.info.number.value, m_id.get()));

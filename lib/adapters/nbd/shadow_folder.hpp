@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/cancel.hpp"
 #include "base/fd.hpp"
 #include "model/points.hpp"
 
@@ -46,10 +47,13 @@ class FolderLock {
 
 class ShadowFolder {
  public:
-  ShadowFolder(const std::filesystem::path& root, const model::ShadowId& shadow);
+  /// `cancel`, which may be null, ends what reads or writes a whole disk's blocks.
+  ShadowFolder(const std::filesystem::path& root, const model::ShadowId& shadow,
+               const base::CancelToken* cancel = nullptr);
 
   const std::filesystem::path& path() const { return m_path; }
   const model::ShadowId& id() const { return m_id; }
+  const base::CancelToken* cancel() const { return m_cancel; }
   bool exists() const;
   /// Kind::not_found where it is absent.
   void require() const;
@@ -94,6 +98,7 @@ class ShadowFolder {
 
   std::filesystem::path m_path;
   model::ShadowId m_id;
+  const base::CancelToken* m_cancel;
 };
 
 /// Whether both paths lead to one file; by their text where it is not there.

@@ -5,16 +5,16 @@
 
 #include <filesystem>
 #include <optional>
-#include <vector>
 
-#include "model/points.hpp"
+#include "base/cancel.hpp"
+#include "ports/kept_blocks.hpp"
 
 namespace umbra::nbd {
 
-/// The blocks that `layer` itself holds, rising, as they read now. Nothing where it can't be built on: it is no sound
+/// The blocks that `layer` itself holds, as they read now. Nothing where it can't be built on: it is no sound
 /// qcow2 of the part's size over `backing` (as its header has it, absolute).
-std::optional<std::vector<model::BlockRun>> blocks_of_unfinished(const std::filesystem::path& layer,
-                                                                 const model::Part& part,
-                                                                 const std::optional<std::filesystem::path>& backing);
+std::optional<ports::KeptBlocks> blocks_of_unfinished(const std::filesystem::path& layer, const model::Part& part,
+                                                      const std::optional<std::filesystem::path>& backing,
+                                                      const base::CancelToken* cancel);
 
 }  // namespace umbra::nbd

@@ -24,18 +24,29 @@ void add(model::VerifyReport& report, const model::DiskName& disk, std::uint64_t
   if (report.mismatches.size() < most_mismatches) report.mismatches.push_back({disk, offset, std::move(what)});
 }
 
-void compare(const model::PartManifest& expected, BlockReader& reader, const Looks& looks,
+void compare(const model::PartManifest& expected, BlockReader& reader, const ports::BlockMap& looks,
              model::VerifyReport& report) {
   const std::uint64_t size = expected.part.size.value;
   const std::uint64_t shown = reader.shown();
   if (shown < size || shown >= size + sector)
     return add(report, expected.part.name, 0, fmt::format("the size is {} bytes, not {}", shown, size));
-  reader.read(looks, [&](std::uint64_t block, const base::Digest& found) {
-    ++report.blocks_read;
-    if (found == expected.blocks[block]) return;
-    add(report, expected.part.name, block * model::block_size,
-        found == model::unreadable_block ? "it can't be read" : "the contents differ from the manifest");
-  });
+  const auto differs = [&](std::uint64_t block, const char* how) {
+    add(report, expected.part.name, block * model::block_size, how);
+  };
+  constexpr const char* other_contents = "the contents differ from the manifest";
+  reader.read(
+      looks,
+      [&](std::uint64_t block, const base::Digest& found) {
+        ++report.blocks_read;
+        if (found == expected.blocks[block]) return;
+        differs(block, found == model::unreadable_block ? "it can't be read" : other_contents);
+      },
+      [&](std::uint64_t first, std::uint64_t count) {
+        report.blocks_read += count;
+        const std::uint64_t end = first + count;
+        for (std::uint64_t block = expected.blocks.next(first); block < end; block = expected.blocks.next(block + 1))
+          differs(block, other_contents);
+      });
 }
 
 /// The manifest, or why there is none.
@@ -44,7 +55,8 @@ std::optional<model::Manifest> manifest_of(const ShadowFolder& folder, const Sto
   model::Manifest manifest;
   for (const model::Part& part : point.info.parts) {
     try {
-      manifest.parts.push_back(read_manifest_file(folder.digests_file(point.info.number, part.name), part));
+      manifest.parts.push_back(
+          read_manifest_file(folder.digests_file(point.info.number, part.name), part, folder.cancel()));
     } catch (const Error& e) {
       if (!is_damage(e)) throw;
       add(report, part.name, 0, e.message());
@@ -102,20 +114,23 @@ bool is_damage(const Error& error) {
   return true;
 }
 
-void verify_part(const model::PartManifest& expected, const fs::path& file, model::VerifyReport& report) {
+void verify_part(const model::PartManifest& expected, const fs::path& file, model::VerifyReport& report,
+                 const base::CancelToken* cancel) {
   drop_caches(expected.part, file);
-  BlockReader reader(file, expected.part, all_of_it);
+  BlockReader reader(file, expected.part, all_of_it, cancel);
   compare(expected, reader, reader.looks(), report);
 }
 
 model::VerifyReport verify_whole(const ShadowFolder& folder, const StoredPoint& point) {
-  return each_part(folder, point, verify_part);
+  return each_part(folder, point, [&](const auto& part, const fs::path& file, auto& report) {
+    verify_part(part, file, report, folder.cancel());
+  });
 }
 
 model::VerifyReport verify_own(const ShadowFolder& folder, const StoredPoint& point) {
-  return each_part(folder, point, [](const auto& part, const fs::path& file, auto& report) {
+  return each_part(folder, point, [&](const auto& part, const fs::path& file, auto& report) {
     drop_cache(file);
-    BlockReader reader(file, part.part, own);
+    BlockReader reader(file, part.part, own, folder.cancel());
     compare(part, reader, reader.looks(), report);
   });
 }
@@ -124,33 +139,36 @@ model::VerifyReport verify_blocks(const ShadowFolder& folder, const StoredPoint&
   return each_part(folder, point, [&](const auto& part, const fs::path& file, auto& report) {
     const auto wanted = blocks.find(part.part.name);
     if (wanted == blocks.end()) return;
-    Looks looks(part.blocks.size(), Look::none);
+    ports::BlockMap looks(part.part.size);
     for (const std::uint64_t block : wanted->second) {
-      if (block < looks.size()) looks[block] = Look::read;
+      if (block < looks.blocks()) looks.mark_block(block, ports::BlockMap::State::data);
     }
     drop_caches(part.part, file);
-    BlockReader reader(file, part.part, all_of_it);
+    BlockReader reader(file, part.part, all_of_it, folder.cancel());
     compare(part, reader, looks, report);
   });
 }
 
 model::VerifyReport verify_merged(const model::PartManifest& expected, const fs::path& top, std::uint32_t layers,
-                                  const fs::path& merged) {
+                                  const fs::path& merged, const base::CancelToken* cancel) {
   model::VerifyReport report;
-  const Looks looks = BlockReader(top, expected.part, layers).looks();
+  const ports::BlockMap looks = BlockReader(top, expected.part, layers, cancel).looks();
   drop_cache(merged);
-  BlockReader reader(merged, expected.part, all_of_it);
+  BlockReader reader(merged, expected.part, all_of_it, cancel);
   compare(expected, reader, looks, report);
   return report;
 }
 
-std::optional<model::PartManifest> read_part(const model::Part& part, const fs::path& file) {
+std::optional<model::PartManifest> read_part(const model::Part& part, const fs::path& file,
+                                             const base::CancelToken* cancel) {
   try {
     drop_caches(part, file);
-    BlockReader reader(file, part, all_of_it);
-    model::PartManifest found{part, std::vector<base::Digest>(model::blocks_in(part.size))};
+    BlockReader reader(file, part, all_of_it, cancel);
+    model::PartManifest found{part, base::DigestList(model::blocks_in(part.size))};
     if (reader.shown() < part.size.value) return std::nullopt;
-    reader.read(reader.looks(), [&](std::uint64_t block, const base::Digest& digest) { found.blocks[block] = digest; });
+    reader.read(
+        reader.looks(), [&](std::uint64_t block, const base::Digest& digest) { found.blocks.set(block, digest); },
+        [](std::uint64_t, std::uint64_t) {});
     return found;
   } catch (const Error& e) {
     if (!is_damage(e)) throw;

@@ -28,15 +28,18 @@ model::VerifyReport verify_own(const ShadowFolder& folder, const StoredPoint& po
 model::VerifyReport verify_blocks(const ShadowFolder& folder, const StoredPoint& point, const Blocks& blocks);
 
 /// One part's file, as far as it shows, against `expected`.
-void verify_part(const model::PartManifest& expected, const std::filesystem::path& file, model::VerifyReport& report);
+void verify_part(const model::PartManifest& expected, const std::filesystem::path& file, model::VerifyReport& report,
+                 const base::CancelToken* cancel);
 
 /// Whether the last file of a chain holds what the `layers` above it, which were merged into it, hold themselves: the
 /// part `expected` of the point whose layer is `top`, the chain's first file.
 model::VerifyReport verify_merged(const model::PartManifest& expected, const std::filesystem::path& top,
-                                  std::uint32_t layers, const std::filesystem::path& merged);
+                                  std::uint32_t layers, const std::filesystem::path& merged,
+                                  const base::CancelToken* cancel);
 
 /// What the part's file really holds, unreadable_block where that can't be told; nothing where it does not open.
-std::optional<model::PartManifest> read_part(const model::Part& part, const std::filesystem::path& file);
+std::optional<model::PartManifest> read_part(const model::Part& part, const std::filesystem::path& file,
+                                             const base::CancelToken* cancel);
 
 /// A failure that says that a file is no good, and not that the tools are missing or the file is in use.
 bool is_damage(const base::Error& error);

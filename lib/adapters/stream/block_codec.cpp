@@ -5,6 +5,7 @@
 #include <zstd.h>
 
 #include <algorithm>
+#include <cstring>
 
 namespace umbra::stream {
 namespace {
@@ -117,37 +118,65 @@ void BlockDecoder::deliver(const Frame& frame, ports::BlockSink& sink) {
   sink.zero(part, first, cursor.number<std::uint64_t>());
 }
 
+std::uint64_t pages_of(const model::Manifest& manifest) {
+  std::uint64_t pages = 0;
+  for (const model::PartManifest& part : manifest.parts) pages += part.blocks.pages_held();
+  return pages;
+}
+
 void write_digests(FrameWriter& out, const model::Manifest& manifest) {
+  std::vector<base::Digest> digests;
   for (std::size_t part = 0; part < manifest.parts.size(); ++part) {
-    const std::span<const base::Digest> blocks = manifest.parts[part].blocks;
-    for (std::size_t first = 0; first < blocks.size(); first += most_digests) {
+    const base::DigestList& blocks = manifest.parts[part].blocks;
+    for (std::uint64_t page = blocks.next_page(0); page < blocks.pages(); page = blocks.next_page(page + 1)) {
       Bytes head;
       put(head, static_cast<std::uint32_t>(part));
-      put(head, static_cast<std::uint64_t>(first));
-      out.frame(FrameType::digests, head,
-                std::as_bytes(blocks.subspan(first, std::min(most_digests, blocks.size() - first))));
+      put(head, page);
+      blocks.read_page(page, digests);
+      out.frame(FrameType::digests, head, std::as_bytes(std::span(digests)));
     }
   }
 }
 
-model::Manifest read_digests(FrameReader& in, const std::vector<model::Part>& parts) {
+namespace {
+
+/// Lists without a page yet; what a part announces bounds nothing but this sum.
+model::Manifest empty_manifest(const std::vector<model::Part>& parts) {
   model::Manifest manifest;
-  for (std::size_t part = 0; part < parts.size(); ++part) {
-    model::PartManifest piece{parts[part], {}};
-    const std::uint64_t due = model::blocks_in(parts[part].size);
-    while (piece.blocks.size() < due) {
-      const Frame frame = in.require();
-      if (frame.type != FrameType::digests) corrupt("digests are missing in the stream");
-      Cursor cursor(frame.payload);
-      const bool in_turn =
-          cursor.number<std::uint32_t>() == part && cursor.number<std::uint64_t>() == piece.blocks.size();
-      const auto digests = cursor.rest();
-      if (!in_turn || digests.size() % digest_size != 0 || digests.size() / digest_size > due - piece.blocks.size())
-        corrupt("digests came out of turn in the stream");
-      Cursor each(digests);
-      for (std::size_t i = 0; i < digests.size() / digest_size; ++i) piece.blocks.push_back(each.digest());
-    }
-    manifest.parts.push_back(std::move(piece));
+  std::uint64_t left = model::most_size;
+  for (const model::Part& part : parts) {
+    if (part.size.value > left) corrupt("the stream announces digests of more than a point can hold");
+    left -= part.size.value;
+    manifest.parts.push_back({part, base::DigestList(model::blocks_in(part.size))});
+  }
+  return manifest;
+}
+
+}  // namespace
+
+model::Manifest read_digests(FrameReader& in, const std::vector<model::Part>& parts, std::uint64_t pages) {
+  model::Manifest manifest = empty_manifest(parts);
+  std::size_t part = 0;
+  std::uint64_t next = 0;  // the first page of the part that may come
+  std::vector<base::Digest> digests;
+  for (; pages > 0; --pages) {
+    const Frame frame = in.require();
+    if (frame.type != FrameType::digests) corrupt("digests are missing in the stream");
+    Cursor cursor(frame.payload);
+    const std::size_t of = cursor.number<std::uint32_t>();
+    const auto page = cursor.number<std::uint64_t>();
+    if (of > part) next = 0;
+    if (of < part || of >= parts.size() || page < next || page >= manifest.parts[of].blocks.pages())
+      corrupt("digests came out of turn in the stream");
+    base::DigestList& blocks = manifest.parts[of].blocks;
+    const auto body = cursor.rest();
+    digests.resize(blocks.digests_in(page));
+    if (body.size() != digests.size() * digest_size || base::all_zero(body))
+      corrupt("a page of digests in the stream is not what it should be");
+    std::memcpy(digests.data(), body.data(), body.size());
+    blocks.write_page(page, digests);
+    part = of;
+    next = page + 1;
   }
   return manifest;
 }

@@ -52,9 +52,12 @@ class BlockDecoder {
   Bytes m_data;
 };
 
-/// A manifest in pieces; its parts and sizes go ahead of it in JSON.
+/// How many frames write_digests() writes.
+std::uint64_t pages_of(const model::Manifest& manifest);
+/// A manifest page by page, without those of zeroes alone; its parts, their sizes and the number of pages go ahead of
+/// it in JSON.
 void write_digests(FrameWriter& out, const model::Manifest& manifest);
-/// `parts` as announced. Memory grows with what came.
-model::Manifest read_digests(FrameReader& in, const std::vector<model::Part>& parts);
+/// `parts` and `pages` as announced. Kind::corrupt where parts are larger than a point may be.
+model::Manifest read_digests(FrameReader& in, const std::vector<model::Part>& parts, std::uint64_t pages);
 
 }  // namespace umbra::stream

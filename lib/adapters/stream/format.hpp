@@ -11,7 +11,7 @@
 namespace umbra::stream {
 
 inline constexpr std::array<unsigned char, 8> magic{0x55, 0x4d, 0x42, 0x52, 0x41, 0x1a, 0x0d, 0x0a};
-inline constexpr std::uint16_t version = 1;
+inline constexpr std::uint16_t version = 2;
 inline constexpr std::size_t preamble_size = 16;
 inline constexpr std::size_t frame_header_size = 16;
 
@@ -34,7 +34,7 @@ inline constexpr std::size_t digest_size = 32;
 inline constexpr std::size_t most_json = 16u << 20;
 inline constexpr std::size_t block_prefix = 52;
 inline constexpr std::size_t digests_prefix = 12;
-inline constexpr std::size_t most_digests = 32768;
+inline constexpr std::size_t most_digests = base::DigestList::page_digests;
 
 inline constexpr std::size_t kept_size = 56;
 inline constexpr std::size_t most_kept = 16384;

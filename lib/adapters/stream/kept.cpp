@@ -20,16 +20,16 @@ void put_run(Bytes& payload, std::size_t part, const model::BlockRun& run) {
 
 }  // namespace
 
-std::uint64_t runs_in(const KeptBlocks& kept) {
+std::uint64_t runs_in(const Kept& kept) {
   std::uint64_t runs = 0;
-  for (const auto& part : kept) runs += part.size();
+  for (const auto& part : kept) runs += part.runs();
   return runs;
 }
 
-void write_kept(FrameWriter& out, const KeptBlocks& kept) {
+void write_kept(FrameWriter& out, const Kept& kept) {
   Bytes payload;
   for (std::size_t part = 0; part < kept.size(); ++part) {
-    for (const model::BlockRun& run : kept[part]) {
+    for (model::BlockRun run = kept[part].next(0); run.count > 0; run = kept[part].next(run.block + run.count)) {
       put_run(payload, part, run);
       if (payload.size() < most_kept * kept_size) continue;
       out.frame(FrameType::kept, payload);
@@ -39,8 +39,9 @@ void write_kept(FrameWriter& out, const KeptBlocks& kept) {
   if (!payload.empty()) out.frame(FrameType::kept, payload);
 }
 
-KeptBlocks read_kept(FrameReader& in, const std::vector<model::Part>& parts, std::uint64_t runs) {
-  KeptBlocks kept(parts.size());
+Kept read_kept(FrameReader& in, const std::vector<model::Part>& parts, std::uint64_t runs) {
+  Kept kept;
+  for (const model::Part& one : parts) kept.push_back(runs > 0 ? ports::KeptBlocks(one.size) : ports::KeptBlocks());
   std::size_t part = 0;
   std::uint64_t next = 0;  // the first block of the part that may come
   while (runs > 0) {
@@ -58,9 +59,13 @@ KeptBlocks read_kept(FrameReader& in, const std::vector<model::Part>& parts, std
       const bool in_turn = runs > 0 && of >= part && run.block >= next && run.block < blocks && run.count > 0 &&
                            run.count <= blocks - run.block;
       if (!in_turn) broken("what a cut pass left was told out of turn");
+      if (run.count > 1 && run.digest != base::Digest{}) broken("blocks of data were told as one run");
       part = of;
       next = run.block + run.count;
-      kept[of].push_back(run);
+      if (run.digest == base::Digest{})
+        kept[of].note_zeroes(run.block, run.count);
+      else
+        kept[of].note(run.block, run.digest);
     }
   }
   return kept;

@@ -53,6 +53,10 @@ std::vector<model::Part> parts_from(const json& value) {
   });
 }
 
+std::uint64_t pages_from(const json& value) {
+  return reading([&] { return value.at("pages").get<std::uint64_t>(); });
+}
+
 json to_json(const model::PointHeader& h) {
   return {{"shadow", h.shadow.get()},
           {"vm", h.vm.get()},

@@ -32,6 +32,8 @@ model::VerifyReport report_from(const json& value);
 json to_json(const base::Error& error);
 base::Error error_from(const json& value);
 
+/// Of a message before a manifest: how many pages of digests follow.
+std::uint64_t pages_from(const json& value);
 /// The object in a frame; Kind::invalid where it is none.
 json parse_object(std::string_view text);
 base::Instant instant_from(const json& value);

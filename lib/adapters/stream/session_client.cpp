@@ -88,10 +88,10 @@ class Link {
   void write(Act&& act) {
     guarded([&] { act(m_out); });
   }
-  model::Manifest digests(const std::vector<model::Part>& parts) {
-    return guarded([&] { return read_digests(m_in, parts); });
+  model::Manifest digests(const std::vector<model::Part>& parts, std::uint64_t pages) {
+    return guarded([&] { return read_digests(m_in, parts, pages); });
   }
-  KeptBlocks kept(const std::vector<model::Part>& parts, std::uint64_t runs) {
+  Kept kept(const std::vector<model::Part>& parts, std::uint64_t runs) {
     return guarded([&] { return read_kept(m_in, parts, runs); });
   }
   /// Whether the far end said something, or died.
@@ -159,7 +159,7 @@ class Link {
 /// One open point. `open` lives in the store, so that two points at a time are refused.
 class RemoteSink final : public ports::BlockSink {
  public:
-  RemoteSink(std::shared_ptr<Link> link, std::shared_ptr<bool> open, KeptBlocks kept)
+  RemoteSink(std::shared_ptr<Link> link, std::shared_ptr<bool> open, Kept kept)
       : m_link(std::move(link)), m_open(std::move(open)), m_kept(std::move(kept)), m_before(m_link->written()) {
     *m_open = true;
   }
@@ -192,7 +192,7 @@ class RemoteSink final : public ports::BlockSink {
     return info_from(m_link->answer());
   }
   model::ByteCount sent() const override { return {m_link->written().value - m_before.value}; }
-  KeptBlocks kept() const override { return m_kept; }
+  Kept kept() const override { return m_kept; }
 
  private:
   /// The far end speaks up within a point only to say that it failed.
@@ -215,7 +215,7 @@ class RemoteSink final : public ports::BlockSink {
 
   std::shared_ptr<Link> m_link;
   std::shared_ptr<bool> m_open;
-  KeptBlocks m_kept;
+  Kept m_kept;
   BlockEncoder m_encoder;
   model::ByteCount m_before;
   bool m_answered = false;  ///< the one answer to this point was read, or can't come any more
@@ -259,8 +259,8 @@ class RemoteStore final : public ports::PointStore {
     });
   }
   model::Manifest manifest(const model::ShadowId& shadow, model::PointNumber point) override {
-    return m_link->digests(
-        parts_from(ask({{"op", "manifest"}, {"shadow", shadow.get()}, {"point", point.value}})["parts"]));
+    const json reply = ask({{"op", "manifest"}, {"shadow", shadow.get()}, {"point", point.value}});
+    return m_link->digests(parts_from(reading([&] { return reply.at("parts"); })), pages_from(reply));
   }
   std::string activity(const model::ShadowId& shadow, model::PointNumber point) override {
     const json reply = ask({{"op", "activity"}, {"shadow", shadow.get()}, {"point", point.value}});
@@ -270,7 +270,7 @@ class RemoteStore final : public ports::PointStore {
     const json reply = ask({{"op", "examine"}, {"shadow", shadow.get()}});
     model::Ground ground = ground_from(reply);
     const std::vector<model::Part> parts = parts_from(reading([&] { return reply.at("parts"); }));
-    if (!parts.empty()) ground.found = m_link->digests(parts);
+    if (!parts.empty()) ground.found = m_link->digests(parts, pages_from(reply));
     return ground;
   }
   std::unique_ptr<ports::BlockSink> begin(const model::PointHeader& header) override {
@@ -316,7 +316,8 @@ class RemoteStore final : public ports::PointStore {
                        {"number", request.number.value},
                        {"taken_at", base::to_rfc3339(request.taken_at)},
                        {"layers", to_json(request.layers)},
-                       {"parts", to_json(parts)}};
+                       {"parts", to_json(parts)},
+                       {"pages", pages_of(request.manifest)}};
     m_link->write([&](FrameWriter& out) {
       out.frame(FrameType::request, dump(message));
       write_digests(out, request.manifest);

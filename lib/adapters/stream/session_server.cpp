@@ -109,7 +109,7 @@ class Session {
     if (!found) return;
     std::vector<model::Part> parts;
     for (const model::PartManifest& part : manifest.parts) parts.push_back(part.part);
-    m_out.frame(FrameType::reply, dump({{"parts", to_json(parts)}}));
+    m_out.frame(FrameType::reply, dump({{"parts", to_json(parts)}, {"pages", pages_of(manifest)}}));
     write_digests(m_out, manifest);
     m_out.flush();
   }
@@ -117,7 +117,9 @@ class Session {
   void examine(const json& request) {
     model::Ground ground;
     if (!answered([&] { ground = m_store.examine(reading([&] { return shadow_of(request); })); })) return;
-    m_out.frame(FrameType::reply, dump(to_json(ground)));
+    json told = to_json(ground);
+    told["pages"] = ground.found ? pages_of(*ground.found) : 0;
+    m_out.frame(FrameType::reply, dump(told));
     if (ground.found) write_digests(m_out, *ground.found);
     m_out.flush();
   }
@@ -125,7 +127,7 @@ class Session {
   void adopt(const json& r) {
     // Without knowing the parts it can't be known where the digests end: a wrong form ends the session.
     ports::AdoptRequest request;
-    request.manifest = read_digests(m_in, reading([&] { return parts_from(r.at("parts")); }));
+    request.manifest = read_digests(m_in, reading([&] { return parts_from(r.at("parts")); }), pages_from(r));
     answered([&] {
       reading([&] {
         request.shadow = shadow_of(r);
@@ -145,7 +147,7 @@ class Session {
     std::unique_ptr<ports::BlockSink> sink;
     const bool open = answered([&] {
       sink = m_store.begin(header_from(request));
-      const KeptBlocks kept = sink->kept();
+      const Kept kept = sink->kept();
       m_out.frame(FrameType::reply, dump({{"kept", runs_in(kept)}}));
       write_kept(m_out, kept);
       m_out.flush();

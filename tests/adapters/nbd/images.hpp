@@ -124,7 +124,7 @@ inline model::PointInfo pass(ports::PointStore& store, const ports::FileExport& 
                 {.part = 0,
                  .parent = first ? ports::ParentBlocks::zero() : ports::ParentBlocks::known(known.parts.at(0)),
                  .look = source->tracks_changes() ? ports::Look::changed : ports::Look::all,
-                 .kept = resume && !sink->kept().empty() ? sink->kept().at(0) : std::vector<model::BlockRun>{}});
+                 .kept = resume && !sink->kept().empty() ? sink->kept().at(0) : ports::KeptBlocks{}});
   if (counts != nullptr) *counts = counted;
   return sink->commit(changes.finish());
 }

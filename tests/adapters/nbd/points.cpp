@@ -201,13 +201,13 @@ TEST_CASE("a merged file is compared with what the files above it hold") {
   const model::PartManifest expected = one.store.manifest(shadow, {2}).parts.at(0);
   const std::string lower = points[0].layers[0];
   const std::string upper = points[1].layers[0];
-  CHECK(nbd::verify_merged(expected, upper, 1, lower).mismatches.size() == 1);  // nothing is merged yet
+  CHECK(nbd::verify_merged(expected, upper, 1, lower, nullptr).mismatches.size() == 1);  // nothing is merged yet
   test::must({"qemu-img", "commit", "-q", "-d", upper});
-  const auto merged = nbd::verify_merged(expected, upper, 1, lower);
+  const auto merged = nbd::verify_merged(expected, upper, 1, lower, nullptr);
   CHECK(merged.sound());
   CHECK(merged.blocks_read == 1);
   test::guest(lower, "write -P 99 64k 512");
-  CHECK(nbd::verify_merged(expected, upper, 1, lower).mismatches.at(0).offset == block);
+  CHECK(nbd::verify_merged(expected, upper, 1, lower, nullptr).mismatches.at(0).offset == block);
 }
 
 TEST_CASE("a merge reads the point that it keeps, and what was read back counts as read after it") {
@@ -330,8 +330,8 @@ TEST_CASE("a pass goes on from what a cut one left, whatever was written to the 
   test::guest(source, "write -P 1 0 2M");  // 32 blocks
   cut_pass(store, {source, "qcow2", {}, {}}, 20);
   CHECK(store.points(shadow).size() == (has_parent ? 1 : 0));
-  test::guest(source, "write -P 2 64k 64k");   // one that was sent is another by now
-  test::guest(source, "write -z 128k 128k");   // two are zero
+  test::guest(source, "write -P 2 64k 64k");  // one that was sent is another by now
+  test::guest(source, "write -z 128k 128k");  // two are zero
   if (has_parent) test::guest(source, "write -P 9 2M 128k");
 
   ports::CopyCounts counts;
