@@ -3,10 +3,9 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <vector>
@@ -16,6 +15,7 @@
 #include "adapters/nbd/qemu_img.hpp"
 #include "base/error.hpp"
 #include "base/fd.hpp"
+#include "base/paged_list.hpp"
 
 namespace umbra::nbd {
 namespace {
@@ -37,53 +37,96 @@ struct Piece {
   bool changed = false;
 };
 
-/// Nothing where a piece has no place of its own.
-std::optional<Piece> piece_of(const json& entry, std::uint32_t depth) {
-  Piece piece;
-  piece.offset = entry.at("start").get<std::uint64_t>();
-  piece.length = entry.at("length").get<std::uint64_t>();
-  piece.file = entry.at("depth").get<std::uint32_t>();
-  piece.zero = entry.at("zero").get<bool>();
-  piece.changed = depth == 0 || (entry.at("present").get<bool>() && piece.file < depth);
-  if (piece.zero) return piece;
-  if (!entry.at("data").get<bool>() || !entry.contains("offset")) return std::nullopt;
-  piece.place = entry["offset"].get<std::uint64_t>();
-  return piece;
-}
+using Pieces = base::PagedList<Piece>;
 
-/// The whole disk, without gaps; nothing where qemu-img can't tell.
-std::optional<std::vector<Piece>> map_of(const fs::path& image, std::uint32_t depth) {
-  const ToolResult told = run_tool({"qemu-img", "map", "--output=json", "-f", "qcow2", image.string()});
-  if (told.status != 0) return std::nullopt;
-  try {
-    std::vector<Piece> pieces;
-    std::uint64_t end = 0;
-    for (const json& entry : json::parse(told.out)) {
-      const std::optional<Piece> piece = piece_of(entry, depth);
-      if (!piece || piece->offset != end) return std::nullopt;
-      end += piece->length;
-      pieces.push_back(*piece);
-    }
-    return pieces;
-  } catch (const json::exception&) {
-    return std::nullopt;  // cut short: there is more of it than is kept
+/// Takes what qemu-img tells entry by entry, so that no more of it is in memory than the entry under way.
+class MapReader final : public json::json_sax_t {
+ public:
+  explicit MapReader(std::uint32_t depth) : m_depth(depth) {}
+
+  /// The whole disk, without gaps; nothing where that was not told.
+  std::optional<Pieces> take() && { return m_is_whole ? std::optional(std::move(m_pieces)) : std::nullopt; }
+
+  bool start_object(std::size_t) override {
+    m_entry = {};
+    return true;
   }
+  bool key(string_t& name) override {
+    m_key = name;
+    return true;
+  }
+  bool boolean(bool value) override {
+    if (m_key == "zero") m_entry.zero = value;
+    if (m_key == "data") m_entry.data = value;
+    if (m_key == "present") m_entry.present = value;
+    return true;
+  }
+  bool number_unsigned(number_unsigned_t value) override {
+    if (m_key == "start") m_entry.start = value;
+    if (m_key == "length") m_entry.length = value;
+    if (m_key == "depth") m_entry.depth = value;
+    if (m_key == "offset") m_entry.offset = value;
+    return true;
+  }
+  bool end_object() override {
+    const Entry& e = m_entry;
+    if (e.start != m_end || !e.length || !e.depth || !e.zero) return false;
+    if (!*e.zero && (!e.data || !e.offset)) return false;  // it has no place of its own
+    if (m_depth != 0 && !e.present) return false;
+    const auto file = static_cast<std::uint32_t>(*e.depth);
+    m_pieces.push_back(
+        {m_end, *e.length, e.offset.value_or(0), file, *e.zero, m_depth == 0 || (*e.present && file < m_depth)});
+    m_end += *e.length;
+    return true;
+  }
+  bool end_array() override { return m_is_whole = true; }
+
+  // What has no place in a map ends it.
+  bool null() override { return false; }
+  bool number_integer(number_integer_t) override { return false; }
+  bool number_float(number_float_t, const string_t&) override { return false; }
+  bool binary(binary_t&) override { return false; }
+  bool string(string_t&) override { return true; }
+  bool start_array(std::size_t) override { return true; }
+  bool parse_error(std::size_t, const std::string&, const json::exception&) override { return false; }
+
+ private:
+  struct Entry {
+    std::optional<std::uint64_t> start, length, depth, offset;
+    std::optional<bool> zero, present;
+    bool data = false;
+  };
+  std::uint32_t m_depth;
+  Pieces m_pieces;
+  Entry m_entry;
+  std::string m_key;
+  std::uint64_t m_end = 0;
+  bool m_is_whole = false;
+};
+
+/// Nothing where qemu-img can't tell.
+std::optional<Pieces> map_of(const fs::path& image, std::uint32_t depth) {
+  MapReader reader(depth);
+  const int status = read_tool({"qemu-img", "map", "--output=json", "-f", "qcow2", image.string()},
+                               [&](std::FILE* told) { json::sax_parse(told, &reader); });
+  return status == 0 ? std::move(reader).take() : std::nullopt;
 }
 
 class MappedSource final : public ports::BlockSource {
  public:
-  MappedSource(std::vector<Piece> pieces, std::vector<base::UniqueFd> files, bool tracks)
+  MappedSource(Pieces pieces, std::vector<base::UniqueFd> files, bool tracks)
       : m_pieces(std::move(pieces)), m_files(std::move(files)), m_tracks(tracks) {}
 
-  model::ByteCount size() const override {
-    return {m_pieces.empty() ? 0 : m_pieces.back().offset + m_pieces.back().length};
-  }
+  model::ByteCount size() const override { return {m_pieces.empty() ? 0 : end_of(m_pieces.back())}; }
   bool tracks_changes() const override { return m_tracks; }
   bool stands_alone() const override { return true; }
   void stop() noexcept override { m_reads.stop(); }
 
   void each_extent(const std::function<void(const Extent&)>& each) override {
-    for (const Piece& piece : m_pieces) each({piece.offset, piece.length, piece.zero, piece.changed});
+    for (std::size_t n = 0; n < m_pieces.size(); ++n) {
+      const Piece piece = m_pieces[n];
+      each({piece.offset, piece.length, piece.zero, piece.changed});
+    }
   }
 
   void read(std::span<const Range> ranges,
@@ -100,17 +143,35 @@ class MappedSource final : public ports::BlockSource {
   }
 
  private:
-  void fill(const Range& range, std::span<std::byte> buffer) const {
-    const auto holds_start = [&](std::uint64_t at, const Piece& piece) { return at < piece.offset + piece.length; };
-    auto piece = std::upper_bound(m_pieces.begin(), m_pieces.end(), range.offset, holds_start);
-    for (std::uint64_t at = range.offset; !buffer.empty(); ++piece) {
-      if (piece == m_pieces.end()) throw Error(Kind::io, fmt::format("read at offset {}, past the disk's end", at));
-      const std::uint64_t within = at - piece->offset;
-      const auto part = buffer.first(std::min<std::uint64_t>(buffer.size(), piece->length - within));
-      if (piece->zero)
+  static std::uint64_t end_of(const Piece& piece) { return piece.offset + piece.length; }
+
+  /// The first piece that ends behind `at`. Reads rise: it is mostly the last one's, or the next.
+  std::size_t piece_at(std::uint64_t at) {
+    for (std::size_t n = m_near; n < std::min(m_near + 4, m_pieces.size()); ++n) {
+      const Piece piece = m_pieces[n];
+      if (piece.offset <= at && at < end_of(piece)) return m_near = n;
+    }
+    std::size_t first = 0;
+    for (std::size_t left = m_pieces.size(); left > 0;) {
+      const std::size_t half = left / 2;
+      const bool ends_before = end_of(m_pieces[first + half]) <= at;
+      first += ends_before ? half + 1 : 0;
+      left = ends_before ? left - half - 1 : half;
+    }
+    return m_near = first;
+  }
+
+  void fill(const Range& range, std::span<std::byte> buffer) {
+    std::uint64_t at = range.offset;
+    for (std::size_t n = piece_at(at); !buffer.empty(); ++n) {
+      if (n >= m_pieces.size()) throw Error(Kind::io, fmt::format("read at offset {}, past the disk's end", at));
+      const Piece piece = m_pieces[n];
+      const std::uint64_t within = at - piece.offset;
+      const auto part = buffer.first(std::min<std::uint64_t>(buffer.size(), piece.length - within));
+      if (piece.zero)
         std::fill(part.begin(), part.end(), std::byte{0});
       else
-        read_file(m_files.at(piece->file).get(), piece->place + within, part, at);
+        read_file(m_files.at(piece.file).get(), piece.place + within, part, at);
       at += part.size();
       buffer = buffer.subspan(part.size());
     }
@@ -118,20 +179,12 @@ class MappedSource final : public ports::BlockSource {
 
   /// Past a file's end there are zeroes, as QEMU has it.
   static void read_file(int fd, std::uint64_t place, std::span<std::byte> part, std::uint64_t at) {
-    while (!part.empty()) {
-      const ssize_t n = ::pread(fd, part.data(), part.size(), static_cast<off_t>(place));
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) throw base::from_errno(errno, fmt::format("read at offset {}", at));
-      if (n == 0) {
-        std::fill(part.begin(), part.end(), std::byte{0});
-        return;
-      }
-      place += static_cast<std::uint64_t>(n);
-      part = part.subspan(static_cast<std::size_t>(n));
-    }
+    const std::size_t n = base::read_at(fd, place, part, fmt::format("what the disk has at offset {}", at));
+    std::fill(part.begin() + static_cast<std::ptrdiff_t>(n), part.end(), std::byte{0});
   }
 
-  std::vector<Piece> m_pieces;
+  Pieces m_pieces;
+  std::size_t m_near = 0;               ///< the piece that was read last
   std::vector<base::UniqueFd> m_files;  ///< of the chain, as far as they are read
   bool m_tracks;
   FileReads m_reads;
@@ -140,12 +193,14 @@ class MappedSource final : public ports::BlockSource {
 }  // namespace
 
 std::unique_ptr<ports::BlockSource> open_mapped(const fs::path& image, std::uint32_t depth) {
-  std::optional<std::vector<Piece>> pieces = map_of(image, depth);
+  std::optional<Pieces> pieces = map_of(image, depth);
   if (!pieces) return nullptr;
   std::vector<base::UniqueFd> files;
   std::uint32_t needed = 1;
-  for (const Piece& piece : *pieces)
+  for (std::size_t n = 0; n < pieces->size(); ++n) {
+    const Piece piece = (*pieces)[n];
     if (!piece.zero && piece.changed) needed = std::max(needed, piece.file + 1);
+  }
   if (needed == 1) {
     files.push_back(base::open_file(image, O_RDONLY));
   } else {

@@ -12,6 +12,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <utility>
 
 #include "base/error.hpp"
@@ -169,6 +170,22 @@ std::string captured(const base::UniqueFd& capture, std::size_t limit) {
   text.resize(static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
   while (!text.empty() && text.back() == '\n') text.pop_back();
   return text;
+}
+
+int read_tool(const base::Argv& argv, const std::function<void(std::FILE* told)>& read) {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw base::from_errno(errno, "pipe");
+  base::UniqueFd write_end(ends[1]);
+  base::UniqueFd read_end(ends[0]);
+  const base::UniqueFd err = make_capture();
+  Process process(argv, {.in = -1, .out = write_end.get(), .err = err.get()});
+  write_end.reset();
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> told(::fdopen(read_end.get(), "r"), &std::fclose);
+  if (!told) throw base::from_errno(errno, "read a pipe");
+  read_end.release();
+  read(told.get());
+  if (std::fgetc(told.get()) != EOF) return 128 + SIGTERM;  // the process ends with this scope
+  return process.wait_for(base::Millis{60'000});
 }
 
 ToolResult run_tool(const base::Argv& argv) {

@@ -3,6 +3,8 @@
 // Children that need more than base::spawn gives: an inherited listening socket, a standard error kept for messages.
 
 #include <sys/types.h>
+#include <cstdio>
+#include <functional>
 #include <string>
 
 #include "base/process.hpp"
@@ -46,6 +48,9 @@ struct ToolResult {
   std::string out;
   std::string err;
 };
+/// Runs a command and lets `read` have what it says while it says it; the exit status. What `read` leaves unread is not
+/// waited for: the status is then that of a command that was ended.
+int read_tool(const base::Argv& argv, const std::function<void(std::FILE* told)>& read);
 /// Runs a command to its end, with standard input empty and both outputs kept (at most 64 MiB and 64 KiB).
 ToolResult run_tool(const base::Argv& argv);
 
