@@ -184,6 +184,28 @@ ssize_t read(int fd, void* data, size_t size) {
     return next<ssize_t (*)(int, void*, size_t)>(name)(fd, data, n);
   });
 }
+/// Of opening, what makes a nameless file alone.
+int open(const char* path, int flags, ...) {
+  mode_t mode = 0;
+  if ((flags & (O_CREAT | O_TMPFILE)) != 0) {
+    va_list more;
+    va_start(more, flags);
+    mode = va_arg(more, mode_t);
+    va_end(more);
+  }
+  if ((flags & O_TMPFILE) == O_TMPFILE && fate_of(path) == Fate::fails) return -1;
+  return next<int (*)(const char*, int, ...)>("open")(path, flags, mode);
+}
+int open64(const char* path, int flags, ...) {
+  mode_t mode = 0;
+  if ((flags & (O_CREAT | O_TMPFILE)) != 0) {
+    va_list more;
+    va_start(more, flags);
+    mode = va_arg(more, mode_t);
+    va_end(more);
+  }
+  return open(path, flags | O_LARGEFILE, mode);
+}
 int fsync(int fd) {
   return synced("fsync", fd);
 }

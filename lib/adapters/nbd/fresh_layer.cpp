@@ -136,13 +136,7 @@ class FreshLayer final : public PartWriter {
 
  private:
   void put(std::uint64_t at, std::span<const std::byte> data) {
-    while (!data.empty()) {
-      const ssize_t n = ::pwrite(m_fd.get(), data.data(), data.size(), static_cast<off_t>(at));
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) throw base::from_errno(errno, fmt::format("write {} at offset {}", m_layer.string(), at));
-      at += static_cast<std::uint64_t>(n);
-      data = data.subspan(static_cast<std::size_t>(n));
-    }
+    base::write_at(m_fd.get(), at, data, m_layer.native());
   }
 
   /// The place of the next cluster of the file. Counts lie among what they count.

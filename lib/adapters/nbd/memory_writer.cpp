@@ -19,29 +19,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void write_at(int fd, std::uint64_t offset, std::span<const std::byte> data, const fs::path& path) {
-  while (!data.empty()) {
-    const ssize_t n = ::pwrite(fd, data.data(), data.size(), static_cast<off_t>(offset));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw base::from_errno(errno, fmt::format("write {} at offset {}", path.string(), offset));
-    offset += static_cast<std::uint64_t>(n);
-    data = data.subspan(static_cast<std::size_t>(n));
-  }
-}
-
-/// Bytes read; fewer than asked for at the end of the file alone.
-std::size_t read_at(int fd, std::uint64_t offset, std::span<std::byte> buffer, const fs::path& path) {
-  std::size_t done = 0;
-  while (done < buffer.size()) {
-    const ssize_t n = ::pread(fd, buffer.data() + done, buffer.size() - done, static_cast<off_t>(offset + done));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw base::from_errno(errno, fmt::format("read {} at offset {}", path.string(), offset));
-    if (n == 0) break;
-    done += static_cast<std::size_t>(n);
-  }
-  return done;
-}
-
 void copy_range(int from, int to, off_t begin, off_t end, const fs::path& path) {
   std::vector<std::byte> buffer;
   while (begin < end) {
@@ -59,9 +36,9 @@ void copy_range(int from, int to, off_t begin, off_t end, const fs::path& path) 
     buffer.resize(1u << 20);
     const auto piece =
         std::span(buffer).first(std::min<std::size_t>(buffer.size(), static_cast<std::size_t>(end - begin)));
-    const std::size_t got = read_at(from, static_cast<std::uint64_t>(begin), piece, path);
+    const std::size_t got = base::read_at(from, static_cast<std::uint64_t>(begin), piece, path.native());
     if (got == 0) return;
-    write_at(to, static_cast<std::uint64_t>(begin), piece.first(got), path);
+    base::write_at(to, static_cast<std::uint64_t>(begin), piece.first(got), path.native());
     begin += static_cast<off_t>(got);
   }
 }
@@ -91,7 +68,7 @@ class MemoryWriter final : public PartWriter {
   }
 
   void write(std::uint64_t offset, std::span<const std::byte> data) override {
-    write_at(m_fd.get(), offset, data, m_path);
+    base::write_at(m_fd.get(), offset, data, m_path.native());
   }
 
   void zero(std::uint64_t offset, std::uint64_t length) override {
@@ -102,14 +79,14 @@ class MemoryWriter final : public PartWriter {
     const std::vector<std::byte> zeroes(std::min<std::uint64_t>(length, 1u << 20));
     while (length > 0) {
       const auto piece = std::span(zeroes).first(std::min<std::uint64_t>(length, zeroes.size()));
-      write_at(m_fd.get(), offset, piece, m_path);
+      base::write_at(m_fd.get(), offset, piece, m_path.native());
       offset += piece.size();
       length -= piece.size();
     }
   }
 
   void read(std::uint64_t offset, std::span<std::byte> buffer) override {
-    const std::size_t n = read_at(m_fd.get(), offset, buffer, m_path);
+    const std::size_t n = base::read_at(m_fd.get(), offset, buffer, m_path.native());
     std::fill(buffer.begin() + static_cast<std::ptrdiff_t>(n), buffer.end(), std::byte{0});
   }
 
