@@ -94,7 +94,9 @@ void DigestList::set(std::uint64_t at, const Digest& digest) {
 
 void DigestList::clear(std::uint64_t first, std::uint64_t count) {
   const std::uint64_t end = first + count;
-  for (std::uint64_t page = next_page(first / per_page); page * per_page < end; page = next_page(page + 1)) {
+  const std::uint64_t end_page = (end + per_page - 1) / per_page;
+  for (std::uint64_t page = m_pages.next(first / per_page, end_page); page < end_page;
+       page = m_pages.next(page + 1, end_page)) {
     const std::uint64_t begin = page * per_page;
     const std::uint64_t last = begin + digests_in(page);
     if (begin < first || end < last) {
@@ -116,22 +118,23 @@ bool DigestList::operator==(const DigestList& other) const {
   return m_size == other.m_size && m_held == other.m_held && next_difference(other, 0) == m_size;
 }
 
-std::uint64_t DigestList::next(std::uint64_t at) const {
-  while (at < m_size) {
+std::uint64_t DigestList::next(std::uint64_t at, std::uint64_t end) const {
+  const std::uint64_t end_page = (end + per_page - 1) / per_page;
+  while (at < end) {
     const std::uint64_t page = at / per_page;
     if (!m_pages.has(page)) {
-      at = m_pages.next(page) * per_page;
+      at = m_pages.next(page, end_page) * per_page;
       continue;
     }
-    const std::uint64_t end = page * per_page + digests_in(page);
+    const std::uint64_t page_end = std::min(end, page * per_page + per_page);
     at = m_pages.read(page, [&](std::span<const std::byte> bytes) {
       std::uint64_t n = at;
-      while (n < end && digest_at(bytes, n % per_page) == Digest{}) ++n;
+      while (n < page_end && digest_at(bytes, n % per_page) == Digest{}) ++n;
       return n;
     });
-    if (at < end) return at;
+    if (at < page_end) return at;
   }
-  return m_size;
+  return end;
 }
 
 std::uint64_t DigestList::next_difference(const DigestList& other, std::uint64_t at) const {
@@ -146,7 +149,7 @@ std::uint64_t DigestList::next_difference(const DigestList& other, std::uint64_t
       const auto differs = std::mismatch(mine.begin() + from, mine.end(), others.begin() + from).first;
       if (differs != mine.end()) return page * per_page + static_cast<std::uint64_t>(differs - mine.begin());
     }
-    at = std::min(m_pages.next(page + 1), other.m_pages.next(page + 1)) * per_page;
+    at = std::min(next_page(page + 1), other.next_page(page + 1)) * per_page;
   }
   return m_size;
 }

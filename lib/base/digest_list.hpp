@@ -32,7 +32,9 @@ class DigestList {
   bool operator==(const DigestList& other) const;
 
   /// The first digest from `at` on that is not zero; size() where none is.
-  std::uint64_t next(std::uint64_t at) const;
+  std::uint64_t next(std::uint64_t at) const { return next(at, m_size); }
+  /// The same before `end`; else `end`, which is no more than size(). Costs no look past it.
+  std::uint64_t next(std::uint64_t at, std::uint64_t end) const;
   /// The first from `at` on that differs from the other list's, which has the same size; size() where none does.
   std::uint64_t next_difference(const DigestList& other, std::uint64_t at) const;
   /// The first that is `digest`; size() where none is.
@@ -46,7 +48,7 @@ class DigestList {
   /// How many pages are not of zeroes alone.
   std::uint64_t pages_held() const { return m_pages_held; }
   /// The first of these from `page` on; pages() where none is.
-  std::uint64_t next_page(std::uint64_t page) const { return m_pages.next(page); }
+  std::uint64_t next_page(std::uint64_t page) const { return m_pages.next(page, pages()); }
   /// Digests in that page: the last one may be short.
   std::size_t digests_in(std::uint64_t page) const;
   /// SHA-256 of the page's digests; the zero digest for a page of zero digests.

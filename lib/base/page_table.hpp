@@ -3,7 +3,7 @@
 // An array of pages of which most may be absent: what is absent takes four bytes. A copy shares its pages with the
 // original until one of the two writes to them.
 
-#include <optional>
+#include <algorithm>
 #include <utility>
 
 #include "base/page_pool.hpp"
@@ -33,10 +33,11 @@ class PageTable {
 
   std::uint64_t size() const { return m_pages.size(); }
   bool has(std::uint64_t page) const { return m_pages[page] != PagePool::none; }
-  /// The first page that is there, from this one on; size() where none is.
-  std::uint64_t next(std::uint64_t page) const {
-    while (page < m_pages.size() && m_pages[page] == PagePool::none) ++page;
-    return page;
+  /// The first page that is there, from this one on and before `end`; else size() or `end`, whichever is less.
+  std::uint64_t next(std::uint64_t page, std::uint64_t end) const {
+    end = std::min<std::uint64_t>(end, m_pages.size());
+    while (page < end && m_pages[page] == PagePool::none) ++page;
+    return std::min(page, end);
   }
   /// Whether this page of both is one and the same.
   bool shares(std::uint64_t page, const PageTable& other) const {

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <utility>
 #include <vector>
 
@@ -71,7 +70,8 @@ class Teller {
 
  private:
   void zeroes_over_parent(std::uint64_t block, std::uint64_t end) {
-    for (block = m_job.parent.next_not_zero(block); block < end; block = m_job.parent.next_not_zero(block + 1))
+    for (block = m_job.parent.next_not_zero(block, end); block < end;
+         block = m_job.parent.next_not_zero(block + 1, end))
       tell_zero(block);
   }
 
@@ -162,12 +162,12 @@ bool ParentBlocks::same(std::uint64_t block, const base::Digest& digest) const {
   return digest == (present ? m_manifest->blocks[block] : base::Digest{});
 }
 
-std::uint64_t ParentBlocks::next_not_zero(std::uint64_t block) const {
-  constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max();
-  if (!m_known) return block;
-  if (m_manifest == nullptr) return never;
-  const std::uint64_t found = m_manifest->blocks.next(block);
-  return found < m_manifest->blocks.size() ? found : never;
+std::uint64_t ParentBlocks::next_not_zero(std::uint64_t block, std::uint64_t end) const {
+  if (!m_known) return std::min(block, end);
+  if (m_manifest == nullptr) return end;
+  const std::uint64_t there = std::min(end, m_manifest->blocks.size());
+  const std::uint64_t found = m_manifest->blocks.next(block, there);
+  return found < there ? found : end;
 }
 
 Pace::Pace(base::Clock& clock, const base::CancelToken& cancel, RateLimit limit)

@@ -24,8 +24,8 @@ class ParentBlocks {
 
   /// True only where the parent's block is known to have this digest.
   bool same(std::uint64_t block, const base::Digest& digest) const;
-  /// The first block from this one on that is not known to be zero there.
-  std::uint64_t next_not_zero(std::uint64_t block) const;
+  /// The first block from this one on, and before `end`, that is not known to be zero there; else `end`.
+  std::uint64_t next_not_zero(std::uint64_t block, std::uint64_t end) const;
 
  private:
   ParentBlocks(bool is_known, const model::PartManifest* manifest) : m_known(is_known), m_manifest(manifest) {}

@@ -107,6 +107,8 @@ TEST_CASE("a list of digests is what a plain vector would be, and so are its cop
       require_same(list, plain);
       const auto at = *rc::gen::inRange<std::uint64_t>(0, plain.size() + 1);
       RC_ASSERT(list.next(at) == next_in(plain, at));
+      const auto end = *rc::gen::inRange<std::uint64_t>(at, plain.size() + 1);
+      RC_ASSERT(list.next(at, end) == std::min(next_in(plain, at), end));
       for (const auto& [other, others] : lists) {
         RC_ASSERT((list == other) == (plain == others));
         if (plain.size() != others.size()) continue;

@@ -43,8 +43,9 @@ void compare(const model::PartManifest& expected, BlockReader& reader, const por
       },
       [&](std::uint64_t first, std::uint64_t count) {
         report.blocks_read += count;
+        const auto& blocks = expected.blocks;
         const std::uint64_t end = first + count;
-        for (std::uint64_t block = expected.blocks.next(first); block < end; block = expected.blocks.next(block + 1))
+        for (std::uint64_t block = blocks.next(first, end); block < end; block = blocks.next(block + 1, end))
           differs(block, other_contents);
       });
 }
