@@ -89,7 +89,9 @@ std::vector<fs::path> adopted_files(const ShadowFolder& folder) {
   std::vector<fs::path> files;
   for (const StoredPoint& point : folder.points()) {
     if (!point.readable)
-      throw Error(Kind::corrupt, point.info.damaged, "what it adopted is not known: look at the file");
+      throw Error(Kind::corrupt, point.info.damaged,
+                  "what it adopted is not known: see it listed by umbra shadow points VM; umbra shadow VM --drop "
+                  "leaves such files alone");
     for (const std::string& layer : point.info.layers) {
       if (!folder.holds(layer) && fs::exists(layer)) files.emplace_back(layer);
     }

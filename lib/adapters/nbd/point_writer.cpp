@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <set>
 
+#include "adapters/nbd/descriptions.hpp"
 #include "adapters/nbd/examine.hpp"
 #include "adapters/nbd/manifest_file.hpp"
 #include "adapters/nbd/part_writer.hpp"
@@ -168,6 +169,7 @@ class PointWriter final : public ports::BlockSink {
       throw base::from_errno(errno, fmt::format("commit {}", final_dir.string()));
     m_committed = true;  // from here on the point is there
     base::sync_dir(m_folder.path());
+    write_copy(m_folder, m_header.number);
     return read_point_file(final_dir / point_file).info;
   }
 

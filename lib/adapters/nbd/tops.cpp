@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "adapters/nbd/descriptions.hpp"
 #include "adapters/nbd/examine.hpp"
 #include "adapters/nbd/manifest_file.hpp"
 #include "adapters/nbd/qemu_img.hpp"
@@ -190,6 +191,7 @@ void adopt_layers(const ShadowFolder& folder, const ports::AdoptRequest& request
   if (::rename(incoming.c_str(), final_dir.c_str()) != 0)
     throw base::from_errno(errno, fmt::format("commit {}", final_dir.string()));
   base::sync_dir(folder.path());
+  write_copy(folder, request.number);
   if (on_damage) check_whole(folder, request.number);  // it may show the damage: then it is marked, and repaired
 }
 

@@ -89,7 +89,7 @@ TEST_CASE("a sink that is let go, or a process that is killed, leaves the last p
     CHECK(test::error_of([&] { one.store.begin(header); }).kind() == base::Kind::busy);
   }
   CHECK(names_in(one.scratch / "images/umbra/web1") ==
-        std::vector<std::string>{"empty", "point-000001", "shadow.json"});
+        std::vector<std::string>{"descriptions", "empty", "point-000001", "shadow.json"});
 
   std::array<int, 2> told{};
   REQUIRE(::pipe(told.data()) == 0);
@@ -106,10 +106,10 @@ TEST_CASE("a sink that is let go, or a process that is killed, leaves the last p
   ::waitpid(child, nullptr, 0);
   REQUIRE(one.store.points(shadow).size() == 1);
   CHECK(test::same_contents(one.source, test::newest_layer(one.store)));
-  CHECK(names_in(one.scratch / "images/umbra/web1").size() == 4);  // what it left ...
+  CHECK(names_in(one.scratch / "images/umbra/web1").size() == 5);  // what it left ...
   header.number = {5};
   one.store.begin(header);
-  CHECK(names_in(one.scratch / "images/umbra/web1").size() == 3);  // ... is gone with the next, whatever its number
+  CHECK(names_in(one.scratch / "images/umbra/web1").size() == 4);  // ... is gone with the next, whatever its number
 }
 
 TEST_CASE("what does not fit its place or its order is refused, and no point comes of it") {
@@ -278,7 +278,8 @@ TEST_CASE("a full file system is told as such, and leaves the last point") {
   test::pass(store, {source, "qcow2", {}, {}});
   test::guest(source, "write -P 2 8M 16M");
   CHECK(test::error_of([&] { test::pass(store, {source, "qcow2", {}, {}}); }).kind() == base::Kind::no_space);
-  CHECK(names_in(small / "umbra/web1") == std::vector<std::string>{"empty", "point-000001", "shadow.json"});
+  CHECK(names_in(small / "umbra/web1") ==
+        std::vector<std::string>{"descriptions", "empty", "point-000001", "shadow.json"});
   CHECK(store.verify(shadow, {1}, ports::Verify::whole).sound());
   CHECK(store.free_space().value > 4u << 20);
 }
@@ -330,8 +331,8 @@ TEST_CASE("a pass goes on from what a cut one left, whatever was written to the 
   test::guest(source, "write -P 1 0 2M");  // 32 blocks
   cut_pass(store, {source, "qcow2", {}, {}}, 20);
   CHECK(store.points(shadow).size() == (has_parent ? 1 : 0));
-  test::guest(source, "write -P 2 64k 64k");   // one that was sent is another by now
-  test::guest(source, "write -z 128k 128k");   // two are zero
+  test::guest(source, "write -P 2 64k 64k");  // one that was sent is another by now
+  test::guest(source, "write -z 128k 128k");  // two are zero
   if (has_parent) test::guest(source, "write -P 9 2M 128k");
 
   ports::CopyCounts counts;
