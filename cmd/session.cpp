@@ -143,13 +143,16 @@ const model::Config& Session::config() {
 
 namespace {
 
-/// The host that is this machine: by this machine's name, or else the one whose URI names no other.
-model::HostName this_host(const model::Config& config) {
+model::HostName machine_name() {
   std::array<char, 256> name{};
-  if (::gethostname(name.data(), name.size() - 1) == 0) {
-    const model::HostName own(name.data());
-    if (std::ranges::count(config.hosts, own, &model::HostConfig::name) > 0) return own;
-  }
+  if (::gethostname(name.data(), name.size() - 1) != 0) return {};
+  return model::HostName(name.data());
+}
+
+/// The host that is this machine: by this machine's name, or else the one whose URI names no other.
+model::HostName host_here(const model::Config& config) {
+  const model::HostName own = machine_name();
+  if (std::ranges::count(config.hosts, own, &model::HostConfig::name) > 0) return own;
   std::set<model::HostName> elsewhere;
   for (const auto& [address, host] : config::hosts_by_address(config)) elsewhere.insert(host);
   const auto local =
@@ -247,11 +250,16 @@ std::unique_ptr<ports::RecordedSource> Session::recorded_source() {
   return nullptr;
 }
 
+model::HostName Session::this_host() {
+  const model::HostName host = host_here(config());
+  return host.get().empty() ? machine_name() : host;
+}
+
 std::optional<unsigned> Session::add_gpus(std::vector<model::Counters>& counters) {
   if (!m_parts->nvml) m_parts->nvml = metrics::Nvml::open(config().metrics.nvml);
   if (!*m_parts->nvml) return std::nullopt;
   const metrics::GpuReading reading = (*m_parts->nvml)->read();
-  metrics::add_gpus(reading, this_host(config()), counters);
+  metrics::add_gpus(reading, host_here(config()), counters);
   return reading.gpus;
 }
 

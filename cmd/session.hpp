@@ -55,6 +55,8 @@ class Session {
   /// one that has recorded them for all.
   std::vector<std::unique_ptr<ports::MetricSource>> metric_sources();
   std::unique_ptr<ports::RecordedSource> recorded_source();
+  /// The configured host that is this machine; where none is, this machine's name.
+  model::HostName this_host();
   /// Puts this machine's GPUs into the counters of its VMs and its own; how many there are, nothing where there is no
   /// driver for them.
   std::optional<unsigned> add_gpus(std::vector<model::Counters>& counters);

@@ -18,6 +18,7 @@
 #include "cmd/errors.hpp"
 #include "cmd/exit_status.hpp"
 #include "cmd/features.hpp"
+#include "cmd/plans.hpp"
 #include "cmd/session.hpp"
 #include "replicate/sources.hpp"
 
@@ -178,20 +179,61 @@ replicate::SourcesRequest request_of(Session& session, const SourceOptions& opti
   const model::VmPolicy policy = session.config().policy(request.name);
   request.retain = limits.retain.value_or(policy.retain);
   request.resume = limits.resume;
-  request.bandwidth = limits.rate ? limits.rate : policy.bandwidth;
+  request.wait = limits.wait;
+  request.from = session.this_host();
+  request.limits = {policy.bandwidth, limits.rate, replicate::weight_of(policy.priority)};
+  const auto& hosts = session.config().hosts;
+  const auto host = std::ranges::find(hosts, request.from, &model::HostConfig::name);
+  if (host == hosts.end() || !options.into.empty()) return request;  // a folder of this machine is behind no link
+  if (!limits.rate) request.limits.link = host->limit;
+  request.link = host->link;
   return request;
+}
+
+/// Under which the ledger has the passes of sources.
+model::Uuid ledger_name(const model::VmName& name) {
+  return model::Uuid("source:" + name.get());
+}
+
+std::optional<replicate::Measured> rate_of(model::ByteCount looked, double seconds, const std::string& of) {
+  if (looked.value == 0 || seconds <= 0) return std::nullopt;
+  return replicate::Measured{{static_cast<double>(looked.value) / seconds}, of};
+}
+
+/// How fast the last pass of the same sources went, or else the newest ones of VMs from this host together.
+std::optional<replicate::Measured> measured(Session& session, const replicate::SourcesRequest& request) {
+  if (const auto last = session.ledger().last_section(ledger_name(request.name), "replica")) {
+    const model::Replica replica = model::replica_from(model::Json::parse(*last));
+    if (auto rate = rate_of(replica.dirty, replica.duration_s, "its last pass")) return rate;
+  }
+  model::ByteCount looked;
+  double seconds = 0;
+  for (const ports::ShadowRow& row : session.shadows().all()) {
+    if (row.primary_host != request.from || !row.replica) continue;
+    looked += row.replica->dirty;
+    seconds += row.replica->duration_s;
+  }
+  return rate_of(looked, seconds, "the last passes from " + request.from.get());
+}
+
+/// The point stands, whatever comes of this.
+void keep_record(Session& session, const model::VmName& name, const model::Replica& replica) {
+  try {
+    session.ledger().add_section(ledger_name(name), "replica", model::to_text(model::to_json(replica)),
+                                 session.clock().now());
+  } catch (const Error& e) {
+    say_notes("replicate", name, {fmt::format("how long it took is not kept: {}", e.what())});
+  }
 }
 
 void tell_plan(const SourceOptions& options, const replicate::PassPlan& plan, model::Record& record) {
   const auto bytes = plan.bytes.value_or(model::ByteCount{}).value;
   const std::string what =
       plan.point.value == 0 ? "send a whole point" : fmt::format("make point {}", plan.point.value);
-  base::log(base::Level::info, fmt::format("replicate: {}: would {} by {} ({}), reading {}", options.name, what,
-                                           ports::to_string(plan.method), plan.why, human_bytes(bytes)));
-  model::Json json = {
-      {"point", plan.point.value}, {"method", ports::to_string(plan.method)}, {"why", plan.why}, {"bytes", bytes}};
-  if (plan.duration) json["duration_s"] = plan.duration->count();
-  record.set_extra("replica_plan", json);
+  base::log(base::Level::info,
+            fmt::format("replicate: {}: would {} by {} ({}), reading {}{}", options.name, what,
+                        ports::to_string(plan.method), plan.why, human_bytes(bytes), told_time(plan)));
+  record.set_extra("replica_plan", plan_json(plan));
 }
 
 void send(Session& session, const SourceOptions& options, const replicate::SourcesRequest& request, Opened opened) {
@@ -205,10 +247,15 @@ void send(Session& session, const SourceOptions& options, const replicate::Sourc
 void act(Session& session, const SourceOptions& options, const Limits& limits, const std::vector<Named>& sources,
          model::Record& record) {
   replicate::SourcesRequest request = request_of(session, options, limits);
+  // Streams of one name can go to several places at once, as long as they do not share a link.
+  const bool alone = options.send.empty() || request.limits.link;
+  const auto lease =
+      alone && !session.common().dry_run ? session.leases().acquire(request.name, request.wait) : nullptr;
   std::unique_ptr<ports::PointStore> far;
   if (options.send.empty()) far = far_end_of(session, options);
   Opened opened = open_all(sources, options);
   if (session.common().dry_run) {
+    request.measured = measured(session, request);
     tell_plan(options,
               far ? replicate::plan_sources(*far, request, opened.parts) : replicate::plan_whole(request, opened.parts),
               record);
@@ -220,6 +267,7 @@ void act(Session& session, const SourceOptions& options, const Limits& limits, c
       replicate::run_sources(context_of(session), *far, request, std::move(opened.parts));
   say_notes("replicate", request.name, result.notes);
   record.set(result.replica);
+  keep_record(session, request.name, result.replica);
 }
 
 }  // namespace

@@ -13,6 +13,7 @@ using base::Kind;
 using ports::Choice;
 using ports::Method;
 
+constexpr base::Millis between_looks{100};
 constexpr const char* nothing_tells = "nothing tells what changed: it is read once, and what differs is sent";
 
 std::vector<model::Part> parts_of(const std::vector<ports::PartSource>& sources) {
@@ -33,8 +34,9 @@ model::ByteCount bytes_to_read(std::vector<ports::PartSource>& sources) {
 
 PassPlan planned(const SourcesRequest& request, std::vector<ports::PartSource>& parts, PassPlan plan) {
   plan.bytes = bytes_to_read(parts);
-  if (request.bandwidth && request.bandwidth->value > 0)
-    plan.duration = base::Seconds(static_cast<double>(plan.bytes->value) / request.bandwidth->value);
+  const Expected time = expected(*plan.bytes, request.measured, request.limits, request.link);
+  plan.duration = time.duration;
+  plan.rate = time.by;
   return plan;
 }
 
@@ -53,6 +55,28 @@ std::vector<model::PointInfo> points_of(ports::PointStore& far, const model::VmN
   return points;
 }
 
+/// What the points' folder, made where there is none, can be built on, once no other run writes to it.
+model::Ground ground_when_free(const Context& context, ports::PointStore& far, const SourcesRequest& request,
+                               const std::vector<model::Part>& parts) {
+  const model::ShadowId shadow = sources_shadow(request.name);
+  const auto look = [&] {
+    const auto there = far.shadows();
+    if (std::ranges::find(there, shadow) == there.end()) far.create(shadow, request.name, parts);
+    return far.examine(shadow);
+  };
+  std::optional<model::Ground> ground;
+  base::wait_until(context.clock, request.wait, between_looks, [&] {
+    context.cancel.check();
+    try {
+      ground = look();
+    } catch (const Error& e) {
+      if (e.kind() != Kind::busy) throw;
+    }
+    return ground.has_value();
+  });
+  return ground ? std::move(*ground) : look();
+}
+
 }  // namespace
 
 model::ShadowId sources_shadow(const model::VmName& name) {
@@ -62,11 +86,12 @@ model::ShadowId sources_shadow(const model::VmName& name) {
 PassPlan plan_sources(ports::PointStore& far, const SourcesRequest& request, std::vector<ports::PartSource>& parts) {
   const model::Ground ground = model::ground_of(points_of(far, request.name));
   const Choice choice = choose(ground);
-  return planned(request, parts, {ground.last.next(), choice.method, choice.why, {}, {}});
+  return planned(request, parts, {ground.last.next(), choice.method, choice.why, {}, {}, {}});
 }
 
 PassPlan plan_whole(const SourcesRequest& request, std::vector<ports::PartSource>& parts) {
-  return planned(request, parts, {{0}, Method::full, "a stream that nothing comes back of is always whole", {}, {}});
+  return planned(request, parts,
+                 {{0}, Method::full, "a stream that nothing comes back of is always whole", {}, {}, {}});
 }
 
 PassResult run_sources(const Context& context, ports::PointStore& far, const SourcesRequest& request,
@@ -75,9 +100,8 @@ PassResult run_sources(const Context& context, ports::PointStore& far, const Sou
   const model::ShadowId shadow = sources_shadow(request.name);
   ports::Stopwatch stopwatch(context.clock);
   const std::vector<model::PointInfo> points = points_of(far, request.name);
-  const auto there = far.shadows();
-  if (std::ranges::find(there, shadow) == there.end()) far.create(shadow, request.name, parts_of(parts));
-  const model::Ground ground = far.examine(shadow);
+  const model::Ground ground = ground_when_free(context, far, request, parts_of(parts));
+  const Allowance allowance(context, request.from, request.name, request.limits);
   model::PointHeader header;
   header.shadow = shadow;
   header.vm = request.name;
@@ -85,7 +109,7 @@ PassResult run_sources(const Context& context, ports::PointStore& far, const Sou
   const ports::SentPoint sent = ports::with_what_is_safe("replicating " + request.name.get(), points, [&] {
     ports::SentPoint done =
         ports::send_point(context, far, ground, std::move(header), std::move(parts),
-                          {[&] { return request.bandwidth; }, request.resume, &stopwatch}, request.before_commit);
+                          {[&] { return allowance.now(); }, request.resume, &stopwatch}, request.before_commit);
     done.choice = choose(ground);
     ports::require_equal(far, shadow, request.name, done.info.number);
     stopwatch.lap("read back");
@@ -114,13 +138,16 @@ ports::SentPoint send_whole(const Context& context, const SourcesRequest& reques
   ports::SentPoint result;
   const std::unique_ptr<ports::BlockSink> sink = open(header);
   ports::ChangeDigest changes;
-  ports::Pace pace(context.clock, context.cancel, request.bandwidth);
+  const Allowance allowance(context, request.from, request.name, request.limits);
+  ports::Pace pace(context.clock, context.cancel, [&] { return allowance.now(); });
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const ports::CopyJob job{i, ports::ParentBlocks::zero(), ports::Look::all};
     result.counts += base::with_context(fmt::format("sending {}", parts[i].name.get()), [&] {
-      return ports::send_part(*parts[i].source, *sink, changes, job, pace, context.cancel, [&](const ports::CopyProgress& p) {
-        if (context.progress) context.progress({header.vm, parts[i].name, p.done, p.total, p.told, p.sent});
-      });
+      return ports::send_part(*parts[i].source, *sink, changes, job, pace, context.cancel,
+                              [&](const ports::CopyProgress& p) {
+                                if (context.progress)
+                                  context.progress({header.vm, parts[i].name, p.done, p.total, p.told, p.sent});
+                              });
     });
   }
   parts.clear();
