@@ -110,6 +110,12 @@ std::unique_ptr<ports::PointStore> listening_far_end(const std::string& address,
   return stream::connect(tls::connect(at, files, {.handshake = while_it_is_busy}, nullptr), "tls://" + at.to_string());
 }
 
+std::unique_ptr<ports::PointStore> points_in(const std::string& folder) {
+  need_folder(folder);
+  ::umask(S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH);  // disks are for root, and for whom libvirt hands them to
+  return std::make_unique<nbd::LocalPoints>(folder);
+}
+
 base::Argv far_end(const model::HostConfig& host) {
   if (!host.receive.empty()) return host.receive;
   return {std::filesystem::read_symlink("/proc/self/exe").string(), "receive"};

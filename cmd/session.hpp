@@ -76,6 +76,9 @@ class Session {
 /// The far end that listens at an address. Kind::usage where the files are not complete.
 std::unique_ptr<ports::PointStore> listening_far_end(const std::string& address, const model::TlsFiles& files);
 
+/// Points in a folder of this machine. Kind::not_found where there is none.
+std::unique_ptr<ports::PointStore> points_in(const std::string& folder);
+
 /// argv that starts the far end of `host`; this very program where none is configured.
 base::Argv far_end(const model::HostConfig& host);
 

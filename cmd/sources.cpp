@@ -2,13 +2,12 @@
 #include "cmd/sources.hpp"
 
 #include <fmt/core.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "adapters/nbd/image.hpp"
-#include "adapters/nbd/local_points.hpp"
 #include "adapters/nbd/sector.hpp"
 #include "adapters/nbd/shadow_folder.hpp"
 #include "adapters/nbd/source.hpp"
@@ -19,6 +18,7 @@
 #include "cmd/exit_status.hpp"
 #include "cmd/features.hpp"
 #include "cmd/plans.hpp"
+#include "cmd/points.hpp"
 #include "cmd/session.hpp"
 #include "replicate/sources.hpp"
 
@@ -167,9 +167,7 @@ Opened open_all(const std::vector<Named>& sources, const SourceOptions& options)
 std::unique_ptr<ports::PointStore> far_end_of(Session& session, const SourceOptions& options) {
   if (!options.to.empty()) return listening_far_end(options.to, options.tls);
   if (!options.on.empty()) return session.transport().connect(model::HostName(options.on));
-  need_folder(options.into);
-  ::umask(S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH);  // as umbra receive: disks are for root
-  return std::make_unique<nbd::LocalPoints>(options.into);
+  return points_in(options.into);
 }
 
 replicate::SourcesRequest request_of(Session& session, const SourceOptions& options, const Limits& limits) {
@@ -178,6 +176,7 @@ replicate::SourcesRequest request_of(Session& session, const SourceOptions& opti
   request.taken_at = session.clock().now();
   const model::VmPolicy policy = session.config().policy(request.name);
   request.retain = limits.retain.value_or(policy.retain);
+  request.retain_for = policy.retain_for;
   request.resume = limits.resume;
   request.wait = limits.wait;
   request.from = session.this_host();
@@ -190,11 +189,6 @@ replicate::SourcesRequest request_of(Session& session, const SourceOptions& opti
   return request;
 }
 
-/// Under which the ledger has the passes of sources.
-model::Uuid ledger_name(const model::VmName& name) {
-  return model::Uuid("source:" + name.get());
-}
-
 std::optional<replicate::Measured> rate_of(model::ByteCount looked, double seconds, const std::string& of) {
   if (looked.value == 0 || seconds <= 0) return std::nullopt;
   return replicate::Measured{{static_cast<double>(looked.value) / seconds}, of};
@@ -202,7 +196,7 @@ std::optional<replicate::Measured> rate_of(model::ByteCount looked, double secon
 
 /// How fast the last pass of the same sources went, or else the newest ones of VMs from this host together.
 std::optional<replicate::Measured> measured(Session& session, const replicate::SourcesRequest& request) {
-  if (const auto last = session.ledger().last_section(ledger_name(request.name), "replica")) {
+  if (const auto last = session.ledger().last_section(sources_key(request.name), "replica")) {
     const model::Replica replica = model::replica_from(model::Json::parse(*last));
     if (auto rate = rate_of(replica.dirty, replica.duration_s, "its last pass")) return rate;
   }
@@ -217,12 +211,21 @@ std::optional<replicate::Measured> measured(Session& session, const replicate::S
 }
 
 /// The point stands, whatever comes of this.
-void keep_record(Session& session, const model::VmName& name, const model::Replica& replica) {
+void keep_record(Session& session, const SourceOptions& options, const model::Replica& replica) {
+  const model::VmName name(options.name);
+  model::Json place;
+  if (!options.into.empty()) place["into"] = std::filesystem::absolute(options.into).lexically_normal().string();
+  if (!options.on.empty()) place["on"] = options.on;
+  if (!options.to.empty()) place["to"] = options.to;
   try {
-    session.ledger().add_section(ledger_name(name), "replica", model::to_text(model::to_json(replica)),
-                                 session.clock().now());
+    const base::Instant now = session.clock().now();
+    const std::vector<ports::LedgerRow> rows{
+        {sources_key(name), "replica", model::to_text(model::to_json(replica)), now},
+        {sources_key(name), points_section, model::to_text(place), now}};
+    session.ledger().add_sections(rows);
   } catch (const Error& e) {
-    say_notes("replicate", name, {fmt::format("how long it took is not kept: {}", e.what())});
+    say_notes("replicate", name,
+              {fmt::format("where its points are, and how long it took, is not kept: {}", e.what())});
   }
 }
 
@@ -267,7 +270,7 @@ void act(Session& session, const SourceOptions& options, const Limits& limits, c
       replicate::run_sources(context_of(session), *far, request, std::move(opened.parts));
   say_notes("replicate", request.name, result.notes);
   record.set(result.replica);
-  keep_record(session, request.name, result.replica);
+  keep_record(session, options, result.replica);
 }
 
 }  // namespace

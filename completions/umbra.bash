@@ -15,7 +15,7 @@ _umbra() {
   case ${COMP_WORDS[1]} in
     predict) flags="-w --within --model --model-fallback --trace --at --no-learning --all -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     place) flags="--on --all -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
-    shadow) flags="--on --rehearse --watch --drop --forget --verify --export --point --retain --retain-for --all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="list points" ;;
+    shadow) flags="--on --rehearse --watch --drop --forget --verify --export --point --retain --retain-for --into --all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="list points" ;;
     replicate) flags="--due --wait --retain --limit --resume --no-resume --source --name --format --into --on --send --to --ca --cert --key --crl --key-file --all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     sync) flags="--all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     decide) flags="--replay --exit-code --all -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;

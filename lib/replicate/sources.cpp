@@ -118,7 +118,7 @@ PassResult run_sources(const Context& context, ports::PointStore& far, const Sou
 
   PassResult result;
   try {
-    ports::thin_out(far, shadow, request.retain);
+    ports::thin_out(far, shadow, ports::keep_of(request.retain, request.retain_for, context.clock.now()));
   } catch (const Error& e) {
     result.notes.push_back(fmt::format("merging the oldest points: {}", e.what()));
   }

@@ -12,6 +12,7 @@ struct SourcesRequest {
   model::VmName name;  ///< of the machine that the disks make; its points lie under it
   base::Instant taken_at;
   unsigned retain = 3;
+  std::optional<base::Seconds> retain_for{};  ///< points older than this go too
   model::HostName from;  ///< that the disks are read on: its link is shared
   Limits limits;
   std::optional<model::ByteRate> link;  ///< what that link carries, where it is configured

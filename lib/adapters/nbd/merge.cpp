@@ -23,7 +23,7 @@
 #include "adapters/nbd/qemu_img.hpp"
 #include "adapters/nbd/verify.hpp"
 #include "base/error.hpp"
-#include "base/text.hpp"
+#include "ports/delta.hpp"
 
 namespace umbra::nbd {
 namespace {
@@ -77,7 +77,7 @@ void require_mergeable(const ShadowFolder& folder, const StoredPoint& next) {
   throw Error(Kind::corrupt,
               fmt::format("point {} of shadow {} differs from its manifest: no older one is given up for it: {}",
                           next.info.number.value, folder.id().get(), model::first_of(report)),
-              fmt::format("the next pass repairs the shadow: umbra replicate {}", base::shell_word(folder.vm())));
+              "the next pass repairs the shadow: " + ports::next_pass(folder.id(), folder.vm()));
 }
 
 void finish_merge(const ShadowFolder& folder, const fs::path& given_up) {

@@ -226,8 +226,7 @@ model::Manifest ShadowFolder::manifest(const StoredPoint& point) const {
                                              point.info.number.value, m_id.get()));
     return manifest;
   } catch (Error& e) {
-    if (e.kind() == Kind::corrupt)
-      e.set_hint(fmt::format("the next pass repairs the shadow: umbra replicate {}", base::shell_word(vm())));
+    if (e.kind() == Kind::corrupt) e.set_hint("the next pass repairs the shadow: " + ports::next_pass(m_id, vm()));
     throw;
   }
 }

@@ -12,7 +12,7 @@
 #include "adapters/nbd/manifest_file.hpp"
 #include "adapters/nbd/qemu_img.hpp"
 #include "base/error.hpp"
-#include "base/text.hpp"
+#include "ports/delta.hpp"
 
 namespace umbra::nbd {
 namespace {
@@ -111,7 +111,7 @@ void require_unused(const fs::path& dir) {
 
 void require_sound(const ShadowFolder& folder, const StoredPoint& point) {
   if (point.info.sound()) return;
-  std::string hint = fmt::format("the next pass repairs the shadow: umbra replicate {}", base::shell_word(folder.vm()));
+  std::string hint = "the next pass repairs the shadow: " + ports::next_pass(folder.id(), folder.vm());
   std::vector<model::PointInfo> infos;
   for (StoredPoint& other : folder.points()) infos.push_back(std::move(other.info));
   if (const model::PointInfo* sound = model::newest_sound(infos))
