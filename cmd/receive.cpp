@@ -2,7 +2,6 @@
 // umbra receive: the far end, on the host that holds a shadow's points or a primary's frozen files.
 #include <fmt/core.h>
 #include <fmt/ranges.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -98,8 +97,8 @@ int listen(Session& session, const ReceiveOptions& options) {
                   [&](base::UniqueFd client, const std::string& peer) {
                     return serve_client(options, session.cancel(), std::move(client), peer);
                   });
-  const int signal_number = session.cancel().signal();
-  return signal_number == SIGTERM ? exit_done : 128 + signal_number;  // how a service is asked to end
+  session.cancel().check();  // a signal is what ends it
+  return exit_done;
 }
 
 int run_receive(Session& session, ReceiveOptions& options) {

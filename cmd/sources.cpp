@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "adapters/nbd/image.hpp"
+#include "adapters/nbd/point_writer.hpp"
 #include "adapters/nbd/sector.hpp"
 #include "adapters/nbd/shadow_folder.hpp"
 #include "adapters/nbd/source.hpp"
@@ -43,13 +44,16 @@ std::string usual_name(std::size_t index) {
   return "vd" + letters;
 }
 
-/// "NAME=" before the place, where it is such a name: a path that holds a "=" is written with its folder, "./a=b".
+/// "NAME=" before the place: a path that holds a "=" is written with its folder, "./a=b".
 std::optional<std::string> prefix_of(const std::string& text) {
   const std::size_t end = text.find('=');
-  if (end == std::string::npos || end == 0) return std::nullopt;
+  if (end == std::string::npos) return std::nullopt;
   const std::string name = text.substr(0, end);
+  if (name.find('/') != std::string::npos) return std::nullopt;
   const auto plain = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '-' || c == '.'; };
-  return std::ranges::all_of(name, plain) ? std::optional(name) : std::nullopt;
+  if (!name.empty() && name[0] != '.' && std::ranges::all_of(name, plain)) return name;
+  throw Error(Kind::usage, fmt::format("\"{}\" can't be a disk's name", name),
+              fmt::format("it is made of letters, digits, _, - and .; a file that has a = in its name is ./{}", text));
 }
 
 bool is_uri(const std::string& place) {
@@ -78,6 +82,10 @@ std::vector<Named> parse_sources(const SourceOptions& options) {
   if (options.sources.empty())
     throw Error(Kind::usage, "--name, --format, --send, --into, --to and --on go with --source",
                 "add --source FILE, or name a VM alone");
+  if (options.sources.size() > nbd::most_parts)
+    throw Error(Kind::usage,
+                fmt::format("a point has at most {} disks, not {}", nbd::most_parts, options.sources.size()),
+                nbd::too_many_hint);
   std::vector<Named> all;
   for (const std::string& text : options.sources) {
     all.push_back(parse_source(text, all.size()));

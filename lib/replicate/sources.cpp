@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "base/log.hpp"
+
 namespace umbra::replicate {
 namespace {
 
@@ -55,13 +57,17 @@ std::vector<model::PointInfo> points_of(ports::PointStore& far, const model::VmN
   return points;
 }
 
+bool is_there(ports::PointStore& far, const model::ShadowId& shadow) {
+  const auto there = far.shadows();
+  return std::ranges::find(there, shadow) != there.end();
+}
+
 /// What the points' folder, made where there is none, can be built on, once no other run writes to it.
 model::Ground ground_when_free(const Context& context, ports::PointStore& far, const SourcesRequest& request,
                                const std::vector<model::Part>& parts) {
   const model::ShadowId shadow = sources_shadow(request.name);
   const auto look = [&] {
-    const auto there = far.shadows();
-    if (std::ranges::find(there, shadow) == there.end()) far.create(shadow, request.name, parts);
+    if (!is_there(far, shadow)) far.create(shadow, request.name, parts);
     return far.examine(shadow);
   };
   std::optional<model::Ground> ground;
@@ -75,6 +81,34 @@ model::Ground ground_when_free(const Context& context, ports::PointStore& far, c
     return ground.has_value();
   });
   return ground ? std::move(*ground) : look();
+}
+
+/// What the far end keeps of a first pass that failed is what the next one goes on with, or nothing. It may be gone.
+void take_back(ports::PointStore& far, const model::ShadowId& shadow) {
+  try {
+    far.take_back(shadow);
+  } catch (const Error& e) {
+    base::log(base::Level::debug, fmt::format("the folder of {} may be left behind: {}", shadow.get(), e.what()));
+  }
+}
+
+/// Sends, commits and reads back.
+ports::SentPoint send(const Context& context, ports::PointStore& far, const SourcesRequest& request,
+                      std::vector<ports::PartSource> parts, ports::Stopwatch& stopwatch) {
+  const model::Ground ground = ground_when_free(context, far, request, parts_of(parts));
+  const Allowance allowance(context, request.from, request.name, request.limits);
+  model::PointHeader header;
+  header.shadow = sources_shadow(request.name);
+  header.vm = request.name;
+  header.taken_at = request.taken_at;
+  const model::ShadowId shadow = header.shadow;
+  ports::SentPoint done =
+      ports::send_point(context, far, ground, std::move(header), std::move(parts),
+                        {[&] { return allowance.now(); }, request.resume, &stopwatch}, request.before_commit);
+  done.choice = choose(ground);
+  ports::require_equal(far, shadow, request.name, done.info.number);
+  stopwatch.lap("read back");
+  return done;
 }
 
 }  // namespace
@@ -100,20 +134,12 @@ PassResult run_sources(const Context& context, ports::PointStore& far, const Sou
   const model::ShadowId shadow = sources_shadow(request.name);
   ports::Stopwatch stopwatch(context.clock);
   const std::vector<model::PointInfo> points = points_of(far, request.name);
-  const model::Ground ground = ground_when_free(context, far, request, parts_of(parts));
-  const Allowance allowance(context, request.from, request.name, request.limits);
-  model::PointHeader header;
-  header.shadow = shadow;
-  header.vm = request.name;
-  header.taken_at = request.taken_at;
+  const bool is_new = points.empty() && !is_there(far, shadow);
   const ports::SentPoint sent = ports::with_what_is_safe("replicating " + request.name.get(), points, [&] {
-    ports::SentPoint done =
-        ports::send_point(context, far, ground, std::move(header), std::move(parts),
-                          {[&] { return allowance.now(); }, request.resume, &stopwatch}, request.before_commit);
-    done.choice = choose(ground);
-    ports::require_equal(far, shadow, request.name, done.info.number);
-    stopwatch.lap("read back");
-    return done;
+    return base::or_undo([&] { return send(context, far, request, std::move(parts), stopwatch); },
+                         [&] {
+                           if (is_new) take_back(far, shadow);
+                         });
   });
 
   PassResult result;

@@ -137,6 +137,9 @@ class SimPoints : public ports::PointStore {
   void drop_with_adopted(const model::ShadowId& id) override {
     call("drop with adopted", [&] { erase(id, true); });
   }
+  void take_back(const model::ShadowId&) override {
+    throw Error(Kind::unsupported, "SimWorld::replicate makes shadows");
+  }
   std::vector<model::ShadowId> shadows() override {
     return call("shadows", [&] {
       std::vector<model::ShadowId> ids;

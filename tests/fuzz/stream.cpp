@@ -36,6 +36,7 @@ class Store : public ports::PointStore {
   }
   void drop(const model::ShadowId&) override {}
   void drop_with_adopted(const model::ShadowId&) override {}
+  void take_back(const model::ShadowId&) override {}
   std::vector<model::ShadowId> shadows() override { return {}; }
   std::vector<model::PointInfo> points(const model::ShadowId&) override { return {}; }
   model::Manifest manifest(const model::ShadowId&, model::PointNumber) override { return {}; }

@@ -29,6 +29,7 @@ class LocalPoints final : public ports::PointStore {
                                                const model::VmName& vm, const std::vector<model::Part>& disks) override;
   void drop(const model::ShadowId& shadow) override;
   void drop_with_adopted(const model::ShadowId& shadow) override;
+  void take_back(const model::ShadowId& shadow) override;
   std::vector<model::ShadowId> shadows() override;
 
   std::vector<model::PointInfo> points(const model::ShadowId& shadow) override;

@@ -25,12 +25,12 @@ using base::Error;
 using base::Kind;
 using model::block_size;
 
-constexpr std::size_t most_parts = 64;
 constexpr std::uint64_t most_size = 1ull << 44;  // of all parts, 16 TiB: bounds the memory of their digests to 8 GiB
 
 void check_parts(const model::PointHeader& header) {
   if (header.parts.empty() || header.parts.size() > most_parts)
-    throw Error(Kind::invalid, fmt::format("a point has 1 to {} parts, not {}", most_parts, header.parts.size()));
+    throw Error(Kind::invalid, fmt::format("a point has 1 to {} parts, not {}", most_parts, header.parts.size()),
+                too_many_hint);
   std::set<model::DiskName> names;
   std::uint64_t left = most_size;
   for (const model::Part& part : header.parts) {
@@ -39,7 +39,9 @@ void check_parts(const model::PointHeader& header) {
       throw Error(Kind::invalid, fmt::format("the part {} comes twice", part.name.get()));
     if (part.size.value == 0 || part.size.value > left || (!part.is_memory() && part.size.value % sector != 0))
       throw Error(Kind::invalid,
-                  fmt::format("the part {} can't have a size of {} bytes", part.name.get(), part.size.value));
+                  fmt::format("the part {} can't have a size of {} bytes", part.name.get(), part.size.value),
+                  fmt::format("a disk is whole sectors of {} bytes, and all of a point are at most {} TiB", sector,
+                              most_size >> 40));
     left -= part.size.value;
   }
 }
