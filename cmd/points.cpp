@@ -65,6 +65,13 @@ Points where_known(Session& session, const model::VmName& name) {
                 fmt::format("the points of {} are behind {}, which takes points alone", name.get(),
                             place["to"].get<std::string>()),
                 fmt::format("on that machine: umbra shadow points {} --into DIR", base::shell_word(name)));
+  for (const model::HostConfig& host : session.config().hosts) {
+    if (host.name != session.this_host() || !std::filesystem::is_directory(host.images)) continue;
+    auto here = points_in(host.images);  // what came here as a stream, or from another machine
+    const auto there = here->shadows();
+    if (std::ranges::find(there, replicate::sources_shadow(name)) != there.end())
+      return of_sources(name, host.name, std::move(here), "in " + host.images);
+  }
   throw Error(
       Kind::not_found, fmt::format("{} has no shadow", name.get()),
       fmt::format("`umbra shadow list` lists those that are known; of sources, say where: umbra shadow points {} "

@@ -17,6 +17,8 @@ namespace {
 using base::Error;
 using base::Kind;
 
+constexpr base::Millis longest_handshake{30'000};
+constexpr base::Millis longest_start{120'000};      // of a command that may have to reach another host first
 constexpr std::uint64_t usual_maximum = 32u << 20;  // where a server tells none, by the protocol
 
 /// libnbd's last error on this thread.
@@ -97,17 +99,32 @@ void Connection::allow_odd_end() {
   check(nbd_set_strict_mode(handle(), mode & ~std::uint32_t{LIBNBD_STRICT_ALIGN}), "set up an NBD handle");
 }
 
+void Connection::shake_hands(base::Millis most) {
+  const base::Millis end = base::system_clock().steady() + most;
+  while (nbd_aio_is_connecting(handle()) == 1) {
+    const base::Millis left = end - base::system_clock().steady();
+    if (left.count() <= 0)
+      throw Error(Kind::unreachable, fmt::format("it does not go on within {}", base::to_human(most)));
+    poll(left);
+  }
+  if (nbd_aio_is_ready(handle()) != 1) throw last_error("connect");
+}
+
 void Connection::connect_uri(const std::string& uri) {
-  if (nbd_connect_uri(handle(), uri.c_str()) == -1) {
-    const Error cause = last_error("connect");
+  try {
+    check(nbd_aio_connect_uri(handle(), uri.c_str()), "connect");
+    shake_hands(longest_handshake);
+  } catch (const Error& cause) {
     throw Error(Kind::unreachable, fmt::format("no NBD export answers at {}: {}", uri, cause.message()));
   }
   base::notice_a_dead_link(nbd_aio_get_fd(handle()));
 }
 
 void Connection::connect_socket(base::UniqueFd socket) {
-  if (nbd_connect_socket(handle(), socket.release()) == -1) {
-    const Error cause = last_error("connect");
+  try {
+    check(nbd_aio_connect_socket(handle(), socket.release()), "connect");
+    shake_hands(longest_start);
+  } catch (const Error& cause) {
     throw Error(Kind::unreachable, fmt::format("the NBD handshake failed: {}", cause.message()));
   }
 }

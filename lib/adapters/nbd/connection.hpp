@@ -44,6 +44,7 @@ class Connection {
   /// give it, libnbd would not ask.
   void allow_odd_end();
 
+  /// Kind::unreachable where nothing answers there in time: a link that is cut during the handshake is not waited for.
   void connect_uri(const std::string& uri);
   void connect_socket(base::UniqueFd socket);
 
@@ -73,6 +74,7 @@ class Connection {
 
  private:
   nbd_handle* handle() const;
+  void shake_hands(base::Millis most);
   struct Closer {
     void operator()(nbd_handle* handle) const noexcept;
   };
