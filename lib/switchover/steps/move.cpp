@@ -118,7 +118,20 @@ Json intend(Walk& walk) {
   return {{"downtime_limit_ms", walk.request().policy.downtime_limit.count()}};
 }
 
+/// Null where the source's host can't be watched: then a link that is cut in the last phase holds the guest for as long
+/// as TCP and libvirt take to give up.
+std::unique_ptr<ports::MoveGuard> guarded(const Walk& walk) {
+  try {
+    return walk.ports().transport.guard_move(walk.row().from, walk.row().uuid);
+  } catch (const base::Error& e) {
+    base::log(base::Level::warning, fmt::format("{}: the move is not watched on {}: {}", walk.row().vm.get(),
+                                                walk.row().from.get(), e.what()));
+    return nullptr;
+  }
+}
+
 Json act(Walk& walk) {
+  const auto guard = guarded(walk);
   steer(*walk.source().begin_move(walk.row().vm, request_of(walk)), walk);
   if (!has_moved(walk)) {
     throw base::Error(base::Kind::io, fmt::format("the migration of {} ended without moving it", walk.row().vm.get()));
