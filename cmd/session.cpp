@@ -170,9 +170,6 @@ const model::Config& Session::config() {
   return *m_parts->config;
 }
 
-namespace {
-
-/// The host that is this machine: by this machine's name, or else the one whose URI names no other.
 model::HostName this_host(const model::Config& config) {
   std::array<char, 256> name{};
   if (::gethostname(name.data(), name.size() - 1) == 0) {
@@ -185,6 +182,8 @@ model::HostName this_host(const model::Config& config) {
       std::ranges::find_if(config.hosts, [&](const model::HostConfig& host) { return !elsewhere.contains(host.name); });
   return local == config.hosts.end() ? model::HostName() : local->name;
 }
+
+namespace {
 
 metrics::PrometheusOptions prometheus_options(const model::Config& config) {
   const model::MetricsConfig& from = config.metrics;

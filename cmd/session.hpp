@@ -74,6 +74,10 @@ class Session {
 /// The far end that listens at an address. Kind::usage where the files are not complete.
 std::unique_ptr<ports::PointStore> listening_far_end(const std::string& address, const model::TlsFiles& files);
 
+/// The host that is this machine: by this machine's name, or else the one whose URI names no other; empty where there
+/// is none.
+model::HostName this_host(const model::Config& config);
+
 /// argv that starts the far end of `host`; this very program where none is configured.
 base::Argv far_end(const model::HostConfig& host);
 

@@ -17,6 +17,7 @@ void learn_intent(Facts& facts, const std::string& step, const Json& data) {
   if (step == "prepare") {
     facts.purpose = model::required<std::string>(data, "purpose");
     facts.autostart = model::optional_or(data, "autostart", false);
+    facts.tag = tag_from(data, "tag");
   }
 }
 

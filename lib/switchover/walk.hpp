@@ -38,6 +38,7 @@ struct Facts {
   std::string purpose;  ///< names the top layer in the point store
   DiskPaths top;
   bool autostart = false;  ///< of the VM before the walk
+  model::RoleTag tag;      ///< likewise
   // move
   bool moved = false;
   std::optional<double> blackout_ms;

@@ -251,6 +251,9 @@ void SimHypervisor::start(const model::VmName& vm) {
   call("start", [&] {
     SimDomain& found = domain(vm);
     if (found.live || !found.defined) throw Error(Kind::refused, "it can't be started");
+    const model::Role role = found.defined->tag.role;
+    if (m_world.host(m_name).start_hook && role != model::Role::none && role != model::Role::primary)
+      throw Error(Kind::refused, fmt::format("it is {} here", model::to_string(role)));
     found.live = found.defined;
     found.live->state = DomainState::running;
   });

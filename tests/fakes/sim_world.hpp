@@ -66,6 +66,7 @@ struct SimHost {
   model::CpuVerdict cpu;
   model::ByteCount free{1ull << 40};
   bool reachable = true;
+  bool start_hook = true;  ///< Umbra's rule stands in libvirt's hook
   std::map<std::string, SimFile> files;
   std::map<model::VmName, SimDomain> domains;
   std::map<model::ShadowId, SimShadow> shadows;
