@@ -291,4 +291,10 @@ std::unique_ptr<ports::Probe> Session::command_probe(const base::Argv& argv, bas
   return hooks::probe(argv, deadline, clock());
 }
 
+std::unique_ptr<ports::Fence> Session::fence() {
+  const model::FenceConfig& fence = config().fence;
+  if (fence.command.empty()) return nullptr;
+  return hooks::fence(fence.command, fence.check, fence.timeout, clock());
+}
+
 }  // namespace umbra::cmd

@@ -59,6 +59,8 @@ class Session {
   /// driver for them.
   std::optional<unsigned> add_gpus(std::vector<model::Counters>& counters);
   std::unique_ptr<ports::Redirector> hook_redirector(const std::string& executable);
+  /// Null where none is configured.
+  std::unique_ptr<ports::Fence> fence();
   std::unique_ptr<ports::Probe> command_probe(const base::Argv& argv, base::Millis deadline);
 
  private:

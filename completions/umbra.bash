@@ -19,7 +19,7 @@ _umbra() {
     replicate) flags="--due --wait --retain --limit --resume --no-resume --source --name --format --into --on --send --to --ca --cert --key --crl --key-file --all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     sync) flags="--all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     decide) flags="--replay --exit-code --all -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
-    switchover) flags="--rollback --recover --decommission --force --all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
+    switchover) flags="--rollback --recover --decommission --from-point --accept-split-brain-risk --force --all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     pool) flags="-o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="list fill claim release resize" ;;
     observe) flags="--interval --for --since -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     model) flags="--trace --history --out --from-scratch --name --note --seed --resource -w --within --threshold --step --predictions --html --no-learning --model -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="train backtest show list back" ;;

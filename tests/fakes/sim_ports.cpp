@@ -130,6 +130,13 @@ ports::HookResult SimRedirector::redirect(const std::string&, bool undo) {
   return m_world.call("redirect " + m_name + (undo ? " undo" : ""), [&] { return answer; });
 }
 
+ports::HookResult SimFence::fence(const model::HostName& host) {
+  return m_world.call("fence " + host.get(), [&] {
+    if (answer.ok) m_world.cut_power(host);
+    return answer;
+  });
+}
+
 ports::HookResult SimProbe::check(const std::string&) {
   return m_world.call("probe", [&] { return answer; });
 }

@@ -141,6 +141,18 @@ class SimRedirector : public ports::Redirector {
   std::string m_name;
 };
 
+/// Cuts a host's power, where its answer is yes; what its guests had been told since their newest point is gone with
+/// it.
+class SimFence : public ports::Fence {
+ public:
+  explicit SimFence(SimWorld& world) : m_world(world) {}
+  ports::HookResult fence(const model::HostName& host) override;
+  ports::HookResult answer;
+
+ private:
+  SimWorld& m_world;
+};
+
 class SimProbe : public ports::Probe {
  public:
   explicit SimProbe(SimWorld& world) : m_world(world) {}

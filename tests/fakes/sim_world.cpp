@@ -117,6 +117,20 @@ void SimWorld::fail_migration(const std::string& why) {
   migration->error = why;
 }
 
+void SimWorld::cut_power(const model::HostName& name) {
+  for (auto& [vm, domain] : host(name).domains) {
+    domain.live.reset();
+    const auto row = registry.find(vm);
+    if (row == registry.end() || row->second.host == name) continue;
+    SimHost& there = host(row->second.host);
+    const model::PointNumber newest = there.shadows.at(row->second.id).points.rbegin()->first;
+    for (auto& [disk, blocks] : guests[vm].acknowledged) {
+      const std::string path = sim_point_path(row->second.id, newest, disk);
+      for (auto& [block, number] : blocks) number = read(there, path, block);
+    }
+  }
+}
+
 void SimWorld::check() const {
   for (const auto& [vm, guest] : guests) {
     const auto where = running_on(vm);

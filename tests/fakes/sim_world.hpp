@@ -136,6 +136,9 @@ class SimWorld {
   void new_run();
   /// Time goes on: the guest writes, a migration advances.
   void event();
+  /// Nothing runs on the host any more. What a guest was told since its newest point elsewhere is forgotten: that is
+  /// the loss that is told.
+  void cut_power(const model::HostName& name);
   /// Throws SimViolation where two run, or a running guest's disk is not what it was told.
   void check() const;
   [[noreturn]] static void violation(const std::string& what) { throw SimViolation{what}; }

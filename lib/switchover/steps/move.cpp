@@ -148,6 +148,10 @@ Step move() {
   return {"move", intend, act, has_moved, undo};
 }
 
+Json intend_nothing(Walk&) {
+  return Json::object();
+}
+
 Json measured(Walk& walk) {
   Json json = Json::object();
   for (const model::HostName& host : {walk.row().to, walk.row().from}) {
@@ -170,6 +174,7 @@ model::RoleTag hibernated_tag(const Walk& walk) {
 void confirm_epoch(Walk& walk) {
   const ports::Walk& row = walk.row();
   if (walk.ports().journal.epoch(row.uuid) < row.epoch) walk.ports().journal.raise_epoch(row.uuid, row.epoch);
+  if (walk.from_lost_host()) return;  // its copy is marked by settle(), where it answers by then
   try {
     const auto old = walk.source().find(row.vm);
     if (old && old->state == model::DomainState::off && old->tag != hibernated_tag(walk)) {
