@@ -218,6 +218,7 @@ std::unique_ptr<ports::Move> SimHypervisor::begin_move(const model::VmName& vm, 
     SimHost& far = m_world.host(to);
     SimDomain& there = far.domains[vm];
     if (there.live) throw Error(Kind::refused, "it is active on the target");
+    if (m_world.link.is_cut || !far.reachable) throw Error(Kind::io, "the target does not answer the source");
     for (const auto& [disk, path] : request.target_paths) {
       if (!far.files.contains(path)) throw Error(Kind::not_found, "the target has no " + path);
       if (!far.files.at(path).blocks.empty()) SimWorld::violation("the target's top layer is not empty: " + path);

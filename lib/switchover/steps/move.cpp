@@ -17,6 +17,7 @@ namespace {
 constexpr base::Millis look_every{50};
 constexpr base::Millis abort_deadline{60'000};
 constexpr base::Millis still_told_after{10'000};
+constexpr base::Millis still_asked_after{2'000};
 
 ports::MoveRequest request_of(const Walk& walk) {
   const Request& request = walk.request();
@@ -98,6 +99,8 @@ void steer(ports::Move& move, const Walk& walk) {
     const base::Millis time = ports.clock.steady();
     const Steering::Advice advice = steering.look(now, time);
     const bool still = steering.still(time) > still_told_after;
+    // Its answer may be lost on a link that was cut as the guest arrived: then both hosts know better than the source.
+    if (steering.still(time) > still_asked_after && has_arrived(walk)) return;
     if (still && !told) tell_standstill(walk);
     told = still;
     switch (advice) {
