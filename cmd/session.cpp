@@ -38,6 +38,17 @@ base::Argv export_argv(base::Argv argv, const ports::FileExport& file) {
   return argv;
 }
 
+constexpr base::Millis guard_deadline{10'000};  // for the guard to be in place
+
+/// Ended by the end of its input; on the host's side it goes on while there is something to watch.
+class SpawnedGuard final : public ports::MoveGuard {
+ public:
+  explicit SpawnedGuard(base::Child child) : m_child(std::move(child)) {}
+
+ private:
+  base::Child m_child;
+};
+
 /// Connects when first asked for, and keeps the answer.
 class ConfiguredHypervisors final : public ports::Hypervisors {
  public:
@@ -94,6 +105,24 @@ class ConfiguredTransport final : public ports::Transport {
       if (config.receive.empty()) return nbd::open_file(file);  // the host is this one
       return nbd::open_command(export_argv(far_end(config), file), nbd::dirty_context_of(file));
     });
+  }
+
+  std::unique_ptr<ports::MoveGuard> guard_move(const model::HostName& host, const model::Uuid& vm) override {
+    const model::HostConfig& config = m_config.host(host);
+    if (!config.tls_address.empty() && config.receive.empty())
+      throw base::Error(base::Kind::unsupported, fmt::format("the far end on {} takes points alone", host.get()),
+                        fmt::format("add a command that runs there: [hosts.{}] receive = [\"ssh\", ...]", host.get()));
+    base::Argv argv = far_end(config);
+    argv.insert(argv.end(), {"--guard", vm.get()});
+    base::Child child = base::spawn(argv, true, true);
+    if (!base::readable_within(child.from_child.get(), guard_deadline))
+      throw base::Error(base::Kind::timeout, fmt::format("the guard on {} is not in place after {}", host.get(),
+                                                         base::to_human(base::Seconds(guard_deadline))));
+    std::array<std::byte, 1> first{};
+    if (base::read_full(child.from_child.get(), first, host.get()) == 0)
+      throw base::Error(base::Kind::unreachable,
+                        fmt::format("the guard on {} ended: {}", host.get(), base::to_shell(argv)));
+    return std::make_unique<SpawnedGuard>(std::move(child));
   }
 
  private:
@@ -155,7 +184,8 @@ model::HostName machine_name() {
   return model::HostName(name.data());
 }
 
-/// The host that is this machine: by this machine's name, or else the one whose URI names no other.
+}  // namespace
+
 model::HostName host_here(const model::Config& config) {
   const model::HostName own = machine_name();
   if (std::ranges::count(config.hosts, own, &model::HostConfig::name) > 0) return own;
@@ -165,6 +195,8 @@ model::HostName host_here(const model::Config& config) {
       std::ranges::find_if(config.hosts, [&](const model::HostConfig& host) { return !elsewhere.contains(host.name); });
   return local == config.hosts.end() ? model::HostName() : local->name;
 }
+
+namespace {
 
 metrics::PrometheusOptions prometheus_options(const model::Config& config) {
   const model::MetricsConfig& from = config.metrics;
@@ -275,6 +307,12 @@ std::unique_ptr<ports::Redirector> Session::hook_redirector(const std::string& e
 
 std::unique_ptr<ports::Probe> Session::command_probe(const base::Argv& argv, base::Millis deadline) {
   return hooks::probe(argv, deadline, clock());
+}
+
+std::unique_ptr<ports::Fence> Session::fence() {
+  const model::FenceConfig& fence = config().fence;
+  if (fence.command.empty()) return nullptr;
+  return hooks::fence(fence.command, fence.check, fence.timeout, clock());
 }
 
 }  // namespace umbra::cmd

@@ -61,6 +61,8 @@ class Session {
   /// driver for them.
   std::optional<unsigned> add_gpus(std::vector<model::Counters>& counters);
   std::unique_ptr<ports::Redirector> hook_redirector(const std::string& executable);
+  /// Null where none is configured.
+  std::unique_ptr<ports::Fence> fence();
   std::unique_ptr<ports::Probe> command_probe(const base::Argv& argv, base::Millis deadline);
 
  private:
@@ -78,6 +80,10 @@ std::unique_ptr<ports::PointStore> listening_far_end(const std::string& address,
 
 /// Points in a folder of this machine. Kind::not_found where there is none.
 std::unique_ptr<ports::PointStore> points_in(const std::string& folder);
+
+/// The host that is this machine: by this machine's name, or else the one whose URI names no other; empty where there
+/// is none.
+model::HostName host_here(const model::Config& config);
 
 /// argv that starts the far end of `host`; this very program where none is configured.
 base::Argv far_end(const model::HostConfig& host);

@@ -343,4 +343,11 @@ std::unique_ptr<ports::BlockSource> SimTransport::open(const model::HostName& na
   });
 }
 
+std::unique_ptr<ports::MoveGuard> SimTransport::guard_move(const model::HostName& host, const model::Uuid&) {
+  return m_world.call("guard " + host.get(), [&]() -> std::unique_ptr<ports::MoveGuard> {
+    if (!m_world.host(host).reachable) throw Error(Kind::unreachable, host.get() + " does not answer");
+    return std::make_unique<ports::MoveGuard>();
+  });
+}
+
 }  // namespace umbra::fakes

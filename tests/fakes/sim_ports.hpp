@@ -77,6 +77,7 @@ class SimTransport : public ports::Transport {
   std::unique_ptr<ports::PointStore> connect(const model::HostName& host) override;
   std::unique_ptr<ports::BlockSource> open(const ports::NbdExport& nbd) override;
   std::unique_ptr<ports::BlockSource> open(const model::HostName& host, const ports::FileExport& file) override;
+  std::unique_ptr<ports::MoveGuard> guard_move(const model::HostName& host, const model::Uuid& vm) override;
 
  private:
   SimWorld& m_world;
@@ -141,6 +142,18 @@ class SimRedirector : public ports::Redirector {
  private:
   SimWorld& m_world;
   std::string m_name;
+};
+
+/// Cuts a host's power, where its answer is yes; what its guests had been told since their newest point is gone with
+/// it.
+class SimFence : public ports::Fence {
+ public:
+  explicit SimFence(SimWorld& world) : m_world(world) {}
+  ports::HookResult fence(const model::HostName& host) override;
+  ports::HookResult answer;
+
+ private:
+  SimWorld& m_world;
 };
 
 class SimProbe : public ports::Probe {
