@@ -14,6 +14,7 @@
 #include "base/text.hpp"
 #include "cmd/exit_status.hpp"
 #include "cmd/session.hpp"
+#include "cmd/start_hook.hpp"
 #include "cmd/verb.hpp"
 #include "place/score.hpp"
 
@@ -280,16 +281,34 @@ int show_configuration(Session& session) {
 
 Verb doctor_verb() {
   auto show_config = std::make_shared<bool>(false);
+  auto install = std::make_shared<bool>(false);
+  auto host = std::make_shared<std::string>();
+  auto hook = std::make_shared<std::string>();
   Verb verb;
   verb.name = "doctor";
   verb.summary = "Check that hosts, far ends and state are ready, each finding with its fix";
-  verb.text = "Changes nothing. Exits with 1 where something must be mended before Umbra can work.";
+  verb.text =
+      "Exits with 1 where something must be mended before Umbra can work. Changes nothing but with --install-hook, "
+      "which "
+      "makes libvirt on this host refuse to start a VM of an old epoch, also by a plain `virsh start`: a shadow, a "
+      "hibernated primary, one that was leaving, or one that runs elsewhere or of which the host of its shadow knows a "
+      "newer epoch or gives no answer. To be run on each host that runs VMs.";
+  verb.changes = true;
   verb.operands = Operands::none;
-  verb.options = {{"--show-config", "", "show every value of the configuration and where it came from", "",
-                   set_flag(*show_config)}};
-  verb.examples = {"umbra doctor", "umbra doctor --show-config",
+  verb.options = {
+      {"--show-config", "", "show every value of the configuration and where it came from", "", set_flag(*show_config)},
+      {"--install-hook", "", "install libvirt's hook on this host", "", set_flag(*install)},
+      {"--host", "NAME", "with --install-hook: which of the configured hosts this machine is", "by its name",
+       set_text(*host)},
+      {"--hook", "HOST", "answer libvirt's hook on that host: the domain's XML on standard input", "",
+       set_text(*hook)}};
+  verb.examples = {"umbra doctor", "umbra doctor --show-config", "umbra doctor --install-hook",
                    "umbra doctor -o jsonl | jq 'select(.state != \"ok\")'"};
-  verb.run = [show_config](Session& session) {
+  verb.run = [show_config, install, host, hook](Session& session) {
+    if (!host->empty() && !*install)
+      throw base::Error(base::Kind::usage, "--host goes with --install-hook alone", "umbra doctor --help");
+    if (!hook->empty()) return answer_hook(session, model::HostName(*hook));
+    if (*install) return install_hook(session, *host);
     return *show_config ? show_configuration(session) : run_doctor(session);
   };
   return verb;

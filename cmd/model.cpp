@@ -7,6 +7,7 @@
 #include "base/log.hpp"
 #include "cmd/exit_status.hpp"
 #include "cmd/forecasters.hpp"
+#include "cmd/output/model_text.hpp"
 #include "cmd/records.hpp"
 #include "cmd/session.hpp"
 #include "cmd/verb.hpp"
@@ -16,12 +17,12 @@ namespace {
 
 int run_show(Session& session, const ModelOptions& options) {
   const model::ForecastModel model = options.model.empty() ? model_in_use(session) : saved_model(options.model);
-  model::Json json = model::to_json(model);
-  json["name"] = model.name();
   if (session.out().json()) {
+    model::Json json = model::to_json(model);
+    json["name"] = model.name();
     session.out().json_line(json);
   } else {
-    session.out().text(json.dump(2) + "\n");
+    session.out().text(model_text(model, session.out().colour()));
   }
   return exit_done;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// `umbra shadow points VM`: lists the restore points of a shadow, reads them back, copies one out, thins them out.
+// `umbra shadow points VM`: lists the restore points of a shadow, or of sources, reads them back, copies one out, thins
+// them out.
 
 #include <optional>
 #include <string>
@@ -15,8 +16,15 @@ struct PointsOptions {
   std::optional<unsigned> point;
   std::optional<unsigned> retain;
   std::optional<base::Seconds> retain_for;
-  bool any() const { return verify || !export_to.empty() || point || retain || retain_for; }
+  std::string into;  ///< of sources: the folder of this machine that holds them
+  std::string on;    ///< of sources: the configured host
+  bool any() const { return verify || !export_to.empty() || point || retain || retain_for || !into.empty(); }
 };
+
+/// Under which the ledger has the passes of sources.
+model::Uuid sources_key(const model::VmName& name);
+/// The section there that tells where their points are: {"into":"/srv/points"}, {"on":"beta"} or {"to":"beta:7900"}.
+inline constexpr const char* points_section = "points";
 
 /// Kind::usage where the options do not go together.
 void check_options(const PointsOptions& options);

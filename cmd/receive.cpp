@@ -2,7 +2,6 @@
 // umbra receive: the far end, on the host that holds a shadow's points or a primary's frozen files.
 #include <fmt/core.h>
 #include <fmt/ranges.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +9,7 @@
 
 #include "adapters/nbd/export.hpp"
 #include "adapters/nbd/local_points.hpp"
+#include "adapters/procfs/move_guard.hpp"
 #include "adapters/stream/stream.hpp"
 #include "adapters/tls/listener.hpp"
 #include "base/log.hpp"
@@ -29,6 +29,7 @@ struct ReceiveOptions {
   ports::FileExport file;
   std::string bitmap;
   std::string above;
+  std::string guard;
   std::string listen;
   model::TlsFiles tls;
   std::vector<std::string> allow;
@@ -98,17 +99,26 @@ int listen(Session& session, const ReceiveOptions& options) {
                   [&](base::UniqueFd client, const std::string& peer) {
                     return serve_client(options, session.cancel(), std::move(client), peer);
                   });
-  const int signal_number = session.cancel().signal();
-  return signal_number == SIGTERM ? exit_done : 128 + signal_number;  // how a service is asked to end
+  session.cancel().check();  // a signal is what ends it
+  return exit_done;
+}
+
+/// Whoever started this waits for the first byte.
+int guard(Session& session, const model::Uuid& vm) {
+  procfs::guard_move({.vm = vm, .owner_fd = STDIN_FILENO}, session.cancel(), session.clock(),
+                     [] { base::write_all(STDOUT_FILENO, std::string_view("+\n"), "standard output"); });
+  return exit_done;
 }
 
 int run_receive(Session& session, ReceiveOptions& options) {
   const bool piped = is_piped(session.common());
   const bool listening = !options.listen.empty();
-  const int modes = int(options.session) + int(!options.file.path.empty()) + int(piped) + int(listening);
+  const bool guarding = !options.guard.empty();
+  const int modes =
+      int(options.session) + int(!options.file.path.empty()) + int(piped) + int(listening) + int(guarding);
   if (modes != 1) {
-    throw base::Error(base::Kind::usage, "it takes one of -, --listen, --session and --export",
-                      "- reads one stream from standard input; the last two are started by umbra itself");
+    throw base::Error(base::Kind::usage, "it takes one of -, --listen, --session, --export and --guard",
+                      "- reads one stream from standard input; the last three are started by umbra itself");
   }
   if (!listening && (options.tls.given() || !options.allow.empty()))
     throw base::Error(base::Kind::usage, "certificates, keys and --allow go with --listen",
@@ -116,6 +126,7 @@ int run_receive(Session& session, ReceiveOptions& options) {
   ::umask(S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH);  // disks are for root, and for whom libvirt hands them to
   if (piped) return receive_stream(session, options);
   if (listening) return listen(session, options);
+  if (guarding) return guard(session, model::Uuid(options.guard));
   if (options.session) {
     nbd::LocalPoints points(options.images, &session.cancel());
     stream::serve(points, STDIN_FILENO, STDOUT_FILENO);
@@ -152,6 +163,8 @@ Verb receive_verb() {
       {"--format", "FORMAT", "with --export: its format", "qcow2", set_text(options->file.format)},
       {"--bitmap", "NAME", "with --export: offer this bitmap of it", "", set_text(options->bitmap)},
       {"--above", "FILE", "with --export: offer what lies above this file of its chain", "", set_text(options->above)},
+      {"--guard", "UUID", "watch the migration of this VM away from here: cut what no longer answers", "",
+       set_text(options->guard)},
   };
   verb.options.push_back(
       {"--listen", "ADDRESS:PORT", "serve over TLS there; port 0 is any that is free", "", set_text(options->listen)});

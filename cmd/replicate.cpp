@@ -6,6 +6,7 @@
 
 #include "base/log.hpp"
 #include "cmd/features.hpp"
+#include "cmd/plans.hpp"
 #include "cmd/records.hpp"
 #include "cmd/session.hpp"
 #include "cmd/sources.hpp"
@@ -67,8 +68,7 @@ void tell_plan(const model::VmName& vm, const replicate::PassPlan& plan) {
   if (!plan.why.empty()) text += fmt::format(" ({})", plan.why);
   text += plan.bytes ? fmt::format(", looking at about {}", human_bytes(plan.bytes->value))
                      : ", how much is not known before";
-  if (plan.duration) text += fmt::format(", in about {}", base::to_human(*plan.duration));
-  base::log(base::Level::info, text);
+  base::log(base::Level::info, text + told_time(plan));
 }
 
 void replicate_one(Session& session, const ReplicateOptions& options, model::Record& record) {
@@ -96,10 +96,7 @@ void replicate_one(Session& session, const ReplicateOptions& options, model::Rec
         only_planned(session, record) ? replicate::plan_first_pass(primary_of(session, vm), request, shadow_is_planned)
                                       : replicate::plan_pass(context, request);
     tell_plan(vm.name, plan);
-    model::Json json = {{"point", plan.point.value}, {"method", ports::to_string(plan.method)}, {"why", plan.why}};
-    if (plan.bytes) json["bytes"] = plan.bytes->value;
-    if (plan.duration) json["duration_s"] = plan.duration->count();
-    record.set_extra("replica_plan", json);
+    record.set_extra("replica_plan", plan_json(plan));
     return;
   }
   clear_leftovers(session, vm);
@@ -133,7 +130,7 @@ Verb replicate_verb() {
   verb.changes = true;
   verb.options = {
       {"--due", "", "only VMs whose next pass is due", "", set_flag(options->due)},
-      {"--wait", "DURATION", "wait this long for another run on the same VM", "0s",
+      {"--wait", "DURATION", "wait this long for another run on the same VM, or the same sources", "0s",
        set_duration("--wait", options->wait)},
       {"--retain", "N", "keep this many points", "the configuration's, 3",
        set_count("--retain", options->limits.retain, 1)},
@@ -166,6 +163,7 @@ Verb replicate_verb() {
     if (options->resume && options->anew)
       throw base::Error(base::Kind::usage, "--resume and --no-resume exclude each other", "give one, or none");
     options->limits.resume = !options->anew;
+    options->limits.wait = std::chrono::ceil<base::Millis>(options->wait.value_or(base::Seconds{0}));
     if (options->source.any()) return run_sources(session, options->source, options->limits, replicate_table());
     return for_each_vm(session, "replicate", replicate_table(),
                        [&](model::Record& record) { replicate_one(session, *options, record); });

@@ -38,6 +38,17 @@ base::Argv export_argv(base::Argv argv, const ports::FileExport& file) {
   return argv;
 }
 
+constexpr base::Millis guard_deadline{10'000};  // for the guard to be in place
+
+/// Ended by the end of its input; on the host's side it goes on while there is something to watch.
+class SpawnedGuard final : public ports::MoveGuard {
+ public:
+  explicit SpawnedGuard(base::Child child) : m_child(std::move(child)) {}
+
+ private:
+  base::Child m_child;
+};
+
 /// Connects when first asked for, and keeps the answer.
 class ConfiguredHypervisors final : public ports::Hypervisors {
  public:
@@ -96,6 +107,24 @@ class ConfiguredTransport final : public ports::Transport {
     });
   }
 
+  std::unique_ptr<ports::MoveGuard> guard_move(const model::HostName& host, const model::Uuid& vm) override {
+    const model::HostConfig& config = m_config.host(host);
+    if (!config.tls_address.empty() && config.receive.empty())
+      throw base::Error(base::Kind::unsupported, fmt::format("the far end on {} takes points alone", host.get()),
+                        fmt::format("add a command that runs there: [hosts.{}] receive = [\"ssh\", ...]", host.get()));
+    base::Argv argv = far_end(config);
+    argv.insert(argv.end(), {"--guard", vm.get()});
+    base::Child child = base::spawn(argv, true, true);
+    if (!base::readable_within(child.from_child.get(), guard_deadline))
+      throw base::Error(base::Kind::timeout, fmt::format("the guard on {} is not in place after {}", host.get(),
+                                                         base::to_human(base::Seconds(guard_deadline))));
+    std::array<std::byte, 1> first{};
+    if (base::read_full(child.from_child.get(), first, host.get()) == 0)
+      throw base::Error(base::Kind::unreachable,
+                        fmt::format("the guard on {} ended: {}", host.get(), base::to_shell(argv)));
+    return std::make_unique<SpawnedGuard>(std::move(child));
+  }
+
  private:
   const model::Config& m_config;
 };
@@ -108,6 +137,12 @@ std::unique_ptr<ports::PointStore> listening_far_end(const std::string& address,
   constexpr base::Millis while_it_is_busy{60'000};
   // Not ended by a signal: what is to be taken back then needs the far end.
   return stream::connect(tls::connect(at, files, {.handshake = while_it_is_busy}, nullptr), "tls://" + at.to_string());
+}
+
+std::unique_ptr<ports::PointStore> points_in(const std::string& folder, const base::CancelToken* cancel) {
+  need_folder(folder);
+  ::umask(S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH);  // disks are for root, and for whom libvirt hands them to
+  return std::make_unique<nbd::LocalPoints>(folder, cancel);
 }
 
 base::Argv far_end(const model::HostConfig& host) {
@@ -143,19 +178,25 @@ const model::Config& Session::config() {
 
 namespace {
 
-/// The host that is this machine: by this machine's name, or else the one whose URI names no other.
-model::HostName this_host(const model::Config& config) {
+model::HostName machine_name() {
   std::array<char, 256> name{};
-  if (::gethostname(name.data(), name.size() - 1) == 0) {
-    const model::HostName own(name.data());
-    if (std::ranges::count(config.hosts, own, &model::HostConfig::name) > 0) return own;
-  }
+  if (::gethostname(name.data(), name.size() - 1) != 0) return {};
+  return model::HostName(name.data());
+}
+
+}  // namespace
+
+model::HostName host_here(const model::Config& config) {
+  const model::HostName own = machine_name();
+  if (std::ranges::count(config.hosts, own, &model::HostConfig::name) > 0) return own;
   std::set<model::HostName> elsewhere;
   for (const auto& [address, host] : config::hosts_by_address(config)) elsewhere.insert(host);
   const auto local =
       std::ranges::find_if(config.hosts, [&](const model::HostConfig& host) { return !elsewhere.contains(host.name); });
   return local == config.hosts.end() ? model::HostName() : local->name;
 }
+
+namespace {
 
 metrics::PrometheusOptions prometheus_options(const model::Config& config) {
   const model::MetricsConfig& from = config.metrics;
@@ -247,11 +288,16 @@ std::unique_ptr<ports::RecordedSource> Session::recorded_source() {
   return nullptr;
 }
 
+model::HostName Session::this_host() {
+  const model::HostName host = host_here(config());
+  return host.get().empty() ? machine_name() : host;
+}
+
 std::optional<unsigned> Session::add_gpus(std::vector<model::Counters>& counters) {
   if (!m_parts->nvml) m_parts->nvml = metrics::Nvml::open(config().metrics.nvml);
   if (!*m_parts->nvml) return std::nullopt;
   const metrics::GpuReading reading = (*m_parts->nvml)->read();
-  metrics::add_gpus(reading, this_host(config()), counters);
+  metrics::add_gpus(reading, host_here(config()), counters);
   return reading.gpus;
 }
 
@@ -261,6 +307,12 @@ std::unique_ptr<ports::Redirector> Session::hook_redirector(const std::string& e
 
 std::unique_ptr<ports::Probe> Session::command_probe(const base::Argv& argv, base::Millis deadline) {
   return hooks::probe(argv, deadline, clock());
+}
+
+std::unique_ptr<ports::Fence> Session::fence() {
+  const model::FenceConfig& fence = config().fence;
+  if (fence.command.empty()) return nullptr;
+  return hooks::fence(fence.command, fence.check, fence.timeout, clock());
 }
 
 }  // namespace umbra::cmd

@@ -55,10 +55,14 @@ class Session {
   /// one that has recorded them for all.
   std::vector<std::unique_ptr<ports::MetricSource>> metric_sources();
   std::unique_ptr<ports::RecordedSource> recorded_source();
+  /// The configured host that is this machine; where none is, this machine's name.
+  model::HostName this_host();
   /// Puts this machine's GPUs into the counters of its VMs and its own; how many there are, nothing where there is no
   /// driver for them.
   std::optional<unsigned> add_gpus(std::vector<model::Counters>& counters);
   std::unique_ptr<ports::Redirector> hook_redirector(const std::string& executable);
+  /// Null where none is configured.
+  std::unique_ptr<ports::Fence> fence();
   std::unique_ptr<ports::Probe> command_probe(const base::Argv& argv, base::Millis deadline);
 
  private:
@@ -73,6 +77,13 @@ class Session {
 
 /// The far end that listens at an address. Kind::usage where the files are not complete.
 std::unique_ptr<ports::PointStore> listening_far_end(const std::string& address, const model::TlsFiles& files);
+
+/// Points in a folder of this machine. Kind::not_found where there is none.
+std::unique_ptr<ports::PointStore> points_in(const std::string& folder, const base::CancelToken* cancel);
+
+/// The host that is this machine: by this machine's name, or else the one whose URI names no other; empty where there
+/// is none.
+model::HostName host_here(const model::Config& config);
 
 /// argv that starts the far end of `host`; this very program where none is configured.
 base::Argv far_end(const model::HostConfig& host);

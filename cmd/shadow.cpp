@@ -193,9 +193,11 @@ int run_shadow(Session& session, const ShadowOptions& options) {
   check_options(options);
   const auto& operands = session.common().operands;
   const bool listing = !operands.empty() && (operands[0] == "list" || operands[0] == "points");
-  if (listing && (options.drop || options.rehearse || !options.on.empty()))
+  const bool on = !options.on.empty();
+  if (listing && (options.drop || options.rehearse || (on && operands[0] == "list")))
     throw base::Error(base::Kind::usage,
-                      fmt::format("`umbra shadow {}` goes without --drop, --rehearse and --on", operands[0]));
+                      fmt::format("`umbra shadow {}` goes without --drop{}", operands[0],
+                                  operands[0] == "list" ? ", --rehearse and --on" : " and --rehearse"));
   if (operands.size() == 1 && operands[0] == "list" && !options.points.any()) return list_shadows(session);
   if (operands.size() == 2 && operands[0] == "points")
     return run_points(session, model::VmName(operands[1]), options.points);
@@ -203,7 +205,8 @@ int run_shadow(Session& session, const ShadowOptions& options) {
     throw base::Error(base::Kind::usage, "it is `umbra shadow list` or `umbra shadow points VM`",
                       "a VM of such a name is given by a record: umbra place VM | umbra shadow -");
   if (options.points.any())
-    throw base::Error(base::Kind::usage, "--verify, --export, --retain and --point go with `umbra shadow points VM`");
+    throw base::Error(base::Kind::usage,
+                      "--verify, --export, --retain, --point and --into go with `umbra shadow points VM`");
   if (options.drop) return drop_named(session, options.forget);
   return for_each_vm(session, "shadow", shadow_table(), [&](model::Record& record) {
     options.rehearse ? rehearse_one(session, options, record) : ensure_one(session, options, record);
@@ -225,11 +228,14 @@ Verb shadow_verb() {
       "`umbra shadow list` lists the shadows, `umbra shadow points VM` the restore points of one. Points that --verify "
       "or "
       "a pass\n"
-      "finds to be damaged are never activated; the next pass repairs the shadow, and sends what differs alone.";
+      "finds to be damaged are never activated; the next pass repairs the shadow, and sends what differs alone.\n"
+      "Those of sources (umbra replicate --source --name NAME, umbra receive) are `umbra shadow points NAME` where "
+      "their last pass was run, and elsewhere with --into DIR or --on HOST.";
   verb.actions = {"list", "points"};
   verb.changes = true;
   verb.options = {
-      {"--on", "HOST", "make it on this host", "the placement's", set_text(options->on)},
+      {"--on", "HOST", "make it on this host; points NAME: of sources, on this configured host", "the placement's",
+       [options](const std::string& text) { options->on = options->points.on = text; }},
       {"--rehearse", "", "resume the newest point that has memory, cables out, and throw it away", "",
        set_flag(options->rehearse)},
       {"--watch", "DURATION", "with --rehearse: how long to watch", "10s", set_duration("--watch", options->watch)},
@@ -247,10 +253,16 @@ Verb shadow_verb() {
        set_count("--retain", options->points.retain, 1)},
       {"--retain-for", "DURATION", "with --retain: and those that are older, but for the newest sound one", "",
        set_duration("--retain-for", options->points.retain_for)},
+      {"--into", "DIR", "points NAME: of sources, in this folder of this machine",
+       "where their last pass from here put them", set_text(options->points.into)},
   };
-  verb.examples = {"umbra place web1 | umbra shadow -", "umbra shadow web1 --on beta",
-                   "umbra shadow web1 --rehearse",      "umbra shadow points web1",
-                   "umbra shadow points web1 --verify", "umbra shadow points web1 --export /var/tmp --point 3"};
+  verb.examples = {"umbra place web1 | umbra shadow -",
+                   "umbra shadow web1 --on beta",
+                   "umbra shadow web1 --rehearse",
+                   "umbra shadow points web1",
+                   "umbra shadow points web1 --verify",
+                   "umbra shadow points web1 --export /var/tmp --point 3",
+                   "umbra shadow points db --into /srv/points --verify"};
   verb.run = [options](Session& session) { return run_shadow(session, *options); };
   return verb;
 }

@@ -2,13 +2,13 @@
 #include "cmd/sources.hpp"
 
 #include <fmt/core.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "adapters/nbd/image.hpp"
-#include "adapters/nbd/local_points.hpp"
+#include "adapters/nbd/point_writer.hpp"
 #include "adapters/nbd/sector.hpp"
 #include "adapters/nbd/shadow_folder.hpp"
 #include "adapters/nbd/source.hpp"
@@ -18,6 +18,8 @@
 #include "cmd/errors.hpp"
 #include "cmd/exit_status.hpp"
 #include "cmd/features.hpp"
+#include "cmd/plans.hpp"
+#include "cmd/points.hpp"
 #include "cmd/session.hpp"
 #include "replicate/sources.hpp"
 
@@ -42,13 +44,16 @@ std::string usual_name(std::size_t index) {
   return "vd" + letters;
 }
 
-/// "NAME=" before the place, where it is such a name: a path that holds a "=" is written with its folder, "./a=b".
+/// "NAME=" before the place: a path that holds a "=" is written with its folder, "./a=b".
 std::optional<std::string> prefix_of(const std::string& text) {
   const std::size_t end = text.find('=');
-  if (end == std::string::npos || end == 0) return std::nullopt;
+  if (end == std::string::npos) return std::nullopt;
   const std::string name = text.substr(0, end);
+  if (name.find('/') != std::string::npos) return std::nullopt;
   const auto plain = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '-' || c == '.'; };
-  return std::ranges::all_of(name, plain) ? std::optional(name) : std::nullopt;
+  if (!name.empty() && name[0] != '.' && std::ranges::all_of(name, plain)) return name;
+  throw Error(Kind::usage, fmt::format("\"{}\" can't be a disk's name", name),
+              fmt::format("it is made of letters, digits, _, - and .; a file that has a = in its name is ./{}", text));
 }
 
 bool is_uri(const std::string& place) {
@@ -77,6 +82,10 @@ std::vector<Named> parse_sources(const SourceOptions& options) {
   if (options.sources.empty())
     throw Error(Kind::usage, "--name, --format, --send, --into, --to and --on go with --source",
                 "add --source FILE, or name a VM alone");
+  if (options.sources.size() > nbd::most_parts)
+    throw Error(Kind::usage,
+                fmt::format("a point has at most {} disks, not {}", nbd::most_parts, options.sources.size()),
+                nbd::too_many_hint);
   std::vector<Named> all;
   for (const std::string& text : options.sources) {
     all.push_back(parse_source(text, all.size()));
@@ -166,9 +175,7 @@ Opened open_all(const std::vector<Named>& sources, const SourceOptions& options)
 std::unique_ptr<ports::PointStore> far_end_of(Session& session, const SourceOptions& options) {
   if (!options.to.empty()) return listening_far_end(options.to, options.tls);
   if (!options.on.empty()) return session.transport().connect(model::HostName(options.on));
-  need_folder(options.into);
-  ::umask(S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH);  // as umbra receive: disks are for root
-  return std::make_unique<nbd::LocalPoints>(options.into, &session.cancel());
+  return points_in(options.into, &session.cancel());
 }
 
 replicate::SourcesRequest request_of(Session& session, const SourceOptions& options, const Limits& limits) {
@@ -177,21 +184,67 @@ replicate::SourcesRequest request_of(Session& session, const SourceOptions& opti
   request.taken_at = session.clock().now();
   const model::VmPolicy policy = session.config().policy(request.name);
   request.retain = limits.retain.value_or(policy.retain);
+  request.retain_for = policy.retain_for;
   request.resume = limits.resume;
-  request.bandwidth = limits.rate ? limits.rate : policy.bandwidth;
+  request.wait = limits.wait;
+  request.from = session.this_host();
+  request.limits = {policy.bandwidth, limits.rate, replicate::weight_of(policy.priority)};
+  const auto& hosts = session.config().hosts;
+  const auto host = std::ranges::find(hosts, request.from, &model::HostConfig::name);
+  if (host == hosts.end() || !options.into.empty()) return request;  // a folder of this machine is behind no link
+  if (!limits.rate) request.limits.link = host->limit;
+  request.link = host->link;
   return request;
+}
+
+std::optional<replicate::Measured> rate_of(model::ByteCount looked, double seconds, const std::string& of) {
+  if (looked.value == 0 || seconds <= 0) return std::nullopt;
+  return replicate::Measured{{static_cast<double>(looked.value) / seconds}, of};
+}
+
+/// How fast the last pass of the same sources went, or else the newest ones of VMs from this host together.
+std::optional<replicate::Measured> measured(Session& session, const replicate::SourcesRequest& request) {
+  if (const auto last = session.ledger().last_section(sources_key(request.name), "replica")) {
+    const model::Replica replica = model::replica_from(model::Json::parse(*last));
+    if (auto rate = rate_of(replica.dirty, replica.duration_s, "its last pass")) return rate;
+  }
+  model::ByteCount looked;
+  double seconds = 0;
+  for (const ports::ShadowRow& row : session.shadows().all()) {
+    if (row.primary_host != request.from || !row.replica) continue;
+    looked += row.replica->dirty;
+    seconds += row.replica->duration_s;
+  }
+  return rate_of(looked, seconds, "the last passes from " + request.from.get());
+}
+
+/// The point stands, whatever comes of this.
+void keep_record(Session& session, const SourceOptions& options, const model::Replica& replica) {
+  const model::VmName name(options.name);
+  model::Json place;
+  if (!options.into.empty()) place["into"] = std::filesystem::absolute(options.into).lexically_normal().string();
+  if (!options.on.empty()) place["on"] = options.on;
+  if (!options.to.empty()) place["to"] = options.to;
+  try {
+    const base::Instant now = session.clock().now();
+    const std::vector<ports::LedgerRow> rows{
+        {sources_key(name), "replica", model::to_text(model::to_json(replica)), now},
+        {sources_key(name), points_section, model::to_text(place), now}};
+    session.ledger().add_sections(rows);
+  } catch (const Error& e) {
+    say_notes("replicate", name,
+              {fmt::format("where its points are, and how long it took, is not kept: {}", e.what())});
+  }
 }
 
 void tell_plan(const SourceOptions& options, const replicate::PassPlan& plan, model::Record& record) {
   const auto bytes = plan.bytes.value_or(model::ByteCount{}).value;
   const std::string what =
       plan.point.value == 0 ? "send a whole point" : fmt::format("make point {}", plan.point.value);
-  base::log(base::Level::info, fmt::format("replicate: {}: would {} by {} ({}), reading {}", options.name, what,
-                                           ports::to_string(plan.method), plan.why, human_bytes(bytes)));
-  model::Json json = {
-      {"point", plan.point.value}, {"method", ports::to_string(plan.method)}, {"why", plan.why}, {"bytes", bytes}};
-  if (plan.duration) json["duration_s"] = plan.duration->count();
-  record.set_extra("replica_plan", json);
+  base::log(base::Level::info,
+            fmt::format("replicate: {}: would {} by {} ({}), reading {}{}", options.name, what,
+                        ports::to_string(plan.method), plan.why, human_bytes(bytes), told_time(plan)));
+  record.set_extra("replica_plan", plan_json(plan));
 }
 
 void send(Session& session, const SourceOptions& options, const replicate::SourcesRequest& request, Opened opened) {
@@ -205,10 +258,15 @@ void send(Session& session, const SourceOptions& options, const replicate::Sourc
 void act(Session& session, const SourceOptions& options, const Limits& limits, const std::vector<Named>& sources,
          model::Record& record) {
   replicate::SourcesRequest request = request_of(session, options, limits);
+  // Streams of one name can go to several places at once, as long as they do not share a link.
+  const bool alone = options.send.empty() || request.limits.link;
+  const auto lease =
+      alone && !session.common().dry_run ? session.leases().acquire(request.name, request.wait) : nullptr;
   std::unique_ptr<ports::PointStore> far;
   if (options.send.empty()) far = far_end_of(session, options);
   Opened opened = open_all(sources, options);
   if (session.common().dry_run) {
+    request.measured = measured(session, request);
     tell_plan(options,
               far ? replicate::plan_sources(*far, request, opened.parts) : replicate::plan_whole(request, opened.parts),
               record);
@@ -220,6 +278,7 @@ void act(Session& session, const SourceOptions& options, const Limits& limits, c
       replicate::run_sources(context_of(session), *far, request, std::move(opened.parts));
   say_notes("replicate", request.name, result.notes);
   record.set(result.replica);
+  keep_record(session, options, result.replica);
 }
 
 }  // namespace

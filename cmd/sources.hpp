@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.hpp"
 #include "cmd/output/output.hpp"
 #include "model/config.hpp"
 
@@ -13,11 +14,12 @@ namespace umbra::cmd {
 
 class Session;
 
-/// What --retain and --limit set in place of the configuration's.
+/// What --retain, --limit and --wait set in place of the configuration's.
 struct Limits {
   std::optional<unsigned> retain;
   std::optional<model::ByteRate> rate;
   bool resume = true;
+  base::Millis wait{0};
 };
 
 struct SourceOptions {

@@ -23,6 +23,8 @@ struct SwitchoverOptions {
   bool recover = false;
   bool decommission = false;
   bool force = false;
+  bool from_point = false;
+  bool accept_risk = false;
 };
 
 const RecordTable& switchover_table() {
@@ -58,23 +60,19 @@ const RecordTable& switchover_table() {
 struct Hooks {
   std::vector<std::unique_ptr<ports::Redirector>> redirectors;
   std::unique_ptr<ports::Probe> probe;
+  std::unique_ptr<ports::Fence> fence;
 
   Hooks(Session& session, const model::VmPolicy& policy) {
     for (const std::string& hook : policy.redirect) redirectors.push_back(session.hook_redirector(hook));
     if (!policy.probe.empty())
       probe = session.command_probe(policy.probe, std::chrono::ceil<base::Millis>(policy.probe_deadline));
+    fence = session.fence();
   }
 
   switchover::Ports ports(Session& session) const {
-    switchover::Ports ports{session.hypervisors(),
-                            session.transport(),
-                            session.journal(),
-                            session.shadows(),
-                            session.leases(),
-                            session.clock(),
-                            session.cancel(),
-                            {},
-                            probe.get()};
+    switchover::Ports ports{session.hypervisors(), session.transport(), session.journal(), session.shadows(),
+                            session.leases(),      session.clock(),     session.cancel(),  {},
+                            probe.get(),           fence.get()};
     for (const auto& redirector : redirectors) ports.redirectors.push_back(redirector.get());
     return ports;
   }
@@ -178,6 +176,54 @@ void decommission_one(Session& session, const SwitchoverOptions& options, model:
   conclude(session, record, switchover::decommission(hooks.ports(session), request));
 }
 
+/// The record of a VM whose host gives no answer, from the store alone.
+model::Record record_of_lost(Session& session, const model::VmName& vm) {
+  const auto row = session.shadows().find(vm);
+  if (!row)
+    throw base::Error(base::Kind::not_found, fmt::format("no shadow of {} is on record", vm.get()),
+                      "umbra status shows what stands where");
+  model::Record record(model::Vm{vm, row->vm_uuid, row->primary_host, session.config().policy(vm).priority});
+  record.set(model::ShadowSection{row->id, row->host, row->level, row->from_pool});
+  return record;
+}
+
+void activate_one(Session& session, const SwitchoverOptions& options, model::Record& record) {
+  switchover::Request request = request_of(session, record, *record.shadow());
+  request.accept_split_brain_risk = options.accept_risk;
+  const Hooks hooks(session, request.policy);
+  const switchover::Ports ports = hooks.ports(session);
+  if (session.common().dry_run) return conclude(session, record, switchover::plan_from_point(ports, request));
+  conclude(session, record, switchover::from_point(ports, request));
+}
+
+/// The VMs are named: their host gives no answer, so that nothing can be looked up there.
+int activate_from_points(Session& session, const SwitchoverOptions& options) {
+  const Common& common = session.common();
+  if (common.all || common.operands.empty() || is_piped(common))
+    throw base::Error(base::Kind::usage, "--from-point takes the names of the VMs whose host is lost",
+                      "umbra status shows which have a shadow, and how old its newest point is");
+  std::vector<base::Kind> failures;
+  std::size_t done = 0;
+  for (const std::string& name : common.operands) {
+    const model::VmName vm(name);
+    model::Vm named;
+    named.name = vm;
+    model::Record record(named);
+    try {
+      record = record_of_lost(session, vm);
+      activate_one(session, options, record);
+      ++done;
+    } catch (const base::Error& error) {
+      print_error(error, "switchover", name);
+      record.set(model::RecordError{error.kind(), "switchover", error.what(), error.hint()});
+      failures.push_back(error.kind());
+    }
+    session.out().record(record);
+  }
+  session.out().finish(switchover_table());
+  return status_of(failures, done);
+}
+
 /// Every open walk, or those of the VMs named; each with its own hooks.
 int recover_walks(Session& session) {
   const auto& names = session.common().operands;
@@ -228,12 +274,16 @@ int recover_walks(Session& session) {
 }
 
 int run_switchover(Session& session, const SwitchoverOptions& options) {
-  if (options.rollback + options.recover + options.decommission > 1)
-    throw base::Error(base::Kind::usage, "--rollback, --recover and --decommission exclude each other");
+  if (options.rollback + options.recover + options.decommission + options.from_point > 1)
+    throw base::Error(base::Kind::usage, "--rollback, --recover, --decommission and --from-point exclude each other");
+  if (options.accept_risk && !options.from_point)
+    throw base::Error(base::Kind::usage, "--accept-split-brain-risk goes with --from-point alone",
+                      "a live switchover never takes that risk");
   if (options.force && !options.decommission)
     throw base::Error(base::Kind::usage, "--force goes with --decommission alone",
                       "a switchover needs no force: what it refuses would lose something");
   if (options.recover) return recover_walks(session);
+  if (options.from_point) return activate_from_points(session, options);
   return for_each_vm(session, "switchover", switchover_table(), [&](model::Record& record) {
     options.decommission ? decommission_one(session, options, record) : switch_one(session, options, record);
   });
@@ -253,17 +303,27 @@ Verb switchover_verb() {
       "of\n"
       "anything, --recover finishes or takes back what was under way. From a pipe only VMs whose decision says so are "
       "moved;\n"
-      "a VM named by hand is moved without one.";
+      "a VM named by hand is moved without one.\n"
+      "Where the VM's host is lost, --from-point activates the newest point of its shadow, with its memory where it "
+      "has "
+      "some, once the configured fence has made sure that the host runs nothing any more; --dry-run tells how much "
+      "that "
+      "loses.";
   verb.changes = true;
   verb.options = {
       {"--rollback", "", "back to the host where the VM was before", "", set_flag(options->rollback)},
       {"--recover", "", "finish or take back interrupted walks (all, or of the VMs named)", "",
        set_flag(options->recover)},
       {"--decommission", "", "remove the old primary and its disks for good", "", set_flag(options->decommission)},
+      {"--from-point", "", "of a VM whose host is lost: activate the newest point of its shadow", "",
+       set_flag(options->from_point)},
+      {"--accept-split-brain-risk", "", "with --from-point: without a fence; the VM may then run twice", "",
+       set_flag(options->accept_risk)},
       {"--force", "", "with --decommission: also within the rollback window", "", set_flag(options->force)},
   };
   verb.examples = {"umbra decide web1 | umbra switchover -", "umbra switchover web1 --dry-run",
-                   "umbra switchover web1 --rollback", "umbra switchover --recover"};
+                   "umbra switchover web1 --rollback", "umbra switchover --recover",
+                   "umbra switchover web1 --from-point"};
   verb.run = [options](Session& session) { return run_switchover(session, *options); };
   return verb;
 }

@@ -90,6 +90,8 @@ std::function<void(const std::string&)> set_choice(std::string option, std::stri
 
 void need_folder(const std::string& dir) {
   if (std::filesystem::is_directory(dir)) return;
+  if (std::filesystem::exists(dir))
+    throw base::Error(base::Kind::invalid, dir + " is no folder", "name a folder, or make one under another name");
   throw base::Error(base::Kind::not_found, fmt::format("there is no folder {}", dir),
                     "mkdir -p " + base::shell_word(dir));
 }

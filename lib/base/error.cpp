@@ -76,11 +76,38 @@ Error defect(const std::exception& failure) {
 
 namespace {
 
+/// What to do about it; empty where the number does not tell.
+const char* hint_of(int error_number) {
+  switch (error_number) {
+    case ENOSPC:
+    case EDQUOT:
+      return "free space on that file system, then run the command again";
+    case ENOENT:
+      return "look whether it is there, spelled so: ls -ld on it, and on its folder";
+    case EACCES:
+    case EPERM:
+      return "look who may: namei -l on it; run the command as that user, or as root";
+    case EROFS:
+      return "its file system is mounted read-only: look why (dmesg), and mount it writable";
+    case ENOTDIR:
+      return "a part of that path is a file and no folder: look at it with namei -l";
+    case EISDIR:
+      return "it is a folder: name a file";
+    case ENAMETOOLONG:
+      return "choose a shorter name, or a folder nearer to /";
+    case EMFILE:
+    case ENFILE:
+      return "allow more open files (ulimit -n), then run the command again";
+    default:
+      return "";
+  }
+}
+
 Error with_kind_of(int error_number, std::string message) {
   const bool full = error_number == ENOSPC || error_number == EDQUOT;
   const bool absent = error_number == ENOENT;
   const Kind kind = full ? Kind::no_space : absent ? Kind::not_found : Kind::io;
-  return Error(kind, std::move(message), full ? "free space on that file system, then run the command again" : "");
+  return Error(kind, std::move(message), hint_of(error_number));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -52,6 +53,17 @@ std::size_t read_full(int fd, std::span<std::byte> buffer, std::string_view what
     done += static_cast<std::size_t>(n);
   }
   return done;
+}
+
+bool readable_within(int fd, Millis deadline) {
+  const auto end = std::chrono::steady_clock::now() + deadline;
+  for (;;) {
+    const auto left = std::chrono::ceil<Millis>(end - std::chrono::steady_clock::now());
+    pollfd one{fd, POLLIN, 0};
+    const int ready = ::poll(&one, 1, static_cast<int>(std::max(left, Millis{0}).count()));
+    if (ready >= 0) return ready > 0;
+    if (errno != EINTR) throw from_errno(errno, "poll");
+  }
 }
 
 void write_all(int fd, std::span<const std::byte> data, std::string_view what) {

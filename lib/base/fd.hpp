@@ -9,6 +9,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/clock.hpp"
+
 namespace umbra::base {
 
 class UniqueFd {
@@ -34,6 +36,8 @@ class UniqueFd {
 UniqueFd open_file(const std::filesystem::path& path, int flags, unsigned mode = 0644);
 /// Reads up to buffer.size() bytes; fewer only at the end of the file. Retries on EINTR.
 std::size_t read_full(int fd, std::span<std::byte> buffer, std::string_view what);
+/// Whether there is something to read, or an end, before `deadline` has passed.
+bool readable_within(int fd, Millis deadline);
 void write_all(int fd, std::span<const std::byte> data, std::string_view what);
 void write_all(int fd, std::string_view text, std::string_view what);
 /// Both, one after the other, in as few calls as can be.

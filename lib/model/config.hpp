@@ -141,6 +141,13 @@ struct PlaceConfig {
   double cpu_overcommit = 1;              ///< CPUs that may be counted on per real CPU; above 1 they are shared
 };
 
+/// How a host that gives no answer is made sure to run nothing any more.
+struct FenceConfig {
+  base::Argv command;            ///< "{host}" is its name; empty: there is no fence
+  base::Argv check;              ///< succeeds once the host is off; empty: the command's own success is the proof
+  base::Millis timeout{60'000};  ///< of the two together
+};
+
 /// One value and where it came from, for `umbra doctor --show-config`.
 struct Origin {
   std::string key;
@@ -156,6 +163,7 @@ struct Config {
   std::vector<Flavour> pool;
   MetricsConfig metrics;
   PlaceConfig place;
+  FenceConfig fence;
   std::vector<Origin> origins;
 
   /// The host of that name; Kind::not_found with the known names.

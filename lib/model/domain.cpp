@@ -29,12 +29,14 @@ std::string_view to_string(Role role) {
       return "shadow";
     case Role::hibernated:
       return "hibernated";
+    case Role::leaving:
+      return "leaving";
   }
   return "none";
 }
 
 std::optional<Role> role_from_string(std::string_view text) {
-  for (const Role role : {Role::none, Role::primary, Role::shadow, Role::hibernated}) {
+  for (const Role role : {Role::none, Role::primary, Role::shadow, Role::hibernated, Role::leaving}) {
     if (to_string(role) == text) return role;
   }
   return std::nullopt;

@@ -16,7 +16,13 @@ enum class DomainState { running, paused, off, other };
 std::string_view to_string(DomainState state);
 
 /// What a domain is to Umbra, kept in its libvirt metadata.
-enum class Role { none, primary, shadow, hibernated };
+enum class Role {
+  none,
+  primary,
+  shadow,
+  hibernated,
+  leaving  ///< a primary under a walk, from before its move on: it runs, and is not to be started anew
+};
 std::string_view to_string(Role role);
 std::optional<Role> role_from_string(std::string_view text);
 

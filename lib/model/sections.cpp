@@ -288,6 +288,7 @@ Json to_json(const Outcome& o) {
   Json json = {{"result", o.result}};
   if (o.blackout_ms) json["blackout_ms"] = *o.blackout_ms;
   if (o.blackout_estimate_ms) json["blackout_estimate_ms"] = *o.blackout_estimate_ms;
+  if (o.lost_s) json["lost_s"] = *o.lost_s;
   json["phases"] = phases_json(o.phases);
   json["primary"] = o.primary;
   json["epoch"] = o.epoch.value;
@@ -301,6 +302,7 @@ Outcome outcome_from(const Json& json) {
   o.result = required<std::string>(json, "result");
   o.blackout_ms = maybe<double>(json, "blackout_ms");
   o.blackout_estimate_ms = maybe<double>(json, "blackout_estimate_ms");
+  o.lost_s = maybe<double>(json, "lost_s");
   o.phases = phases_from(json);
   o.primary = optional_or<std::string>(json, "primary", "");
   o.epoch = {bytes(json, "epoch")};

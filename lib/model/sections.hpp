@@ -144,11 +144,12 @@ struct Decision {
 };
 
 struct Outcome {
-  std::string result;  ///< "switched", "stayed", "rolled_back", "recovered", "planned"
+  std::string result;  ///< "switched", "activated", "stayed", "rolled_back", "recovered", "planned"
   std::optional<double> blackout_ms;
   std::optional<double> blackout_estimate_ms;
   std::vector<Phase> phases;
-  std::string primary;  ///< "hibernated", "decommissioned"
+  std::optional<double> lost_s;  ///< before this, what was written is not there: of a point that was activated
+  std::string primary;           ///< "hibernated", "decommissioned", "lost"
   Epoch epoch;
   HostName host;  ///< where the VM runs now
   std::vector<std::string> notes;

@@ -265,8 +265,7 @@ void require_equal(PointStore& far, const model::ShadowId& shadow, const model::
     throw Error(
         Kind::corrupt,
         fmt::format("what was read back of point {} is not what was written: {}", point.value, model::first_of(report)),
-        fmt::format("check that host's storage; the next pass repairs the shadow: umbra replicate {}",
-                    base::shell_word(vm)));
+        "check that host's storage; the next pass repairs the shadow: " + next_pass(shadow, vm));
   }
 }
 

@@ -120,6 +120,8 @@ model::Replica replica_of(const Context& context, const SentPoint& sent, base::M
 SentPoint send_frozen(const Context& context, PointStore& far, const model::Ground& ground, const FrozenPoint& frozen,
                       std::optional<model::ByteRate> bandwidth);
 
+/// What makes the next point of a shadow: those of sources bear their machine's plain name.
+std::string next_pass(const model::ShadowId& shadow, const model::VmName& vm);
 /// What to type where a shadow is of no use any more: "make the shadow anew: ...".
 std::string make_anew(const model::VmName& vm);
 /// What to type where a VM has no shadow.

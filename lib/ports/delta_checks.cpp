@@ -13,6 +13,12 @@ namespace umbra::ports {
 using base::Error;
 using base::Kind;
 
+std::string next_pass(const model::ShadowId& shadow, const model::VmName& vm) {
+  const std::string name = base::shell_word(vm);
+  if (shadow.get() == vm.get()) return fmt::format("umbra replicate --source ... --name {}", name);
+  return "umbra replicate " + name;
+}
+
 std::string make_anew(const model::VmName& vm) {
   return fmt::format(
       "make the shadow anew: umbra shadow {0} --drop && umbra place {0} | umbra shadow - | umbra replicate -",

@@ -123,6 +123,8 @@ class Hypervisor {
 
   // Change tracking.
   virtual std::vector<model::CheckpointName> checkpoints(const model::VmName& vm) = 0;  ///< oldest first
+  /// What the running guest wrote since; nothing where that can't be told.
+  virtual std::optional<model::ByteCount> written_since(const model::VmName& vm, const model::CheckpointName& name) = 0;
   /// With its bitmaps; those of a checkpoint that was left behind by a migration go too. Again: nothing is left to do.
   virtual void delete_checkpoint(const model::VmName& vm, const model::CheckpointName& name) = 0;
   /// Kind::corrupt where the bitmap of `since` is gone or inconsistent: the disk must then be read whole.

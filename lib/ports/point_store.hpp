@@ -103,6 +103,9 @@ class PointStore {
   virtual void drop(const model::ShadowId& shadow) = 0;
   /// The same, with the files that it adopted: the disks of a decommissioned primary. Nothing where it is absent.
   virtual void drop_with_adopted(const model::ShadowId& shadow) = 0;
+  /// Removes a shadow that was made a moment ago and holds nothing: no point, none that goes on where it was cut, no
+  /// top. Else, and where it is absent, nothing.
+  virtual void take_back(const model::ShadowId& shadow) = 0;
   virtual std::vector<model::ShadowId> shadows() = 0;
 
   /// Committed points, oldest first; empty where the shadow is absent.

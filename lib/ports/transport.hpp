@@ -21,6 +21,12 @@ struct FileExport {
   std::optional<std::string> above;   ///< a file of the chain: `changed` is what lies above it
 };
 
+/// Watches a VM's migration on the host that it leaves, as long as it lives, and beyond that where this process dies.
+class MoveGuard {
+ public:
+  virtual ~MoveGuard() = default;
+};
+
 class Transport {
  public:
   virtual ~Transport() = default;
@@ -29,6 +35,9 @@ class Transport {
   virtual std::unique_ptr<BlockSource> open(const NbdExport& nbd) = 0;
   /// Kind::not_found where the file has no such bitmap, Kind::corrupt where the bitmap is inconsistent.
   virtual std::unique_ptr<BlockSource> open(const model::HostName& host, const FileExport& file) = 0;
+  /// From now on a connection that the VM's QEMU on `host` opens is cut once its other end has not answered for a few
+  /// seconds: the migration fails then, and the guest runs on there. Throws where that host can't be watched.
+  virtual std::unique_ptr<MoveGuard> guard_move(const model::HostName& host, const model::Uuid& vm) = 0;
 };
 
 }  // namespace umbra::ports

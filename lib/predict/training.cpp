@@ -4,6 +4,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
+#include <functional>
 
 #include "base/error.hpp"
 #include "predict/correcting.hpp"
@@ -14,15 +16,43 @@ namespace {
 
 constexpr double fitted_time = 0.75;  // share of a set's time
 
-/// Every fourth VM is held out; every other one of them for the scores.
-std::uint64_t part_of(const std::string& vm) {
-  return (number_of(vm) >> 20) % 8;
+/// How often a VM came near what it has, in any resource, later than a time.
+std::size_t rises_after(const model::Series& series, double cut) {
+  constexpr double near = 0.8;
+  std::size_t rises = 0;
+  for (const model::Resource resource : model::all_resources) {
+    bool above = true;
+    for (const model::Sample& sample : series.samples) {
+      const std::optional<double>& value = sample[resource];
+      if (!value) continue;
+      rises += *value >= near && !above && unix_seconds(sample.at) > cut ? 1 : 0;
+      above = *value >= near;
+    }
+  }
+  return rises;
 }
-bool is_held_out(const std::string& vm) {
-  return part_of(vm) < 2;
-}
-bool is_for_scores(const std::string& vm) {
-  return part_of(vm) == 0;
+
+enum class Part { fitted, corrected, scored };
+
+/// What each VM of a set serves for: every fourth is held out, every other one of them for the scores. They are counted
+/// off in the order of how often they come near what they have, so that no part gets all that do, or none.
+std::vector<Part> parts_of(const TrainingSet& set, double cut) {
+  struct Place {
+    std::size_t rises;
+    std::uint64_t number;
+    std::size_t vm;
+    auto operator<=>(const Place&) const = default;
+  };
+  std::vector<Place> places;
+  for (std::size_t vm = 0; vm < set.series.size(); ++vm) {
+    places.push_back({rises_after(set.series[vm], cut), number_of(set.series[vm].vm.get()), vm});
+  }
+  std::ranges::sort(places, std::ranges::greater{});
+  std::vector<Part> parts(places.size(), Part::fitted);
+  for (std::size_t i = 1; i < places.size(); i += 4) {
+    parts[places[i].vm] = i % 8 == 1 ? Part::corrected : Part::scored;
+  }
+  return parts;
 }
 
 /// VMs of the same name in two sets are not drawn alike.
@@ -43,14 +73,15 @@ Split split_of(std::span<const TrainingSet> sets, const Recipe& recipe) {
   Split split;
   for (const TrainingSet& set : sets) {
     const double cut = time_at(set.series, fitted_time);
+    const std::vector<Part> parts = parts_of(set, cut);
     for (const model::Resource resource : model::all_resources) {
       draw_examples(set.series, resource, lot_of(recipe, set), [&](const model::Series& series, Examples&& examples) {
-        const std::string& vm = series.vm.get();
-        const bool held_out = is_held_out(vm);
+        const Part part = parts[static_cast<std::size_t>(&series - set.series.data())];
+        const bool held_out = part != Part::fitted;
         const auto serves = [&](std::size_t row) {
           return held_out ? examples.time[row] > cut : examples.ends[row] <= cut;
         };
-        Examples& target = !held_out ? split.fitted : is_for_scores(vm) ? split.scored : split.corrected;
+        Examples& target = !held_out ? split.fitted : part == Part::scored ? split.scored : split.corrected;
         target.append(examples.where(serves));
         split.rest.append(examples.where([&](std::size_t row) { return !serves(row); }));
       });
@@ -59,29 +90,38 @@ Split split_of(std::span<const TrainingSet> sets, const Recipe& recipe) {
   return split;
 }
 
-/// Of the VMs that are kept back for it, in the time that the trees have not seen, under the most usual question.
+/// Of the VMs that are kept back for it, in the time that the trees have not seen.
+Examples kept_back(const TrainingSet& set, model::Resource resource, const Ask& ask, const Recipe& recipe) {
+  constexpr double most_rows = 10'000;
+  const double cut = time_at(set.series, fitted_time);
+  const std::vector<Part> parts = parts_of(set, cut);
+  const auto readings = static_cast<double>(count_readings(set.series, resource));
+  const Draw draw{.share = std::min(1.0, most_rows / (readings * (1 - fitted_time) / 8)), .after = cut};
+  Dice dice(lot_of(recipe, set).seed);
+  Examples kept;
+  for (std::size_t vm = 0; vm < parts.size(); ++vm) {
+    if (parts[vm] == Part::scored) kept.append(examples_of(set.series[vm], resource, ask, draw, dice));
+  }
+  return kept;
+}
+
+/// Of what is kept back, under the most usual questions.
 model::Json scores_of(std::span<const TrainingSet> sets, const LoadedModel& model, const Recipe& recipe) {
-  constexpr double most_rows = 20'000;
-  const Ask usual{0.9, 1800};
+  constexpr std::array usual{Ask{0.9, 1800}, Ask{0.9, 3600}, Ask{0.8, 1800}};
   model::Json scores = model::Json::array();
   for (const TrainingSet& set : sets) {
-    const double cut = time_at(set.series, fitted_time);
     for (const model::Resource resource : model::all_resources) {
-      const auto readings = static_cast<double>(count_readings(set.series, resource));
-      if (readings == 0) continue;
-      const Draw draw{.share = std::min(1.0, most_rows / (readings * (1 - fitted_time) / 8)), .after = cut};
-      Dice dice(lot_of(recipe, set).seed);
-      Examples kept;
-      for (const model::Series& series : set.series) {
-        if (is_for_scores(series.vm.get())) kept.append(examples_of(series, resource, usual, draw, dice));
+      if (count_readings(set.series, resource) == 0) continue;
+      for (const Ask& ask : usual) {
+        const Examples kept = kept_back(set, resource, ask, recipe);
+        if (kept.rows() < least_examples) continue;
+        model::Json row = summary_of(score(verified(model, kept), ask.window_s));
+        row.update({{"set", set.name},
+                    {"resource", model::to_string(resource)},
+                    {"threshold", ask.threshold},
+                    {"within_s", ask.window_s}});
+        scores.push_back(row);
       }
-      if (kept.rows() < least_examples) continue;
-      model::Json row = summary_of(score(verified(model, kept), usual.window_s));
-      row.update({{"set", set.name},
-                  {"resource", model::to_string(resource)},
-                  {"threshold", usual.threshold},
-                  {"within_s", usual.window_s}});
-      scores.push_back(row);
     }
   }
   return scores;

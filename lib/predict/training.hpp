@@ -24,8 +24,9 @@ struct Recipe {
 
 /// One layer and its corrections. The corrections are learned from the last quarter of the time of a quarter of the VMs
 /// by trees that were grown on the first three quarters of the others: recordings hold siblings that do the same at the
-/// same time, and a split by VM alone would have seen them. Half of that quarter is kept back at first, for the
-/// scores that the model carries. Then the trees are grown anew on all. Kind::invalid where there are too few examples.
+/// same time, and a split by VM alone would have seen them. That quarter is counted off in the order of how often VMs
+/// came near what they have. Half of it is kept back at first, for the scores that the model carries, under the usual
+/// questions. Then the trees are grown anew on all. Kind::invalid where there are too few examples.
 model::ForecastModel train(std::span<const TrainingSet> sets, const ports::TreeGrower& grower, const Recipe& recipe,
                            const Told& told);
 

@@ -8,6 +8,7 @@
 
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "replicate/allowance.hpp"
 #include "replicate/schedule.hpp"
 
 namespace umbra::replicate {
@@ -175,24 +176,6 @@ model::PointHeader header_of(const PassRequest& request, base::Instant taken_at)
   return header;
 }
 
-/// What the pass may send by now: the VM's own limit, or its share of the host's.
-class Allowance {
- public:
-  Allowance(const Context& context, const PassRequest& request) : m_own(request.bandwidth), m_link(request.link_limit) {
-    if (m_link && context.links != nullptr) m_share = context.links->enter(request.primary, request.vm, request.weight);
-  }
-  std::optional<model::ByteRate> now() const {
-    if (!m_link) return m_own;
-    const model::ByteRate share{m_link->value * (m_share ? m_share->share() : 1)};
-    return m_own ? std::min(*m_own, share) : share;
-  }
-
- private:
-  std::optional<model::ByteRate> m_own;
-  std::optional<model::ByteRate> m_link;
-  std::unique_ptr<ports::LinkShare> m_share;
-};
-
 ports::SentPoint send_running(const Context& context, const PassRequest& request, Start& start,
                               const ports::SendOptions& options) {
   ports::clear_stale_job(start.primary, start.domain);
@@ -267,19 +250,31 @@ std::string context_of(const PassRequest& request) {
                      request.shadow_host.get());
 }
 
-/// A pass of each level gets twice what one of the next gets.
-double weight_of(model::Priority priority) {
-  switch (priority) {
-    case model::Priority::critical:
-      return 8;
-    case model::Priority::high:
-      return 4;
-    case model::Priority::normal:
-      return 2;
-    case model::Priority::low:
-      return 1;
+Limits limits_of(const PassRequest& request) {
+  return {request.bandwidth, request.link_limit, request.weight};
+}
+
+/// What is going to be looked at; nothing where that can't be told.
+std::optional<model::ByteCount> bytes_expected(const Start& start, const PassRequest& request) {
+  const bool tracked = start.choice.method == Method::bitmap;
+  model::ByteCount whole;
+  for (const model::Disk& disk : start.domain.disks) {
+    if (!tracked || std::ranges::count(start.untracked, disk.name)) whole += disk.size;
   }
-  return 1;
+  if (!tracked) return whole;
+  if (const auto written = start.live() ? start.primary.written_since(request.vm, *start.choice.since) : std::nullopt)
+    return *written + whole;
+  return request.last ? std::optional(request.last->dirty) : std::nullopt;
+}
+
+PassPlan with_duration(PassPlan plan, const PassRequest& request) {
+  std::optional<Measured> measured;
+  if (request.last && request.last->duration_s > 0 && request.last->dirty.value > 0)
+    measured = {{static_cast<double>(request.last->dirty.value) / request.last->duration_s}, "the last pass"};
+  const Expected time = expected(plan.bytes.value_or(model::ByteCount{}), measured, limits_of(request), request.link);
+  if (plan.bytes) plan.duration = time.duration;
+  plan.rate = time.by;
+  return plan;
 }
 
 }  // namespace
@@ -296,6 +291,7 @@ PassRequest pass_request(const model::VmName& vm, const model::VmPolicy& policy,
   request.retain_for = policy.retain_for;
   request.bandwidth = policy.bandwidth;
   request.link_limit = primary.limit;
+  request.link = primary.link;
   request.weight = weight_of(policy.priority);
   request.nbd_listen = primary.nbd_listen;
   request.scratch_dir = primary.images;
@@ -309,32 +305,21 @@ PassPlan plan_pass(const Context& context, const PassRequest& request) {
   plan.method = start.choice.method;
   plan.why = start.choice.why;
 
-  model::ByteCount whole;
-  for (const model::Disk& disk : start.domain.disks) whole += disk.size;
-  if (plan.method != Method::bitmap) plan.bytes = whole;
-  if (plan.method == Method::bitmap && request.last) plan.bytes = request.last->dirty;
-
-  // As fast as the last pass went; where there was none, as fast as is allowed.
-  double rate = request.bandwidth ? request.bandwidth->value : 0;
-  if (request.last && request.last->duration_s > 0 && request.last->dirty.value > 0)
-    rate = static_cast<double>(request.last->dirty.value) / request.last->duration_s;
-  if (plan.bytes && rate > 0) plan.duration = base::Seconds(static_cast<double>(plan.bytes->value) / rate);
-  return plan;
+  plan.bytes = bytes_expected(start, request);
+  return with_duration(std::move(plan), request);
 }
 
 PassPlan plan_first_pass(const model::Domain& primary, const PassRequest& request, std::string why) {
-  PassPlan plan{{1}, Method::full, std::move(why), model::ByteCount{}, {}};
+  PassPlan plan{{1}, Method::full, std::move(why), model::ByteCount{}, {}, {}};
   for (const model::Disk& disk : primary.disks) *plan.bytes += disk.size;
-  if (request.bandwidth && request.bandwidth->value > 0)
-    plan.duration = base::Seconds(static_cast<double>(plan.bytes->value) / request.bandwidth->value);
-  return plan;
+  return with_duration(std::move(plan), request);
 }
 
 PassResult run_pass(const Context& context, const PassRequest& request) {
   const base::Millis began = context.clock.steady();
   ports::Stopwatch stopwatch(context.clock);
   Start start = look(context, request, Depth::examined);
-  const Allowance allowance(context, request);
+  const Allowance allowance(context, request.primary, request.vm, limits_of(request));
   const ports::SendOptions options{[&] { return allowance.now(); }, request.resume, &stopwatch};
   const ports::SentPoint sent = ports::with_what_is_safe(context_of(request), start.points, [&] {
     ports::SentPoint done =

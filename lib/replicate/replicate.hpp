@@ -27,6 +27,7 @@ struct PassRequest {
   std::optional<model::ByteRate> bandwidth;   ///< of this VM
   std::optional<model::ByteRate> link_limit;  ///< of all passes from its host together
   double weight = 1;                          ///< of this pass among those
+  std::optional<model::ByteRate> link;        ///< what its host's link carries, where that is configured
   bool resume = true;                         ///< go on from what a cut pass sent
   std::string nbd_listen;                     ///< TCP address of the primary's export; empty: a local socket
   std::string scratch_dir;                    ///< on the primary's host
@@ -40,6 +41,7 @@ struct PassPlan {
   std::string why;
   std::optional<model::ByteCount> bytes;  ///< to be looked at; absent where nothing tells
   std::optional<base::Seconds> duration;  ///< absent where no rate is known
+  std::string rate;                       ///< that the duration goes by, in words, or that none is known
 };
 
 struct PassResult {

@@ -3,6 +3,7 @@
 // Points of disks that no libvirt manages: image files, block devices, NBD exports. Nothing tells what changed in them,
 // so that a first pass is whole and every later one reads once and sends what differs from the newest point.
 
+#include "replicate/allowance.hpp"
 #include "replicate/replicate.hpp"
 
 namespace umbra::replicate {
@@ -11,8 +12,13 @@ struct SourcesRequest {
   model::VmName name;  ///< of the machine that the disks make; its points lie under it
   base::Instant taken_at;
   unsigned retain = 3;
-  std::optional<model::ByteRate> bandwidth;
-  bool resume = true;  ///< go on from what a cut pass sent
+  std::optional<base::Seconds> retain_for{};  ///< points older than this go too
+  model::HostName from;  ///< that the disks are read on: its link is shared
+  Limits limits;
+  std::optional<model::ByteRate> link;  ///< what that link carries, where it is configured
+  std::optional<Measured> measured;     ///< for the plan
+  bool resume = true;                   ///< go on from what a cut pass sent
+  base::Millis wait{0};                 ///< for another run that writes to the same points
   /// Runs when all is read, before the point becomes visible: throws where a source is not what it was.
   std::function<void()> before_commit;
 };

@@ -79,7 +79,9 @@ std::optional<Domain> find_stand_in(const Context& context, const model::HostNam
     throw Error(Kind::refused,
                 fmt::format("{} is {}: the same VM must not be active twice", what, model::to_string(found->state)),
                 "find out which of the two is the right one before anything else");
-  if (found->tag.role != Role::shadow && found->tag.role != Role::hibernated)
+  // One whose host was given up, and whose shadow was activated since: its disks stay, as files that nothing names.
+  const bool old_copy = found->tag.role != Role::none && found->tag.epoch < primary.tag.epoch;
+  if (found->tag.role != Role::shadow && found->tag.role != Role::hibernated && !old_copy)
     throw Error(Kind::refused, fmt::format("{} is defined there, but not by Umbra", what),
                 "if it is not needed: " + hypervisor.by_hand("undefine", primary.name));
   return found;

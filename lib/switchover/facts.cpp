@@ -14,15 +14,17 @@ base::Digest digest_from(const Json& json, const char* key) {
 
 void learn_intent(Facts& facts, const std::string& step, const Json& data) {
   if (step == "freeze") facts.overlays = paths_from(data, "overlays");
+  if (step == "raise") facts.purpose = model::required<std::string>(data, "purpose");
   if (step == "prepare") {
     facts.purpose = model::required<std::string>(data, "purpose");
     facts.autostart = model::optional_or(data, "autostart", false);
+    facts.tag = tag_from(data, "tag");
   }
 }
 
 void learn_done(Facts& facts, const std::string& step, const Json& data) {
   if (step == "lease") {
-    facts.frozen = paths_from(data, "frozen");
+    if (data.contains("frozen")) facts.frozen = paths_from(data, "frozen");
     facts.parent = {model::required<std::uint64_t>(data, "parent")};
   } else if (step == "freeze") {
     facts.taken_at = model::required_time(data, "taken_at");
@@ -36,6 +38,10 @@ void learn_done(Facts& facts, const std::string& step, const Json& data) {
   } else if (step == "move") {
     facts.moved = true;
     facts.blackout_ms = model::maybe<double>(data, "blackout_ms");
+  } else if (step == "raise") {
+    facts.moved = true;
+  } else if (step == "activate") {
+    facts.lost_s = model::maybe<double>(data, "lost_s");
   } else if (step == "redirect") {
     facts.healthy = model::maybe<bool>(data, "healthy");
   }

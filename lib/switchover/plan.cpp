@@ -30,11 +30,7 @@ model::Outcome Plan::as_outcome(const model::HostName& running_on) const {
   model::Outcome outcome;
   outcome.result = "planned";
   outcome.blackout_estimate_ms = blackout_ms;
-  outcome.phases.push_back({"lease", 0});
-  const Steps steps = live_steps();
-  for (const auto* side : {&steps.before, &steps.after}) {
-    for (const Step& step : *side) outcome.phases.push_back({std::string(step.name), 0});
-  }
+  outcome.phases = phases_of(live_steps());
   outcome.primary = "hibernated";
   outcome.epoch = epoch;
   outcome.host = running_on;

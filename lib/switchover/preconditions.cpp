@@ -75,7 +75,9 @@ void check_source_epoch(const model::Domain& source, const model::HostName& host
   }
 }
 
-std::optional<model::Domain> check_target(const Ports& ports, const Request& request, const model::Domain& source) {
+}  // namespace
+
+std::optional<model::Domain> check_target(const Ports& ports, const Request& request, const model::Uuid& uuid) {
   const std::string vm = request.vm.get();
   const std::string host = request.to.host.get();
   auto domain = ports.hypervisors.at(request.to.host).find(request.vm);
@@ -89,7 +91,7 @@ std::optional<model::Domain> check_target(const Ports& ports, const Request& req
     throw Error(Kind::refused, fmt::format("{} is {} on {} too", vm, to_string(domain->state), host),
                 fmt::format("umbra status {}; never let both run", base::shell_word(vm)));
   }
-  if (domain->uuid != source.uuid) {
+  if (domain->uuid != uuid) {
     throw Error(Kind::refused, fmt::format("another VM named {} is defined on {}", vm, host), "rename one of them");
   }
   const model::RoleTag& tag = domain->tag;
@@ -106,22 +108,22 @@ std::optional<model::Domain> check_target(const Ports& ports, const Request& req
   return domain;
 }
 
-void check_target_can_hold(const Ports& ports, const Request& request, const model::Domain& source) {
+void check_target_can_hold(const Ports& ports, const Request& request, const model::Domain& guest) {
   ports::Hypervisor& target = ports.hypervisors.at(request.to.host);
   const std::string vm = request.vm.get();
   const std::string host = request.to.host.get();
-  if (const model::CpuVerdict cpu = target.can_run_cpu_of(source); !cpu.usable) {
+  if (const model::CpuVerdict cpu = target.can_run_cpu_of(guest); !cpu.usable) {
     throw Error(Kind::refused, fmt::format("{} can't run the CPU of {}: {}", host, vm, cpu.reason),
                 "umbra place " + vm);
   }
   const model::HostFacts facts = target.facts();
-  if (facts.memory_free < source.memory) {
+  if (facts.memory_free < guest.memory) {
     throw Error(Kind::refused,
                 fmt::format("{} has {} MiB of memory free, {} needs {}", host, facts.memory_free.value >> 20, vm,
-                            source.memory.value >> 20),
+                            guest.memory.value >> 20),
                 "umbra place " + vm);
   }
-  for (const model::Nic& nic : source.nics) {
+  for (const model::Nic& nic : guest.nics) {
     const auto mapped = request.to.networks.find(nic.network);
     const std::string& network = mapped == request.to.networks.end() ? nic.network : mapped->second;
     if (std::find(facts.networks.begin(), facts.networks.end(), network) != facts.networks.end()) continue;
@@ -129,6 +131,8 @@ void check_target_can_hold(const Ports& ports, const Request& request, const mod
                 fmt::format("[hosts.{}] networks = {{ \"{}\" = \"ITS NAME THERE\" }}", host, nic.network));
   }
 }
+
+namespace {
 
 /// A guest comes up on the target with what lies in its drives.
 void check_media(const Ports& ports, const Request& request, const model::Domain& source) {
@@ -148,11 +152,13 @@ void check_media(const Ports& ports, const Request& request, const model::Domain
   }
 }
 
-ports::ShadowRow check_shadow(const Ports& ports, const Request& request, const model::Domain& source) {
+}  // namespace
+
+ports::ShadowRow check_shadow(const Ports& ports, const Request& request, const model::Uuid& uuid) {
   const std::string vm = request.vm.get();
   const auto row = ports.registry.find(request.vm);
   if (!row) throw Error(Kind::not_found, fmt::format("{} has no shadow", vm), ports::make_first(request.vm));
-  ports::require_shadow_of(*row, source.uuid);
+  ports::require_shadow_of(*row, uuid);
   if (row->id != request.shadow || row->host != request.to.host || row->primary_host != request.from.host) {
     throw Error(Kind::refused,
                 fmt::format("{}'s shadow {} stands on {} for the VM on {}", vm, row->id.get(), row->host.get(),
@@ -162,11 +168,9 @@ ports::ShadowRow check_shadow(const Ports& ports, const Request& request, const 
   return *row;
 }
 
-model::PointInfo check_points(const Ports& ports, const Request& request, const model::Domain& source,
-                              const ports::ShadowRow& row) {
+model::PointInfo newest_point(const Request& request, ports::PointStore& store) {
   const std::string vm = request.vm.get();
-  const auto store = ports.transport.connect(request.to.host);
-  const auto points = store->points(request.shadow);
+  const auto points = store.points(request.shadow);
   if (points.empty()) {
     throw Error(Kind::refused, fmt::format("the shadow of {} on {} holds no point yet", vm, request.to.host.get()),
                 "umbra replicate " + vm);
@@ -177,7 +181,16 @@ model::PointInfo check_points(const Ports& ports, const Request& request, const 
                 fmt::format("every point of {} on {} is damaged, the newest: {}", vm, request.to.host.get(),
                             points.back().damaged),
                 "umbra replicate " + vm + " repairs it");
-  const model::PointInfo& newest = *sound;
+  return *sound;
+}
+
+namespace {
+
+model::PointInfo check_points(const Ports& ports, const Request& request, const model::Domain& source,
+                              const ports::ShadowRow& row) {
+  const std::string vm = request.vm.get();
+  const auto store = ports.transport.connect(request.to.host);
+  const model::PointInfo newest = newest_point(request, *store);
   for (const model::Disk& disk : source.disks) {
     const auto part = std::find_if(newest.parts.begin(), newest.parts.end(),
                                    [&](const model::Part& p) { return p.name == disk.name; });
@@ -233,17 +246,21 @@ Survey survey(const Ports& ports, const Request& request, const std::string& kin
   check_source_epoch(seen.source, request.from.host, known);
   const auto walks = ports.journal.walks(seen.source.uuid);
   if (kind == "rollback") check_there_was_a_walk(request, walks);
-  seen.target = check_target(ports, request, seen.source);
-  seen.shadow = check_shadow(ports, request, seen.source);
+  seen.target = check_target(ports, request, seen.source.uuid);
+  seen.shadow = check_shadow(ports, request, seen.source.uuid);
   seen.newest = check_points(ports, request, seen.source, seen.shadow);
   check_target_can_hold(ports, request, seen.source);
   check_media(ports, request, seen.source);
 
-  model::Epoch highest = std::max(known, seen.source.tag.epoch);
-  if (seen.target) highest = std::max(highest, seen.target->tag.epoch);
-  for (const ports::Walk& walk : walks) highest = std::max(highest, walk.epoch);
-  seen.proposed = highest.next();
+  seen.proposed = next_epoch(ports, seen);
   return seen;
+}
+
+model::Epoch next_epoch(const Ports& ports, const Survey& seen) {
+  model::Epoch highest = std::max(ports.journal.epoch(seen.source.uuid), seen.source.tag.epoch);
+  if (seen.target) highest = std::max(highest, seen.target->tag.epoch);
+  for (const ports::Walk& walk : ports.journal.walks(seen.source.uuid)) highest = std::max(highest, walk.epoch);
+  return highest.next();
 }
 
 }  // namespace umbra::switchover

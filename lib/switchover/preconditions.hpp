@@ -19,6 +19,14 @@ struct Survey {
   model::Epoch proposed;  ///< above every number that was ever named for this VM
 };
 
+// What the walks share. Each throws what is in the way, with what to do.
+std::optional<model::Domain> check_target(const Ports& ports, const Request& request, const model::Uuid& uuid);
+ports::ShadowRow check_shadow(const Ports& ports, const Request& request, const model::Uuid& uuid);
+void check_target_can_hold(const Ports& ports, const Request& request, const model::Domain& guest);
+model::PointInfo newest_point(const Request& request, ports::PointStore& store);
+/// Above every number that the store, either domain or an earlier walk has named for the VM.
+model::Epoch next_epoch(const Ports& ports, const Survey& seen);
+
 /// Throws Kind::interrupted where a walk of the VM is open.
 void check_no_open_walk(const Ports& ports, const model::VmName& vm);
 

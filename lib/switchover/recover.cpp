@@ -67,7 +67,7 @@ Recovered recover_walk(const Ports& ports, const ports::Walk& row, const Steps& 
   const Step& move = steps.before.back();
   const bool moved = walk.facts().moved || (walk.phase_of(move.name) == StepPhase::intent && move.happened(walk));
   if (moved) {
-    const std::string not_started = start_where_it_ended(walk);
+    const std::string not_started = walk.from_lost_host() ? "" : start_where_it_ended(walk);
     finish_forward(walk, steps);
     recovered.did =
         fmt::format("the walk of {} to {} was finished, {}", row.vm.get(), row.to.get(), walk.where_it_runs());
@@ -84,14 +84,17 @@ Recovered recover_walk(const Ports& ports, const ports::Walk& row, const Steps& 
 
 std::vector<Recovered> recover(const Ports& ports, const std::optional<model::VmName>& only) {
   std::vector<Recovered> all;
-  for (const ports::Walk& open : ports.journal.open_walks()) {
+  // The newest first: a walk for a lost host closes the one that the host's end had interrupted.
+  std::vector<ports::Walk> walks = ports.journal.open_walks();
+  std::ranges::sort(walks, std::greater{}, &ports::Walk::id);
+  for (const ports::Walk& open : walks) {
     if (only && open.vm != *only) continue;
     base::with_context(fmt::format("recovering {}", open.vm.get()), [&] {
       const auto lease = ports.leases.acquire(open.vm, base::Millis{0});
       // Another run may have ended it between the listing and the lease.
       const auto still = ports.journal.open_walks();
       if (std::none_of(still.begin(), still.end(), [&](const ports::Walk& walk) { return walk.id == open.id; })) return;
-      all.push_back(recover_walk(ports, open, live_steps()));
+      all.push_back(recover_walk(ports, open, steps_of(open.kind)));
     });
   }
   return all;

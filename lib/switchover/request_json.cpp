@@ -76,4 +76,15 @@ std::map<model::DiskName, std::string> paths_from(const Json& json, const char* 
   return paths;
 }
 
+Json tag_json(const model::RoleTag& tag) {
+  return {{"role", model::to_string(tag.role)}, {"peer", tag.peer.get()}, {"epoch", tag.epoch.value}};
+}
+
+model::RoleTag tag_from(const Json& json, const char* key) {
+  const Json tag = model::required<Json>(json, key);
+  return {model::required_name(tag, "role", [](const std::string& text) { return model::role_from_string(text); }),
+          model::HostName(model::required<std::string>(tag, "peer")),
+          {model::required<std::uint64_t>(tag, "epoch")}};
+}
+
 }  // namespace umbra::switchover

@@ -14,4 +14,7 @@ Request request_from(const model::VmName& vm, const std::string& plan);
 model::Json paths_json(const std::map<model::DiskName, std::string>& paths);
 std::map<model::DiskName, std::string> paths_from(const model::Json& json, const char* key);
 
+model::Json tag_json(const model::RoleTag& tag);
+model::RoleTag tag_from(const model::Json& json, const char* key);
+
 }  // namespace umbra::switchover

@@ -33,6 +33,7 @@ struct Ports {
   base::CancelToken& cancel;
   std::vector<ports::Redirector*> redirectors;  ///< those of the VM, in the order in which they are called
   ports::Probe* probe = nullptr;                ///< none: the move alone counts as success
+  ports::Fence* fence = nullptr;                ///< none is configured
 };
 
 /// One end of a walk.
@@ -51,7 +52,8 @@ struct Request {
   Side to;    ///< where its shadow stands
   model::ShadowId shadow;
   model::VmPolicy policy;
-  std::string record;  ///< the JSON line that hooks and the probe get on standard input
+  std::string record;                    ///< the JSON line that hooks and the probe get on standard input
+  bool accept_split_brain_risk = false;  ///< from_point() alone: goes on without a fence
 };
 
 /// What a walk would do and about what it would cost; nothing was changed to learn it.
@@ -78,6 +80,14 @@ model::Outcome switch_over(const Ports& ports, const Request& request);
 /// The same walk the other way: `request.to` is where the VM ran before the last walk. Redirectors are called to undo.
 /// Kind::refused where there was no such walk or its reverse shadow is gone. Outcome "rolled_back".
 model::Outcome roll_back(const Ports& ports, const Request& request);
+
+/// Activates the newest sound point of a VM whose host, `request.from`, gives no answer: fences that host, puts a layer
+/// over the point, starts the shadow with the newest epoch, from the point's memory where it has some. Outcome
+/// "activated" with `lost_s`. Kind::refused where the host answers, where there is no fence and the risk was not
+/// accepted, and where the fence gives no proof.
+model::Outcome from_point(const Ports& ports, const Request& request);
+/// Every check of from_point(), and what would be lost by now; nothing is changed.
+model::Outcome plan_from_point(const Ports& ports, const Request& request);
 
 /// One interrupted walk and what became of it.
 struct Recovered {

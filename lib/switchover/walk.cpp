@@ -31,6 +31,29 @@ Steps live_steps() {
   };
 }
 
+Steps lost_host_steps() {
+  return {
+      .before = {steps::fence(),   // the lost host runs nothing any more
+                 steps::raise()},  // a top layer over the newest point
+      // From here on the shadow is the VM.
+      .after = {steps::activate(),  // it runs, with the newest epoch
+                steps::redirect(),  // clients find it
+                steps::settle()},   // it has no shadow any more
+  };
+}
+
+Steps steps_of(const std::string& kind) {
+  return kind == lost_host_kind ? lost_host_steps() : live_steps();
+}
+
+std::vector<model::Phase> phases_of(const Steps& steps) {
+  std::vector<model::Phase> phases{{"lease", 0}};
+  for (const auto* side : {&steps.before, &steps.after}) {
+    for (const Step& step : *side) phases.push_back({std::string(step.name), 0});
+  }
+  return phases;
+}
+
 Walk::Walk(const Ports& ports, ports::Walk row, Request request, std::vector<ports::JournalEntry> entries)
     : m_ports(ports), m_row(std::move(row)), m_request(std::move(request)), m_entries(std::move(entries)) {
   for (const ports::JournalEntry& entry : m_entries) m_facts.learn(entry);
@@ -75,13 +98,14 @@ model::Outcome Walk::outcome(const std::string& result) const {
   outcome.phases = phases();
   outcome.epoch = m_facts.moved ? m_row.epoch : m_ports.journal.epoch(m_row.uuid);
   outcome.host = m_facts.moved ? m_row.to : m_row.from;
-  if (m_facts.moved) outcome.primary = "hibernated";
+  if (m_facts.moved) outcome.primary = from_lost_host() ? "lost" : "hibernated";
+  outcome.lost_s = m_facts.lost_s;
   outcome.notes = m_facts.notes;
   if (m_facts.point.value != 0) {
     outcome.notes.push_back(fmt::format("point {} took over the last delta, {} bytes on the wire", m_facts.point.value,
                                         m_facts.sent.value));
   }
-  if (m_facts.moved && !m_facts.quiesced) {
+  if (m_facts.moved && !m_facts.quiesced && !from_lost_host()) {
     outcome.notes.push_back(
         "no guest agent froze the file systems for the point's instant; the move itself lost no write");
   }
@@ -121,6 +145,8 @@ std::string recover_hint(const Walk& walk) {
   return "umbra switchover --recover " + base::shell_word(walk.row().vm);
 }
 
+}  // namespace
+
 Walk open_walk(const Ports& ports, const Request& request, const std::string& kind, const Survey& seen) {
   ports::Walk row;
   row.kind = kind;
@@ -144,6 +170,8 @@ Walk open_walk(const Ports& ports, const Request& request, const std::string& ki
   return {ports, row, request, {}};
 }
 
+namespace {
+
 Json lease_json(const Survey& seen) {
   DiskPaths disks;
   for (const model::Disk& disk : seen.source.disks) disks[disk.name] = disk.path;
@@ -157,10 +185,11 @@ bool has_moved(Walk& walk, const Step& move) {
   return move.happened(walk);
 }
 
-/// The steps up to the move. Returns once the guest runs on the target, throws once everything is taken back.
-void walk_to_the_move(Walk& walk, const Survey& seen, const Steps& steps) {
+}  // namespace
+
+void walk_to_the_line(Walk& walk, const Json& lease, const Steps& steps) {
   try {
-    base::with_context("lease", [&] { walk.write("lease", StepPhase::done, lease_json(seen)); });
+    base::with_context("lease", [&] { walk.write("lease", StepPhase::done, lease); });
     for (const Step& step : steps.before) {
       walk.ports().cancel.check();
       take(walk, step);
@@ -172,13 +201,11 @@ void walk_to_the_move(Walk& walk, const Survey& seen, const Steps& steps) {
     failure.add_context(fmt::format("{} of {} to {} was taken back, {}", walk.row().kind, walk.row().vm.get(),
                                     walk.row().to.get(), walk.where_it_runs()));
     if (failure.hint().empty())
-      failure.set_hint(fmt::format("nothing is left to clean up; when the cause is gone: umbra switchover {}",
-                                   base::shell_word(walk.row().vm)));
+      failure.set_hint(fmt::format("nothing is left to clean up; when the cause is gone: umbra switchover {}{}",
+                                   base::shell_word(walk.row().vm), walk.from_lost_host() ? " --from-point" : ""));
     throw;
   }
 }
-
-}  // namespace
 
 void take_back(Walk& walk, const Steps& steps) {
   try {
@@ -219,6 +246,10 @@ void finish_forward(Walk& walk, const Steps& steps) {
 
 model::Outcome answer_probe(const Walk& walk, model::Outcome outcome, const Steps& steps) {
   if (walk.facts().healthy.value_or(true) || walk.going_back()) return outcome;
+  if (walk.from_lost_host()) {
+    outcome.notes.push_back("the probe failed; there is no host to go back to");
+    return outcome;
+  }
   if (!walk.request().policy.roll_back_on_failed_probe) {
     outcome.notes.push_back("the probe failed; the policy says to stay");
     return outcome;
@@ -238,7 +269,7 @@ model::Outcome answer_probe(const Walk& walk, model::Outcome outcome, const Step
 model::Outcome walk_through(const Ports& ports, const Request& request, const std::string& kind, const Steps& steps) {
   const Survey seen = survey(ports, request, kind);
   Walk walk = open_walk(ports, request, kind, seen);
-  walk_to_the_move(walk, seen, steps);
+  walk_to_the_line(walk, lease_json(seen), steps);
   // From here on the guest runs on the shadow.
   finish_forward(walk, steps);
   return answer_probe(walk, walk.outcome(kind == "rollback" ? "rolled_back" : "switched"), steps);

@@ -18,6 +18,8 @@
 
 namespace umbra::switchover {
 
+struct Survey;
+
 using model::Json;
 using DiskPaths = std::map<model::DiskName, std::string>;
 
@@ -38,15 +40,21 @@ struct Facts {
   std::string purpose;  ///< names the top layer in the point store
   DiskPaths top;
   bool autostart = false;  ///< of the VM before the walk
-  // move
+  model::RoleTag tag;      ///< likewise
+  // move; of a lost host's VM, raise
   bool moved = false;
   std::optional<double> blackout_ms;
+  // activate
+  std::optional<double> lost_s;
   // redirect
   std::optional<bool> healthy;  ///< absent where there is no probe
   std::vector<std::string> notes;
 
   void learn(const ports::JournalEntry& entry);
 };
+
+/// Of a walk's row: the VM's host is lost.
+inline constexpr std::string_view lost_host_kind = "from_point";
 
 /// One walk under way: its row in the journal, its facts, and the ports.
 class Walk {
@@ -59,6 +67,7 @@ class Walk {
   const Request& request() const { return m_request; }
   const Facts& facts() const { return m_facts; }
   bool going_back() const { return m_row.kind == "rollback"; }
+  bool from_lost_host() const { return m_row.kind == lost_host_kind; }
   ports::Hypervisor& source() const { return m_ports.hypervisors.at(m_row.from); }
   ports::Hypervisor& target() const { return m_ports.hypervisors.at(m_row.to); }
 
@@ -107,9 +116,19 @@ struct Steps {
 
 /// freeze finish prepare move | redirect retire reverse. The lease is what the walk itself holds.
 Steps live_steps();
+/// fence raise | activate redirect settle.
+Steps lost_host_steps();
+/// Those of a row of that kind.
+Steps steps_of(const std::string& kind);
+/// As phases of 0 ms, for a plan.
+std::vector<model::Phase> phases_of(const Steps& steps);
 
 /// The whole walk; the lease is taken. `kind` is "switchover" or "rollback".
 model::Outcome walk_through(const Ports& ports, const Request& request, const std::string& kind, const Steps& steps);
+/// Opens the walk's row: the intent of its lease.
+Walk open_walk(const Ports& ports, const Request& request, const std::string& kind, const Survey& seen);
+/// Notes the lease, and takes the steps before the line. Returns once it is crossed, throws once all is taken back.
+void walk_to_the_line(Walk& walk, const Json& lease, const Steps& steps);
 /// Finishes or takes back one open walk of the journal; the lease is taken.
 Recovered recover_walk(const Ports& ports, const ports::Walk& row, const Steps& steps);
 

@@ -121,6 +121,16 @@ class LabHypervisor : public ports::Hypervisor {
     m_lab.call("hv.checkpoints");
     return me().checkpoints[vm];
   }
+  std::optional<model::ByteCount> written_since(const model::VmName& vm, const model::CheckpointName& name) override {
+    m_lab.call("hv.written_since");
+    std::uint64_t blocks = 0;
+    for (const model::Disk& disk : domain(vm).disks) {
+      const auto bitmaps = me().bitmaps.find(disk.path);
+      if (bitmaps == me().bitmaps.end() || !bitmaps->second.contains(name.get())) continue;
+      blocks += bitmaps->second.at(name.get()).size();
+    }
+    return model::ByteCount{blocks * model::block_size};
+  }
   void delete_checkpoint(const model::VmName& vm, const model::CheckpointName& name) override {
     m_lab.call("hv.delete_checkpoint");
     if (domain(vm).state == DomainState::off || domain(vm).job)
@@ -276,6 +286,7 @@ class LabTransport : public ports::Transport {
     if (file.above) return std::make_unique<MemorySource>(image, differing(image, host.storage.files.at(*file.above)));
     return std::make_unique<MemorySource>(image);
   }
+  std::unique_ptr<ports::MoveGuard> guard_move(const model::HostName&, const model::Uuid&) override { return nullptr; }
 
  private:
   static std::set<std::uint64_t> differing(const MemoryImage& a, const MemoryImage& b) {

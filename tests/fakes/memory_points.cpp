@@ -158,6 +158,12 @@ void MemoryPoints::drop(const model::ShadowId& id) {
   m_host.shadows.erase(id);
 }
 
+void MemoryPoints::take_back(const model::ShadowId& id) {
+  call("points.take_back");
+  const auto it = m_host.shadows.find(id);
+  if (it != m_host.shadows.end() && it->second.points.empty()) m_host.shadows.erase(it);
+}
+
 void MemoryPoints::drop_with_adopted(const model::ShadowId& id) {
   call("points.drop_with_adopted");
   if (const auto it = m_host.shadows.find(id); it != m_host.shadows.end()) {

@@ -55,6 +55,7 @@ class MemoryPoints : public ports::PointStore {
                                                const model::VmName&, const std::vector<model::Part>&) override;
   void drop(const model::ShadowId&) override;
   void drop_with_adopted(const model::ShadowId&) override;
+  void take_back(const model::ShadowId&) override;
   std::vector<model::ShadowId> shadows() override;
   std::vector<model::PointInfo> points(const model::ShadowId&) override;
   model::Manifest manifest(const model::ShadowId&, model::PointNumber) override;

@@ -218,6 +218,7 @@ std::unique_ptr<ports::Move> SimHypervisor::begin_move(const model::VmName& vm, 
     SimHost& far = m_world.host(to);
     SimDomain& there = far.domains[vm];
     if (there.live) throw Error(Kind::refused, "it is active on the target");
+    if (m_world.link.is_cut || !far.reachable) throw Error(Kind::io, "the target does not answer the source");
     for (const auto& [disk, path] : request.target_paths) {
       if (!far.files.contains(path)) throw Error(Kind::not_found, "the target has no " + path);
       if (!far.files.at(path).blocks.empty()) SimWorld::violation("the target's top layer is not empty: " + path);
@@ -251,6 +252,9 @@ void SimHypervisor::start(const model::VmName& vm) {
   call("start", [&] {
     SimDomain& found = domain(vm);
     if (found.live || !found.defined) throw Error(Kind::refused, "it can't be started");
+    const model::Role role = found.defined->tag.role;
+    if (m_world.host(m_name).start_hook && role != model::Role::none && role != model::Role::primary)
+      throw Error(Kind::refused, fmt::format("it is {} here", model::to_string(role)));
     found.live = found.defined;
     found.live->state = DomainState::running;
   });

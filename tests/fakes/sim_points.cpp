@@ -137,6 +137,9 @@ class SimPoints : public ports::PointStore {
   void drop_with_adopted(const model::ShadowId& id) override {
     call("drop with adopted", [&] { erase(id, true); });
   }
+  void take_back(const model::ShadowId&) override {
+    throw Error(Kind::unsupported, "SimWorld::replicate makes shadows");
+  }
   std::vector<model::ShadowId> shadows() override {
     return call("shadows", [&] {
       std::vector<model::ShadowId> ids;
@@ -337,6 +340,13 @@ std::unique_ptr<ports::BlockSource> SimTransport::open(const model::HostName& na
       blocks.push_back(SimWorld::read(host, file.path, block));
     }
     return std::make_unique<SimSource>(m_world, found.size, std::move(blocks), std::move(changed));
+  });
+}
+
+std::unique_ptr<ports::MoveGuard> SimTransport::guard_move(const model::HostName& host, const model::Uuid&) {
+  return m_world.call("guard " + host.get(), [&]() -> std::unique_ptr<ports::MoveGuard> {
+    if (!m_world.host(host).reachable) throw Error(Kind::unreachable, host.get() + " does not answer");
+    return std::make_unique<ports::MoveGuard>();
   });
 }
 

@@ -3,6 +3,7 @@
 #include "fakes/sim_ports.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace umbra::fakes {
 namespace {
@@ -40,6 +41,7 @@ std::int64_t SimJournal::open_walk(const ports::Walk& walk) {
   return m_world.call("journal open", [&] {
     m_world.walks.push_back(walk);
     m_world.walks.back().id = static_cast<std::int64_t>(m_world.walks.size());
+    m_world.written([world = &m_world] { world->walks.pop_back(); });
     return m_world.walks.back().id;
   });
 }
@@ -48,6 +50,7 @@ void SimJournal::append(std::int64_t walk, const ports::JournalEntry& entry) {
   m_world.call("journal " + entry.step + " " + phase_name(entry.phase), [&] {
     if (walk_of(m_world, walk).state != "open") SimWorld::violation("an entry for a walk that is closed");
     m_world.entries[walk].push_back(entry);
+    m_world.written([world = &m_world, walk] { world->entries[walk].pop_back(); });
   });
 }
 
@@ -56,7 +59,10 @@ std::vector<ports::JournalEntry> SimJournal::entries(std::int64_t walk) {
 }
 
 void SimJournal::close_walk(std::int64_t walk, const std::string& state) {
-  m_world.call("journal close", [&] { walk_of(m_world, walk).state = state; });
+  m_world.call("journal close", [&] {
+    const std::string before = std::exchange(walk_of(m_world, walk).state, state);
+    m_world.written([world = &m_world, walk, before] { walk_of(*world, walk).state = before; });
+  });
 }
 
 std::vector<ports::Walk> SimJournal::open_walks() {
@@ -84,7 +90,8 @@ model::Epoch SimJournal::epoch(const model::Uuid& vm) {
 void SimJournal::raise_epoch(const model::Uuid& vm, model::Epoch epoch) {
   m_world.call("journal raise epoch", [&] {
     if (epoch <= m_world.epochs[vm]) throw base::Error(base::Kind::refused, "the epoch would not grow");
-    m_world.epochs[vm] = epoch;
+    const model::Epoch before = std::exchange(m_world.epochs[vm], epoch);
+    m_world.written([world = &m_world, vm, before] { world->epochs[vm] = before; });
   });
 }
 
@@ -128,6 +135,13 @@ void SimClock::pause(base::Millis most) {
 
 ports::HookResult SimRedirector::redirect(const std::string&, bool undo) {
   return m_world.call("redirect " + m_name + (undo ? " undo" : ""), [&] { return answer; });
+}
+
+ports::HookResult SimFence::fence(const model::HostName& host) {
+  return m_world.call("fence " + host.get(), [&] {
+    if (answer.ok) m_world.cut_power(host);
+    return answer;
+  });
 }
 
 ports::HookResult SimProbe::check(const std::string&) {

@@ -30,6 +30,9 @@ class SimHypervisor : public ports::Hypervisor {
   void set_tag(const model::VmName& vm, const model::RoleTag& tag) override;
   void set_autostart(const model::VmName& vm, bool on) override;
   std::vector<model::CheckpointName> checkpoints(const model::VmName& vm) override;
+  std::optional<model::ByteCount> written_since(const model::VmName&, const model::CheckpointName&) override {
+    return std::nullopt;
+  }
   void delete_checkpoint(const model::VmName& vm, const model::CheckpointName& name) override;
   std::unique_ptr<ports::BackupJob> begin_backup(const model::VmName& vm, const ports::BackupRequest& request) override;
   bool end_stale_backup(const model::VmName& vm) override;
@@ -74,6 +77,7 @@ class SimTransport : public ports::Transport {
   std::unique_ptr<ports::PointStore> connect(const model::HostName& host) override;
   std::unique_ptr<ports::BlockSource> open(const ports::NbdExport& nbd) override;
   std::unique_ptr<ports::BlockSource> open(const model::HostName& host, const ports::FileExport& file) override;
+  std::unique_ptr<ports::MoveGuard> guard_move(const model::HostName& host, const model::Uuid& vm) override;
 
  private:
   SimWorld& m_world;
@@ -138,6 +142,18 @@ class SimRedirector : public ports::Redirector {
  private:
   SimWorld& m_world;
   std::string m_name;
+};
+
+/// Cuts a host's power, where its answer is yes; what its guests had been told since their newest point is gone with
+/// it.
+class SimFence : public ports::Fence {
+ public:
+  explicit SimFence(SimWorld& world) : m_world(world) {}
+  ports::HookResult fence(const model::HostName& host) override;
+  ports::HookResult answer;
+
+ private:
+  SimWorld& m_world;
 };
 
 class SimProbe : public ports::Probe {

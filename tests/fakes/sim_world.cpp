@@ -32,9 +32,19 @@ void SimWorld::leave(Fault::When when) {
   if (fault && fault->at == calls && fault->when == when) strike();
 }
 
+void SimWorld::written(const std::function<void()>& lose) {
+  if (!journal_syncs) m_unsynced.push_back(lose);
+  if (!fault || fault->at != calls || fault->when != Fault::When::unsynced) return;
+  if (fault->kind == Fault::Kind::crash && journal_syncs) lose();  // else it goes with the rest
+  strike();
+}
+
 void SimWorld::strike() {
+  if (fault->kind == Fault::Kind::blow) return fault->blow(*this);
   if (fault->kind == Fault::Kind::error) throw base::Error(base::Kind::io, "injected failure of " + trace.back());
   m_dead = true;
+  for (auto lost = m_unsynced.rbegin(); lost != m_unsynced.rend(); ++lost) (*lost)();
+  m_unsynced.clear();
   throw SimCrash{};
 }
 
@@ -45,6 +55,10 @@ void SimWorld::event() {
     }
   }
   advance_migration();
+  for (auto& [name, host] : hosts) {
+    if (host.back_after > 0 && --host.back_after == 0) bring_back(host);
+  }
+  if (link.heals_after > 0 && --link.heals_after == 0) link.is_cut = false;
   check();
 }
 

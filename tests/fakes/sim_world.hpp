@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -27,12 +28,24 @@ struct SimViolation {
   std::string what;
 };
 
+class SimWorld;
+
 struct Fault {
-  enum class Kind { crash, error };
-  enum class When { before, after };
+  enum class Kind {
+    crash,  ///< Umbra dies
+    error,  ///< the call fails
+    blow    ///< something else does: `blow`
+  };
+  enum class When {
+    before,
+    unsynced,  ///< of the journal: written, not synced; where Umbra dies, it does with its machine, and the entry is
+               ///< lost
+    after
+  };
   Kind kind = Kind::crash;
   When when = When::before;
   std::size_t at = 0;  ///< the port call that it strikes, the first is 1
+  std::function<void(SimWorld&)> blow{};
 };
 
 /// One qcow2 file: block -> the number that the guest wrote there.
@@ -66,6 +79,9 @@ struct SimHost {
   model::CpuVerdict cpu;
   model::ByteCount free{1ull << 40};
   bool reachable = true;
+  bool start_hook = true;   ///< Umbra's rule stands in libvirt's hook
+  bool is_down = false;     ///< the host itself, not its libvirtd alone
+  unsigned back_after = 0;  ///< events until it answers again; 0: it stays as it is
   std::map<std::string, SimFile> files;
   std::map<model::VmName, SimDomain> domains;
   std::map<model::ShadowId, SimShadow> shadows;
@@ -90,6 +106,9 @@ struct SimLink {
   bool fails_late = false;       ///< when the guest stands on both sides
   unsigned stands_for = 1;       ///< events for which both sides stand paused
   base::Millis converges_at{0};  ///< only where that much blackout is allowed
+  bool is_cut = false;           ///< between the hosts; Umbra reaches both
+  unsigned heals_after = 0;      ///< events until it holds again; 0: it stays as it is
+  bool arrives_unheard = false;  ///< a libvirtd that dies while the guest stands does so after the guest has arrived
 };
 
 /// What the guest was told is on its disks.
@@ -135,6 +154,19 @@ class SimWorld {
   void new_run();
   /// Time goes on: the guest writes, a migration advances.
   void event();
+  /// What is written to the journal is on disk by then; called by its every write. `lose` takes it back.
+  void written(const std::function<void()>& lose);
+  bool journal_syncs = true;  ///< else what was written since the run began is lost when Umbra dies
+
+  // What may happen at any time.
+  void kill_qemu(const model::HostName& name, const model::VmName& vm);
+  void stop_libvirtd(const model::HostName& name, unsigned events);
+  void crash_host(const model::HostName& name, unsigned events);
+  void cut_link(unsigned events);  ///< 0: until heal()
+  void heal();
+  /// Nothing runs on the host any more. What a guest was told since its newest point elsewhere is forgotten: that is
+  /// the loss that is told.
+  void cut_power(const model::HostName& name);
   /// Throws SimViolation where two run, or a running guest's disk is not what it was told.
   void check() const;
   [[noreturn]] static void violation(const std::string& what) { throw SimViolation{what}; }
@@ -164,6 +196,9 @@ class SimWorld {
   void advance_migration();
   void complete_migration();
   void fail_migration(const std::string& why);
+  void end_migration_of(const model::HostName& name);
+  void bring_back(SimHost& host);
+  std::vector<std::function<void()>> m_unsynced;
   bool m_dead = false;
 };
 

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The stream's receiver. The first byte says how the rest is meant: 'r' the bytes of a stream as they are; 's' and 'o'
-// the frames of a session or of one point, each as type (1 byte), length (2, little-endian) and payload, which are
-// given their preamble, sequence and checksums here, so that what lies behind those is reached.
+// the frames of a session or of one point in the short form of frames.hpp.
 #include "adapters/stream/stream.hpp"
 
-#include "adapters/stream/frame.hpp"
-#include "fuzz.hpp"
+#include "frames.hpp"
 
 using namespace umbra;
 
@@ -36,6 +34,7 @@ class Store : public ports::PointStore {
   }
   void drop(const model::ShadowId&) override {}
   void drop_with_adopted(const model::ShadowId&) override {}
+  void take_back(const model::ShadowId&) override {}
   std::vector<model::ShadowId> shadows() override { return {}; }
   std::vector<model::PointInfo> points(const model::ShadowId&) override { return {}; }
   model::Manifest manifest(const model::ShadowId&, model::PointNumber) override { return {}; }
@@ -63,19 +62,6 @@ class Store : public ports::PointStore {
   model::ByteCount free_space() override { return {}; }
 };
 
-/// A frame that the format does not allow stays out: what reads frames is reached by 'r'.
-void write_stream(int fd, stream::StreamKind kind, std::string_view input) {
-  stream::FrameWriter out(fd);
-  out.preamble(kind);
-  while (input.size() >= 3) {
-    const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(input[at]); };
-    const std::size_t length = std::min<std::size_t>(byte(1) | byte(2) << 8, input.size() - 3);
-    fuzz::may_refuse([&] { out.frame(static_cast<stream::FrameType>(byte(0)), input.substr(3, length)); });
-    input.remove_prefix(3 + length);
-  }
-  out.flush();
-}
-
 }  // namespace
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -84,7 +70,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const bool one_point = data[0] == 'o';
   const fuzz::InputFile in(data[0] == 'r' ? rest : std::string_view());
   if (data[0] != 'r')
-    write_stream(in.fd(), one_point ? stream::StreamKind::one_point : stream::StreamKind::session, rest);
+    fuzz::write_stream(in.fd(), one_point ? stream::StreamKind::one_point : stream::StreamKind::session, rest);
   ::lseek(in.fd(), 0, SEEK_SET);
   const fuzz::InputFile answers("");
   Store store;

@@ -3,8 +3,8 @@
 
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <cstring>
 
+#include "predict/constant_trees.hpp"
 #include "predict/learning_forecaster.hpp"
 #include "predict/tree_forecaster.hpp"
 #include "predict/walk.hpp"
@@ -13,48 +13,12 @@ namespace {
 
 using namespace umbra;
 using namespace umbra::predict;
+using test::Constant;
+using test::ConstantGrower;
 
 constexpr double step = 900;
 constexpr double start = 1.7e9;  // some 7 hours before a midnight
 constexpr double first_midnight = 19676 * day;
-
-/// Trees that say the same of every row: what they were grown on, on average.
-class Constant final : public ports::Trees {
- public:
-  explicit Constant(float value) : m_value(value) {}
-  std::vector<float> values(const ports::Matrix& features, std::span<const float> from) const override {
-    std::vector<float> all(features.rows, m_value);
-    for (std::size_t i = 0; i < from.size(); ++i) all[i] += from[i];
-    return all;
-  }
-  std::vector<std::byte> save() const override {
-    std::vector<std::byte> bytes(sizeof m_value);
-    std::memcpy(bytes.data(), &m_value, sizeof m_value);
-    return bytes;
-  }
-
- private:
-  float m_value;
-};
-
-class ConstantGrower final : public ports::TreeGrower {
- public:
-  std::unique_ptr<ports::Trees> grow(const ports::Matrix&, std::span<const float> labels, std::span<const float> from,
-                                     const ports::Objective&, const ports::Growth&) const override {
-    double rate = 0;
-    double before = 0;
-    for (const float label : labels) rate += label;
-    for (const float one : from) before += one;
-    rate /= static_cast<double>(labels.size());
-    before /= std::max(1.0, static_cast<double>(from.size()));
-    return std::make_unique<Constant>(static_cast<float>(std::log(rate / (1 - rate)) - before));
-  }
-  std::unique_ptr<ports::Trees> load(std::span<const std::byte> saved) const override {
-    float value = 0;
-    std::memcpy(&value, saved.data(), sizeof value);
-    return std::make_unique<Constant>(value);
-  }
-};
 
 const ConstantGrower grower;
 

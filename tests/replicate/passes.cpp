@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "replicate/allowance.hpp"
 #include "replicate/scene.hpp"
 
 namespace umbra::replicate {
@@ -267,7 +268,24 @@ TEST_CASE("a plan changes nothing and tells what the pass then does") {
   plan = plan_pass(scene.lab.context(), scene.request);
   CHECK(plan.method == ports::Method::bitmap);
   CHECK(plan.point == model::PointNumber{2});
-  CHECK(plan.duration->count() == Approx(2));
+  CHECK(plan.bytes == model::ByteCount{0});  // nothing was written since
+  scene.write(3, 2, 7);
+  plan = plan_pass(scene.lab.context(), scene.request);
+  CHECK(plan.bytes == model::ByteCount{2 * block});
+  CHECK(plan.duration->count() == Approx(2.0 * 2 * block / double(scene.request.last->dirty.value)));
+  CHECK_THAT(plan.rate, Catch::Contains("as the last pass went"));
+}
+
+TEST_CASE("a plan goes by what was measured, else by the lowest limit, else it says that nothing tells") {
+  const model::ByteCount bytes{1000};
+  const Limits none;
+  const Limits both{model::ByteRate{50}, model::ByteRate{100}, 1};
+  CHECK(expected(bytes, Measured{{500}, "its last pass"}, both, {}).duration->count() == Approx(2));
+  CHECK(expected(bytes, {}, both, {}).duration->count() == Approx(20));
+  CHECK(expected(bytes, {}, both, model::ByteRate{10}).duration->count() == Approx(100));
+  CHECK(expected(bytes, {}, none, model::ByteRate{10}).duration->count() == Approx(100));
+  CHECK_FALSE(expected(bytes, Measured{{0}, "nothing"}, none, {}).duration);
+  CHECK_THAT(expected(bytes, {}, none, {}).by, Catch::Contains("no pass from its host was measured"));
 }
 
 TEST_CASE("incremental passes give the same as full ones, whatever was written and whatever failed in between") {

@@ -30,8 +30,9 @@ class Run {
         balancer(world, "balancer"),
         routes(world, "routes"),
         probe(world),
+        fence(world),
         ports{m_hypervisors, m_transport,          m_journal, m_registry, m_leases, m_clock,
-              cancel,        {&balancer, &routes}, &probe} {}
+              cancel,        {&balancer, &routes}, &probe,    &fence} {}
   Run(const Run&) = delete;
 
  private:
@@ -47,6 +48,7 @@ class Run {
   fakes::SimRedirector balancer;
   fakes::SimRedirector routes;
   fakes::SimProbe probe;
+  fakes::SimFence fence;
   Ports ports;
 };
 

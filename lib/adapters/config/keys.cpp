@@ -11,6 +11,7 @@ namespace umbra::config {
 namespace {
 
 using model::Config;
+using model::FenceConfig;
 using model::Flavour;
 using model::HostConfig;
 using model::MetricQueries;
@@ -142,6 +143,14 @@ Keys<PlaceConfig> place_keys() {
   };
 }
 
+Keys<FenceConfig> fence_keys() {
+  return {
+      value("command", &FenceConfig::command),
+      value("check", &FenceConfig::check),
+      value("timeout", &FenceConfig::timeout),
+  };
+}
+
 }  // namespace
 
 const Keys<Config>& root_keys() {
@@ -159,6 +168,7 @@ const Keys<Config>& root_keys() {
             [](Config& c, const std::string& name) -> Flavour& { return find_or_add(c.pool, &Flavour::name, name); }),
       section("metrics", &Config::metrics, metrics_keys()),
       section("place", &Config::place, place_keys()),
+      section("fence", &Config::fence, fence_keys()),
   };
   return keys;
 }

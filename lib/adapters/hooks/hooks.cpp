@@ -60,21 +60,31 @@ class CommandProbe final : public ports::Probe {
   base::Clock& m_clock;
 };
 
+base::Argv for_host(base::Argv argv, const model::HostName& host) {
+  constexpr std::string_view place = "{host}";
+  for (std::string& word : argv) {
+    for (std::size_t at = 0; (at = word.find(place, at)) != std::string::npos; at += host.get().size())
+      word.replace(at, place.size(), host.get());
+  }
+  return argv;
+}
+
 class CommandFence final : public ports::Fence {
  public:
-  CommandFence(base::Argv command, base::Millis deadline) : m_command(std::move(command)), m_deadline(deadline) {}
+  CommandFence(base::Argv command, base::Argv check, base::Millis deadline, base::Clock& clock)
+      : m_command(std::move(command)), m_check(std::move(check)), m_deadline(deadline), m_clock(clock) {}
   HookResult fence(const model::HostName& host) override {
-    base::Argv argv = m_command;
-    for (std::string& word : argv) {
-      for (std::size_t at = 0; (at = word.find("{host}", at)) != std::string::npos; at += host.get().size())
-        word.replace(at, 6, host.get());
-    }
-    return call(argv, "", m_deadline);
+    const base::Millis end = m_clock.steady() + m_deadline;
+    HookResult result = call(for_host(m_command, host), "", m_deadline);
+    if (!result.ok || m_check.empty()) return result;
+    return CommandProbe(for_host(m_check, host), std::max(end - m_clock.steady(), base::Millis{1}), m_clock).check("");
   }
 
  private:
   base::Argv m_command;
+  base::Argv m_check;
   base::Millis m_deadline;
+  base::Clock& m_clock;
 };
 
 }  // namespace
@@ -87,8 +97,8 @@ std::unique_ptr<ports::Probe> probe(base::Argv command, base::Millis deadline, b
   return std::make_unique<CommandProbe>(std::move(command), deadline, clock);
 }
 
-std::unique_ptr<ports::Fence> fence(base::Argv command, base::Millis deadline) {
-  return std::make_unique<CommandFence>(std::move(command), deadline);
+std::unique_ptr<ports::Fence> fence(base::Argv command, base::Argv check, base::Millis deadline, base::Clock& clock) {
+  return std::make_unique<CommandFence>(std::move(command), std::move(check), deadline, clock);
 }
 
 }  // namespace umbra::hooks

@@ -17,7 +17,8 @@ std::unique_ptr<ports::Redirector> redirector(std::string executable, base::Mill
 /// Called again until it succeeds or `deadline` has passed.
 std::unique_ptr<ports::Probe> probe(base::Argv command, base::Millis deadline, base::Clock& clock);
 
-/// "{host}" in the words is replaced by the host's name; only exit status 0 within `deadline` is proof.
-std::unique_ptr<ports::Fence> fence(base::Argv command, base::Millis deadline);
+/// "{host}" in the words is replaced by the host's name. Proof is that the command ends with status 0 and then, where
+/// there is one, that `check` does, which is asked again until it does; both within `deadline`.
+std::unique_ptr<ports::Fence> fence(base::Argv command, base::Argv check, base::Millis deadline, base::Clock& clock);
 
 }  // namespace umbra::hooks

@@ -24,7 +24,8 @@ void add_chain(const fs::path& layer, std::set<fs::path>& files) {
 
 /// As far as the chain can be followed, and what lies in the point's folder.
 void add_damaged(const ShadowFolder& folder, const StoredPoint& point, std::set<fs::path>& files) {
-  for (const auto& entry : fs::directory_iterator(folder.point_dir(point.info.number))) {
+  std::error_code absent;
+  for (const auto& entry : fs::directory_iterator(folder.point_dir(point.info.number), absent)) {
     if (is_layer(entry)) files.insert(fs::canonical(entry.path()));
   }
   for (std::size_t i = 0; i < point.info.parts.size(); ++i) {
@@ -93,9 +94,11 @@ void remove_unneeded(const ShadowFolder& folder) {
     for (const fs::path& dir : folders(folder, prefix)) {
       const bool given_up = prefix == "point-" && !fs::exists(dir / point_file) && !fs::exists(dir / merging_file);
       for (const auto& entry : fs::directory_iterator(dir)) {
+        if (entry.path().filename() == given_up_file) continue;
         if (is_layer(entry) ? !needed.contains(fs::canonical(entry.path())) : given_up) fs::remove(entry.path());
       }
-      ::rmdir(dir.c_str());  // stays where it holds a file that newer points need
+      if (given_up) fs::remove(dir / given_up_file);  // last: it says that what else is here is no lost point
+      ::rmdir(dir.c_str());                           // stays where it holds a file that newer points need
     }
   }
 }

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 #include <libnbd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <exception>
 
@@ -15,6 +16,10 @@ namespace {
 
 using base::Error;
 using base::Kind;
+
+constexpr base::Millis longest_handshake{30'000};
+constexpr base::Millis longest_start{120'000};      // of a command that may have to reach another host first
+constexpr std::uint64_t usual_maximum = 32u << 20;  // where a server tells none, by the protocol
 
 /// libnbd's last error on this thread.
 Error last_error(const std::string& what) {
@@ -89,23 +94,57 @@ void Connection::want_description() {
   check(nbd_set_full_info(handle(), true), "ask for the export's description");
 }
 
+void Connection::allow_odd_end() {
+  const auto mode = static_cast<std::uint32_t>(nbd_get_strict_mode(handle()));
+  check(nbd_set_strict_mode(handle(), mode & ~std::uint32_t{LIBNBD_STRICT_ALIGN}), "set up an NBD handle");
+}
+
+void Connection::shake_hands(base::Millis most) {
+  const base::Millis end = base::system_clock().steady() + most;
+  while (nbd_aio_is_connecting(handle()) == 1) {
+    const base::Millis left = end - base::system_clock().steady();
+    if (left.count() <= 0)
+      throw Error(Kind::unreachable, fmt::format("it does not go on within {}", base::to_human(most)));
+    poll(left);
+  }
+  if (nbd_aio_is_ready(handle()) != 1) throw last_error("connect");
+}
+
 void Connection::connect_uri(const std::string& uri) {
-  if (nbd_connect_uri(handle(), uri.c_str()) == -1) {
-    const Error cause = last_error("connect");
+  try {
+    check(nbd_aio_connect_uri(handle(), uri.c_str()), "connect");
+    shake_hands(longest_handshake);
+  } catch (const Error& cause) {
     throw Error(Kind::unreachable, fmt::format("no NBD export answers at {}: {}", uri, cause.message()));
   }
   base::notice_a_dead_link(nbd_aio_get_fd(handle()));
 }
 
 void Connection::connect_socket(base::UniqueFd socket) {
-  if (nbd_connect_socket(handle(), socket.release()) == -1) {
-    const Error cause = last_error("connect");
+  try {
+    check(nbd_aio_connect_socket(handle(), socket.release()), "connect");
+    shake_hands(longest_start);
+  } catch (const Error& cause) {
     throw Error(Kind::unreachable, fmt::format("the NBD handshake failed: {}", cause.message()));
   }
 }
 
 model::ByteCount Connection::size() const {
   return {static_cast<std::uint64_t>(check(nbd_get_size(handle()), "ask for the export's size"))};
+}
+
+BlockSizes Connection::block_sizes() const {
+  const auto told = [&](int which, std::uint64_t otherwise) {
+    const std::int64_t bytes = nbd_get_block_size(handle(), which);
+    return bytes > 0 ? static_cast<std::uint64_t>(bytes) : otherwise;
+  };
+  BlockSizes sizes;
+  sizes.minimum = told(LIBNBD_SIZE_MINIMUM, 1);
+  const std::uint64_t preferred = std::max(told(LIBNBD_SIZE_PREFERRED, 1), sizes.minimum);
+  sizes.maximum = told(LIBNBD_SIZE_MAXIMUM, usual_maximum);
+  const std::uint64_t unit = preferred <= sizes.maximum ? preferred : sizes.minimum;
+  sizes.maximum = std::max(sizes.minimum, sizes.maximum - sizes.maximum % unit);
+  return sizes;
 }
 
 bool Connection::has_context(const std::string& name) const {

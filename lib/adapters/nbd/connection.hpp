@@ -24,6 +24,12 @@ struct Completion {
   int error = 0;  ///< errno
 };
 
+/// What a server says of the requests that it takes.
+struct BlockSizes {
+  std::uint64_t minimum = 1;  ///< offsets and lengths are multiples of it
+  std::uint64_t maximum = 0;  ///< of what one request reads; a multiple of the preferred size, or at least the minimum
+};
+
 class Connection {
  public:
   Connection();
@@ -34,11 +40,16 @@ class Connection {
   // Before connecting.
   void want_context(const std::string& name);
   void want_description();
+  /// The end of a disk whose size is no multiple of the server's smallest block is asked for as it is: some servers
+  /// give it, libnbd would not ask.
+  void allow_odd_end();
 
+  /// Kind::unreachable where nothing answers there in time: a link that is cut during the handshake is not waited for.
   void connect_uri(const std::string& uri);
   void connect_socket(base::UniqueFd socket);
 
   model::ByteCount size() const;
+  BlockSizes block_sizes() const;
   bool has_context(const std::string& name) const;
   std::string description() const;
 
@@ -63,6 +74,7 @@ class Connection {
 
  private:
   nbd_handle* handle() const;
+  void shake_hands(base::Millis most);
   struct Closer {
     void operator()(nbd_handle* handle) const noexcept;
   };

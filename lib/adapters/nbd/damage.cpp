@@ -101,7 +101,7 @@ std::string damage_told_in(const fs::path& dir) {
 
 void mark_damaged(const ShadowFolder& folder, model::PointNumber point, const std::string& what) {
   const fs::path dir = folder.point_dir(point);
-  if (damage_told_in(dir) == what) return;
+  if (damage_told_in(dir) == what || !fs::exists(dir)) return;
   base::write_file_atomic(dir / damaged_file, what + "\n");
   base::log(base::Level::warning,
             fmt::format("point {} of shadow {} is damaged: {}", point.value, folder.id().get(), what));

@@ -11,7 +11,7 @@
 
 namespace umbra::nbd {
 
-/// Marks the point, and says so.
+/// Marks the point, and says so. Nothing where its folder is gone: that tells enough.
 void mark_damaged(const ShadowFolder& folder, model::PointNumber point, const std::string& what);
 /// It is sound after all: the mark goes, and what was found with it.
 void clear_damage(const ShadowFolder& folder, model::PointNumber point);

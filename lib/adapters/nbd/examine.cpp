@@ -7,6 +7,7 @@
 #include <random>
 #include <set>
 
+#include "adapters/nbd/descriptions.hpp"
 #include "adapters/nbd/manifest_file.hpp"
 #include "adapters/nbd/qemu_img.hpp"
 #include "adapters/nbd/verify.hpp"
@@ -244,6 +245,7 @@ std::optional<Found> damaged_ground(const ShadowFolder& folder, const std::vecto
 }  // namespace
 
 void settle_changed_files(const ShadowFolder& folder) {
+  restore_descriptions(folder);
   for (const StoredPoint& point : sound_points(folder)) {
     if (const auto changed = changed_layer(point)) settle_changed(folder, point, *changed);
   }
@@ -285,7 +287,7 @@ VerifyReport check_whole(const ShadowFolder& folder, model::PointNumber number) 
   const StoredPoint point = folder.point(number);
   VerifyReport report = verify_whole(folder, point);
   if (!report.sound()) {
-    if (point.readable) mark(folder, point, report);
+    if (point.readable && !point.is_copy) mark(folder, point, report);
     spread(folder, number, report);
   } else if (!point.info.sound()) {
     clear_damage(folder, number);

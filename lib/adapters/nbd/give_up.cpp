@@ -7,6 +7,7 @@
 
 #include "adapters/nbd/chains.hpp"
 #include "adapters/nbd/copy_out.hpp"
+#include "adapters/nbd/descriptions.hpp"
 #include "adapters/nbd/examine.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
@@ -22,7 +23,8 @@ std::set<fs::path> own_files(const ShadowFolder& folder, const StoredPoint& dama
   for (const std::string& layer : damaged.info.layers) {
     if (fs::exists(layer)) files.insert(fs::canonical(layer));
   }
-  for (const auto& entry : fs::directory_iterator(folder.point_dir(damaged.info.number))) {
+  std::error_code absent;
+  for (const auto& entry : fs::directory_iterator(folder.point_dir(damaged.info.number), absent)) {
     if (entry.path().extension() == ".qcow2") files.insert(fs::canonical(entry.path()));
   }
   return files;
@@ -73,11 +75,15 @@ void copy_out_what_stands_on(const ShadowFolder& folder, const StoredPoint& dama
   }
 }
 
-/// From the first act on it is no point.
+/// Once its description has another name it is no point.
 void give_up(const ShadowFolder& folder, const StoredPoint& damaged) {
   const fs::path dir = folder.point_dir(damaged.info.number);
-  fs::remove(dir / point_file);
-  base::sync_dir(dir);
+  remove_copy(folder, damaged.info.number);
+  if (fs::exists(dir / point_file))
+    fs::rename(dir / point_file, dir / given_up_file);
+  else if (fs::exists(dir))
+    base::write_file_atomic(dir / given_up_file, "");
+  if (fs::exists(dir)) base::sync_dir(dir);
   base::log(base::Level::info, fmt::format("point {} of shadow {}, which is damaged, is given up",
                                            damaged.info.number.value, folder.id().get()));
 }

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "adapters/nbd/chains.hpp"
 #include "adapters/nbd/copy_out.hpp"
 #include "adapters/nbd/examine.hpp"
 #include "adapters/nbd/merge.hpp"
@@ -89,7 +90,9 @@ std::vector<fs::path> adopted_files(const ShadowFolder& folder) {
   std::vector<fs::path> files;
   for (const StoredPoint& point : folder.points()) {
     if (!point.readable)
-      throw Error(Kind::corrupt, point.info.damaged, "what it adopted is not known: look at the file");
+      throw Error(Kind::corrupt, point.info.damaged,
+                  "what it adopted is not known: see it listed by umbra shadow points VM; umbra shadow VM --drop "
+                  "leaves such files alone");
     for (const std::string& layer : point.info.layers) {
       if (!folder.holds(layer) && fs::exists(layer)) files.emplace_back(layer);
     }
@@ -167,6 +170,18 @@ void LocalPoints::drop_with_adopted(const model::ShadowId& shadow) {
   for (const fs::path& file : adopted) require_file_unused(file);
   for (const fs::path& file : adopted) fs::remove(file);  // first: where it is cut, the shadow still names them
   remove_folder(folder);
+}
+
+void LocalPoints::take_back(const model::ShadowId& shadow) {
+  const ShadowFolder folder(m_root, shadow);
+  if (!fs::exists(folder.path())) return;
+  const FolderLock lock = folder.lock();
+  if (folder.last_number().value != 0) return;
+  for (const std::string_view what : {"incoming-", "top-"}) {
+    if (!folders(folder, what).empty()) return;
+  }
+  remove_folder(folder);
+  ::rmdir(m_root.c_str());  // where it was made for this one
 }
 
 std::vector<model::ShadowId> LocalPoints::shadows() {

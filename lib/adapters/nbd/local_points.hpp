@@ -5,11 +5,12 @@
 //   empty/DISK.qcow2       what the domain is defined with before the first point
 //   point-000017/          DISK.qcow2 over ../point-000016/DISK.qcow2, memory, PART.digests, point.json; where it is
 //                          damaged also damaged, found.json, PART.found (damage.hpp)
+//   descriptions/          point-000017.json, a second copy of each point.json (descriptions.hpp)
 //   incoming-000018/       a point being written; becomes a point by one rename
 //   top-PURPOSE/DISK.qcow2 writable layers over a point
-// A folder point-N without point.json is no point: it holds files on which newer points stand.
-// One writer at a time: a lock on the shadow's folder; readers take none. Touches only <images>/umbra, and adopted
-// files.
+// A folder point-N that holds layers alone is no point any more: newer ones stand on them. One whose point.json alone
+// is gone is a damaged point. One writer at a time: a lock on the shadow's folder; readers take none. Touches only
+// <images>/umbra, and adopted files.
 
 #include <filesystem>
 
@@ -30,6 +31,7 @@ class LocalPoints final : public ports::PointStore {
                                                const model::VmName& vm, const std::vector<model::Part>& disks) override;
   void drop(const model::ShadowId& shadow) override;
   void drop_with_adopted(const model::ShadowId& shadow) override;
+  void take_back(const model::ShadowId& shadow) override;
   std::vector<model::ShadowId> shadows() override;
 
   std::vector<model::PointInfo> points(const model::ShadowId& shadow) override;

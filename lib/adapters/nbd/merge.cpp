@@ -17,12 +17,13 @@
 #include <set>
 
 #include "adapters/nbd/chains.hpp"
+#include "adapters/nbd/descriptions.hpp"
 #include "adapters/nbd/examine.hpp"
 #include "adapters/nbd/give_up.hpp"
 #include "adapters/nbd/qemu_img.hpp"
 #include "adapters/nbd/verify.hpp"
 #include "base/error.hpp"
-#include "base/text.hpp"
+#include "ports/delta.hpp"
 
 namespace umbra::nbd {
 namespace {
@@ -76,7 +77,7 @@ void require_mergeable(const ShadowFolder& folder, const StoredPoint& next) {
   throw Error(Kind::corrupt,
               fmt::format("point {} of shadow {} differs from its manifest: no older one is given up for it: {}",
                           next.info.number.value, folder.id().get(), model::first_of(report)),
-              fmt::format("the next pass repairs the shadow: umbra replicate {}", base::shell_word(folder.vm())));
+              "the next pass repairs the shadow: " + ports::next_pass(folder.id(), folder.vm()));
 }
 
 void finish_merge(const ShadowFolder& folder, const fs::path& given_up) {
@@ -102,6 +103,7 @@ void finish_merge(const ShadowFolder& folder, const fs::path& given_up) {
   for (const auto& entry : fs::directory_iterator(given_up)) {
     if (entry.path().extension() != ".qcow2" && entry.path().filename() != merging_file) fs::remove(entry.path());
   }
+  remove_copy(folder, older.info.number);
   fs::remove(given_up / merging_file);
   ::rmdir(given_up.c_str());  // stays where it holds a file that newer points need
   base::sync_dir(folder.path());
@@ -127,7 +129,8 @@ std::vector<fs::path> cut_merges(const ShadowFolder& folder) {
       cut.push_back(dir);
     } catch (const Error& e) {
       if (!is_damage(e)) throw;
-      fs::remove(dir / merging_file);
+      if (const auto number = point_in(dir.filename().string())) remove_copy(folder, *number);
+      fs::rename(dir / merging_file, dir / given_up_file);
     }
   }
   return cut;
@@ -142,6 +145,7 @@ void merge_first(const ShadowFolder& folder, const std::vector<StoredPoint>& poi
   refuse_under_a_top(folder);
   require_mergeable(folder, points.at(1));
   const fs::path dir = folder.point_dir(points.front().info.number);
+  remove_copy(folder, points.front().info.number);
   if (::rename((dir / point_file).c_str(), (dir / merging_file).c_str()) != 0)
     throw base::from_errno(errno, fmt::format("begin to merge {}", dir.string()));
   base::sync_dir(dir);

@@ -49,10 +49,14 @@ class NbdSource final : public ports::BlockSource {
   void read_ahead(std::span<const ports::Range> ranges,
                   const std::function<void(const ports::Range&, ports::Buffer&)>& each);
   void wait_for(const Completion& completion);
+  [[noreturn]] void fail(int error, std::uint64_t begin, std::uint64_t end) const;
+  /// The bytes at the end that are less than the server's smallest block.
+  std::uint64_t odd_end() const { return m_size.value % m_sizes.minimum; }
   std::any m_server;  // outlives the connection
   Connection m_connection;
   std::string m_dirty_context;
   model::ByteCount m_size;
+  BlockSizes m_sizes;
   bool m_tells_zeroes = false;
   std::uint32_t m_depth = 0;
   std::atomic<bool> m_stopped = false;

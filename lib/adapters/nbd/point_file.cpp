@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <nlohmann/json.hpp>
 
+#include "adapters/nbd/descriptions.hpp"
 #include "adapters/nbd/shadow_folder.hpp"
 #include "base/error.hpp"
 
@@ -96,16 +97,21 @@ void write_point_file(const fs::path& dir, const ShadowFolder& folder, const Sto
                    {"read_back", point.info.read_back},   {"parts", parts}};
   const std::string text = value.dump() + "\n";
   base::write_file_atomic(dir / point_file, text + json(digest_of_text(text)).dump() + "\n");
+  if (dir == folder.point_dir(point.info.number)) write_copy(folder, point.info.number);
 }
 
 StoredPoint read_point_file(const fs::path& file) {
+  return read_point_file(file, file.parent_path());
+}
+
+StoredPoint read_point_file(const fs::path& file, const fs::path& dir) {
   try {
     const std::string text = base::read_text_file(file);
     const std::size_t end = std::min(text.find('\n'), text.size() - 1) + 1;
     const std::string sum = text.substr(end);
     if (!sum.empty() && json::parse(sum) != digest_of_text(text.substr(0, end)))
       throw Error(Kind::corrupt, "it does not match its own digest");
-    return parse(json::parse(text.substr(0, end)), file.parent_path());
+    return parse(json::parse(text.substr(0, end)), dir);
   } catch (const json::exception& e) {
     throw Error(Kind::corrupt, fmt::format("{} is no point's description: {}", file.string(), e.what()));
   } catch (Error& e) {

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <set>
 
+#include "adapters/nbd/descriptions.hpp"
 #include "adapters/nbd/examine.hpp"
 #include "adapters/nbd/manifest_file.hpp"
 #include "adapters/nbd/part_writer.hpp"
@@ -24,11 +25,10 @@ using base::Error;
 using base::Kind;
 using model::block_size;
 
-constexpr std::size_t most_parts = 64;
-
 void check_parts(const model::PointHeader& header) {
   if (header.parts.empty() || header.parts.size() > most_parts)
-    throw Error(Kind::invalid, fmt::format("a point has 1 to {} parts, not {}", most_parts, header.parts.size()));
+    throw Error(Kind::invalid, fmt::format("a point has 1 to {} parts, not {}", most_parts, header.parts.size()),
+                too_many_hint);
   std::set<model::DiskName> names;
   std::uint64_t left = model::most_size;
   for (const model::Part& part : header.parts) {
@@ -37,7 +37,9 @@ void check_parts(const model::PointHeader& header) {
       throw Error(Kind::invalid, fmt::format("the part {} comes twice", part.name.get()));
     if (part.size.value == 0 || part.size.value > left || (!part.is_memory() && part.size.value % sector != 0))
       throw Error(Kind::invalid,
-                  fmt::format("the part {} can't have a size of {} bytes", part.name.get(), part.size.value));
+                  fmt::format("the part {} can't have a size of {} bytes", part.name.get(), part.size.value),
+                  fmt::format("a disk is whole sectors of {} bytes, and all of a point are at most {} TiB", sector,
+                              model::most_size >> 40));
     left -= part.size.value;
   }
 }
@@ -169,6 +171,7 @@ class PointWriter final : public ports::BlockSink {
       throw base::from_errno(errno, fmt::format("commit {}", final_dir.string()));
     m_committed = true;  // from here on the point is there
     base::sync_dir(m_folder.path());
+    write_copy(m_folder, m_header.number);
     return read_point_file(final_dir / point_file).info;
   }
 

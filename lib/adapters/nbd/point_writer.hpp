@@ -9,6 +9,9 @@
 
 namespace umbra::nbd {
 
+inline constexpr std::size_t most_parts = 64;  // disks and memory of a point
+inline constexpr const char* too_many_hint = "make two sets of its disks, each under a name of its own";
+
 /// The header is checked against the shadow before anything is written.
 std::unique_ptr<ports::BlockSink> begin_point(const ShadowFolder& folder, const model::PointHeader& header);
 

@@ -10,7 +10,9 @@
 #include <cerrno>
 #include <charconv>
 #include <nlohmann/json.hpp>
+#include <set>
 
+#include "adapters/nbd/descriptions.hpp"
 #include "adapters/nbd/manifest_file.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
@@ -37,16 +39,6 @@ json read_json(const fs::path& path) {
   return value;
 }
 
-/// The number in "point-000017"; nothing for another name.
-std::optional<model::PointNumber> number_in(std::string_view name, std::string_view prefix) {
-  if (!name.starts_with(prefix)) return std::nullopt;
-  name.remove_prefix(prefix.size());
-  model::PointNumber number;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number.value);
-  if (error != std::errc{} || end != name.data() + name.size()) return std::nullopt;
-  return number;
-}
-
 std::vector<fs::path> entries(const fs::path& dir) {
   std::vector<fs::path> found;
   std::error_code absent;
@@ -55,8 +47,9 @@ std::vector<fs::path> entries(const fs::path& dir) {
   return found;
 }
 
-/// The point in a folder; one whose description can't be read is damaged.
-StoredPoint described(const fs::path& dir, model::PointNumber number) {
+/// The point in a folder; one whose description can't be read is damaged. Nothing where there is none any more.
+std::optional<StoredPoint> described(const ShadowFolder& folder, model::PointNumber number) {
+  const fs::path dir = folder.point_dir(number);
   try {
     StoredPoint point = read_point_file(dir / point_file);
     if (point.info.number != number)
@@ -64,13 +57,29 @@ StoredPoint described(const fs::path& dir, model::PointNumber number) {
     point.info.damaged = damage_told_in(dir);
     return point;
   } catch (const Error& e) {
+    if (e.kind() == Kind::not_found) return std::nullopt;
     if (e.kind() != Kind::corrupt && e.kind() != Kind::invalid && e.kind() != Kind::io) throw;
-    StoredPoint point;
-    point.info.number = number;
-    point.info.damaged = e.what();
-    point.readable = false;
-    return point;
+    return from_copy(folder, number, e.what());
   }
+}
+
+/// Points of before that have no description where it should be. A reader takes no lock: what it did not see in
+/// `seen` may have come, or gone, meanwhile.
+std::vector<StoredPoint> lost_points(const ShadowFolder& folder, const std::set<model::PointNumber>& seen,
+                                     const std::set<model::PointNumber>& folders) {
+  std::set<model::PointNumber> all = copies_in(folder);
+  all.insert(folders.begin(), folders.end());
+  std::vector<StoredPoint> lost;
+  for (const model::PointNumber number : all) {
+    const fs::path dir = folder.point_dir(number);
+    if (seen.contains(number) || fs::exists(dir / point_file) || fs::exists(dir / merging_file)) continue;
+    const bool has_folder = fs::exists(dir);
+    if (!copies_in(folder).contains(number) && !has_lost_description(dir)) continue;
+    lost.push_back(from_copy(folder, number,
+                             has_folder ? fmt::format("{} is gone", (dir / point_file).string())
+                                        : fmt::format("its folder {} is gone", dir.string())));
+  }
+  return lost;
 }
 
 }  // namespace
@@ -173,27 +182,37 @@ fs::path ShadowFolder::digests_file(model::PointNumber point, const model::DiskN
 
 std::vector<StoredPoint> ShadowFolder::points() const {
   std::vector<StoredPoint> found;
+  std::set<model::PointNumber> seen;
+  std::set<model::PointNumber> others;
   for (const fs::path& dir : entries(m_path)) {
-    const auto number = number_in(dir.filename().string(), point_prefix);
-    if (number && fs::exists(dir / point_file)) found.push_back(described(dir, *number));
+    const auto number = point_in(dir.filename().string());
+    if (!number) continue;
+    auto point = fs::exists(dir / point_file) ? described(*this, *number) : std::nullopt;
+    (point ? seen : others).insert(*number);
+    if (point) found.push_back(std::move(*point));
   }
+  for (StoredPoint& point : lost_points(*this, seen, others)) found.push_back(std::move(point));
   std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.info.number < b.info.number; });
   return found;
 }
 
 StoredPoint ShadowFolder::point(model::PointNumber number) const {
   require();
-  const fs::path file = point_dir(number) / point_file;
-  if (!fs::exists(file))
-    throw Error(Kind::not_found, fmt::format("the shadow {} has no point {}", m_id.get(), number.value),
-                "see which there are: umbra shadow points VM");
-  return described(point_dir(number), number);
+  if (fs::exists(point_dir(number) / point_file)) {
+    if (auto point = described(*this, number)) return *point;
+  }
+  for (StoredPoint& point : points()) {
+    if (point.info.number == number) return point;
+  }
+  throw Error(Kind::not_found, fmt::format("the shadow {} has no point {}", m_id.get(), number.value),
+              "see which there are: umbra shadow points VM");
 }
 
 model::PointNumber ShadowFolder::last_number() const {
   model::PointNumber last;
   for (const fs::path& dir : entries(m_path))
-    last = std::max(last, number_in(dir.filename().string(), point_prefix).value_or(model::PointNumber{}));
+    last = std::max(last, point_in(dir.filename().string()).value_or(model::PointNumber{}));
+  for (const model::PointNumber number : copies_in(*this)) last = std::max(last, number);
   return last;
 }
 
@@ -207,8 +226,7 @@ model::Manifest ShadowFolder::manifest(const StoredPoint& point) const {
                                              point.info.number.value, m_id.get()));
     return manifest;
   } catch (Error& e) {
-    if (e.kind() == Kind::corrupt)
-      e.set_hint(fmt::format("the next pass repairs the shadow: umbra replicate {}", base::shell_word(vm())));
+    if (e.kind() == Kind::corrupt) e.set_hint("the next pass repairs the shadow: " + ports::next_pass(m_id, vm()));
     throw;
   }
 }
@@ -230,8 +248,9 @@ std::optional<model::PointNumber> ShadowFolder::owner_of(const fs::path& file) c
   }
   const std::string name = (file.parent_path().filename() / file.filename()).string();
   for (const StoredPoint& point : all) {
-    if (point.readable) continue;
-    if (base::read_text_file(point_dir(point.info.number) / point_file).find(name) != std::string::npos)
+    const fs::path description = point_dir(point.info.number) / point_file;
+    if ((point.readable && !point.is_copy) || !fs::exists(description)) continue;
+    if (base::read_text_file(description).find(name) != std::string::npos)
       throw Error(Kind::corrupt, point.info.damaged);
   }
   return std::nullopt;
@@ -257,6 +276,15 @@ bool ShadowFolder::may_name(const fs::path& file) const {
     }
   }
   return false;
+}
+
+std::optional<model::PointNumber> point_in(std::string_view name) {
+  if (!name.starts_with(point_prefix)) return std::nullopt;
+  name.remove_prefix(point_prefix.size());
+  model::PointNumber number;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number.value);
+  if (error != std::errc{} || end != name.data() + name.size()) return std::nullopt;
+  return number;
 }
 
 bool same_file(const fs::path& a, const fs::path& b) {

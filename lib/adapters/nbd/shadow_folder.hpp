@@ -32,7 +32,8 @@ struct StoredPoint {
   model::PointNumber parent;
   std::string activity;
   std::vector<std::optional<FileStamp>> stamps;  ///< of the layers, in their order, as read; writing takes new ones
-  bool readable = true;  ///< false: point.json is damaged; the number and info.damaged are all that is known
+  bool readable = true;  ///< false: nothing describes it; the number and info.damaged are all that is known
+  bool is_copy = false;  ///< point.json is gone or damaged; this is what the copy of it says (descriptions.hpp)
 };
 
 /// Held as long as it lives; the kernel frees it when the process dies.
@@ -72,11 +73,11 @@ class ShadowFolder {
   std::filesystem::path top_dir(const std::string& purpose) const;
   std::filesystem::path digests_file(model::PointNumber point, const model::DiskName& part) const;
 
-  /// Committed points, oldest first, the damaged ones too.
+  /// Committed points, oldest first, the damaged ones too, and those that are lost.
   std::vector<StoredPoint> points() const;
   /// Kind::not_found where there is none of that number.
   StoredPoint point(model::PointNumber number) const;
-  /// The highest number that a point's folder bears, whatever is in it; 0 where there is none.
+  /// The highest number that a point's folder bears, whatever is in it, or a lost point; 0 where there is none.
   model::PointNumber last_number() const;
   /// Kind::corrupt where it is damaged.
   model::Manifest manifest(const StoredPoint& point) const;
@@ -101,6 +102,8 @@ class ShadowFolder {
   const base::CancelToken* m_cancel;
 };
 
+/// The number in "point-000017"; nothing for another name.
+std::optional<model::PointNumber> point_in(std::string_view name);
 /// Whether both paths lead to one file; by their text where it is not there.
 bool same_file(const std::filesystem::path& a, const std::filesystem::path& b);
 
@@ -110,10 +113,14 @@ inline constexpr std::string_view damaged_file = "damaged";
 std::string damage_told_in(const std::filesystem::path& point_dir);
 /// What point.json is called from the moment when the point is given up for the next one.
 inline constexpr std::string_view merging_file = "merging.json";
+/// And from the moment when a damaged one is given up.
+inline constexpr std::string_view given_up_file = "given-up.json";
 
 /// Writes point.json (or replaces it, whole or not at all) in `dir`, a folder of `folder`, with the layers' stamps of
-/// this moment.
+/// this moment; and its copy, where the point is there.
 void write_point_file(const std::filesystem::path& dir, const ShadowFolder& folder, const StoredPoint& point);
 StoredPoint read_point_file(const std::filesystem::path& file);
+/// The same of a copy: of the point in `dir`.
+StoredPoint read_point_file(const std::filesystem::path& file, const std::filesystem::path& dir);
 
 }  // namespace umbra::nbd

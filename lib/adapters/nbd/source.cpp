@@ -125,11 +125,13 @@ void prepare(Connection& connection, const std::string& dirty_context) {
   connection.want_context(std::string(base_allocation));
   if (!dirty_context.empty()) connection.want_context(dirty_context);
   connection.want_description();
+  connection.allow_odd_end();
 }
 
 NbdSource::NbdSource(Connection connection, const std::string& dirty_context, std::any server)
     : m_server(std::move(server)), m_connection(std::move(connection)), m_dirty_context(dirty_context) {
   m_size = m_connection.size();
+  m_sizes = m_connection.block_sizes();
   const auto told = size_of_description(m_connection.description());
   if (told && *told < m_size && told->value + sector > m_size.value) m_size = *told;
   m_tells_zeroes = m_connection.has_context(std::string(base_allocation));
@@ -154,18 +156,19 @@ void NbdSource::each_extent(const std::function<void(const Extent&)>& each) {
     return;
   }
   Joiner joined(each);
-  for (std::uint64_t offset = 0; offset < m_size.value;) {
+  const std::uint64_t told_end = m_size.value - odd_end();  // of what lies beyond, nothing can be asked
+  for (std::uint64_t offset = 0; offset < told_end;) {
     Flags zeroes;
     Flags changes;
-    const std::uint64_t asked = std::min(status_step, m_size.value - offset);
+    const std::uint64_t asked = std::min(status_step, told_end - offset);
     m_connection.block_status(offset, asked, [&](const std::string& context, std::span<const std::uint32_t> pairs) {
       (context == base_allocation ? zeroes : changes).add(pairs);
     });
     // A server may answer for less than was asked, and for each context as far as it likes.
     const std::uint64_t before = offset;
     const bool tracks = tracks_changes();
-    while (offset < m_size.value && !(m_tells_zeroes && zeroes.empty()) && !(tracks && changes.empty())) {
-      std::uint64_t length = m_size.value - offset;
+    while (offset < told_end && !(m_tells_zeroes && zeroes.empty()) && !(tracks && changes.empty())) {
+      std::uint64_t length = told_end - offset;
       if (m_tells_zeroes) length = std::min(length, zeroes.length());
       if (tracks) length = std::min(length, changes.length());
       const bool zero = m_tells_zeroes && (zeroes.flags() & state_zero) != 0;
@@ -176,6 +179,7 @@ void NbdSource::each_extent(const std::function<void(const Extent&)>& each) {
     }
     if (offset == before) throw Error(Kind::io, fmt::format("the NBD server tells no extents at offset {}", offset));
   }
+  if (odd_end() > 0) joined.add({told_end, odd_end(), false, true});
   joined.finish();
 }
 
@@ -201,12 +205,21 @@ void NbdSource::read_ahead(std::span<const Range> ranges,
   struct Slot {
     Range range;
     ports::Buffer buffer;
-    Completion completion;
+    std::vector<Completion> completions;  ///< of its requests, in order
   };
   std::deque<Slot> window;  // its elements stay in place while ends are added and removed
   std::vector<ports::Buffer> spare;
   std::uint64_t bytes = 0;
   std::size_t next = 0;
+  const auto start = [&](const Range& range, ports::Buffer& buffer, std::vector<Completion>& completions) {
+    completions.resize((range.length + m_sizes.maximum - 1) / m_sizes.maximum);  // first: they stay in place
+    std::uint64_t done = 0;
+    for (Completion& completion : completions) {
+      const std::uint64_t length = std::min(m_sizes.maximum, range.length - done);
+      m_connection.start_read(range.offset + done, std::span(buffer).subspan(done, length), completion);
+      done += length;
+    }
+  };
   const auto fill = [&] {
     while (next < ranges.size() && window.size() < most_reads &&
            (window.empty() || bytes + ranges[next].length <= most_bytes)) {
@@ -219,20 +232,32 @@ void NbdSource::read_ahead(std::span<const Range> ranges,
       // Never made smaller: growing again would fill it with zeroes.
       if (slot.buffer.size() < slot.range.length) slot.buffer.resize(slot.range.length);
       bytes += slot.range.length;
-      m_connection.start_read(slot.range.offset, std::span(slot.buffer).first(slot.range.length), slot.completion);
+      start(slot.range, slot.buffer, slot.completions);
     }
   };
   for (fill(); !window.empty(); fill()) {
     Slot& slot = window.front();
-    wait_for(slot.completion);
-    if (slot.completion.error != 0)
-      throw base::from_errno(slot.completion.error, fmt::format("read at offset {}", slot.range.offset));
+    for (const Completion& completion : slot.completions) {
+      wait_for(completion);
+      if (completion.error != 0) fail(completion.error, slot.range.offset, slot.range.offset + slot.range.length);
+    }
     m_connection.nudge();
     each(slot.range, slot.buffer);
     bytes -= slot.range.length;
     spare.push_back(std::move(slot.buffer));
     window.pop_front();
   }
+}
+
+void NbdSource::fail(int error, std::uint64_t begin, std::uint64_t end) const {
+  if (error == EINVAL && odd_end() > 0 && end == m_size.value)
+    throw Error(
+        Kind::unsupported,
+        fmt::format("the last {} bytes can't be read: the server takes whole blocks of {} alone, and the size of "
+                    "{} is no multiple of that",
+                    odd_end(), m_sizes.minimum, m_size.value),
+        fmt::format("serve it padded: nbdkit --filter=truncate ... round-up={}", m_sizes.minimum));
+  throw base::from_errno(error, fmt::format("read at offset {}", begin));
 }
 
 void NbdSource::wait_for(const Completion& completion) {

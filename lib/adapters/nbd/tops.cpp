@@ -7,11 +7,12 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "adapters/nbd/descriptions.hpp"
 #include "adapters/nbd/examine.hpp"
 #include "adapters/nbd/manifest_file.hpp"
 #include "adapters/nbd/qemu_img.hpp"
 #include "base/error.hpp"
-#include "base/text.hpp"
+#include "ports/delta.hpp"
 
 namespace umbra::nbd {
 namespace {
@@ -110,7 +111,7 @@ void require_unused(const fs::path& dir) {
 
 void require_sound(const ShadowFolder& folder, const StoredPoint& point) {
   if (point.info.sound()) return;
-  std::string hint = fmt::format("the next pass repairs the shadow: umbra replicate {}", base::shell_word(folder.vm()));
+  std::string hint = "the next pass repairs the shadow: " + ports::next_pass(folder.id(), folder.vm());
   std::vector<model::PointInfo> infos;
   for (StoredPoint& other : folder.points()) infos.push_back(std::move(other.info));
   if (const model::PointInfo* sound = model::newest_sound(infos))
@@ -190,6 +191,7 @@ void adopt_layers(const ShadowFolder& folder, const ports::AdoptRequest& request
   if (::rename(incoming.c_str(), final_dir.c_str()) != 0)
     throw base::from_errno(errno, fmt::format("commit {}", final_dir.string()));
   base::sync_dir(folder.path());
+  write_copy(folder, request.number);
   if (on_damage) check_whole(folder, request.number);  // it may show the damage: then it is marked, and repaired
 }
 

@@ -63,7 +63,7 @@ std::optional<model::Manifest> manifest_of(const ShadowFolder& folder, const Sto
       add(report, part.name, 0, e.message());
     }
   }
-  if (!report.sound()) return std::nullopt;
+  if (manifest.parts.size() < point.info.parts.size()) return std::nullopt;
   if (model::root_of(manifest) == point.info.root) return manifest;
   for (const model::Part& part : point.info.parts)
     add(report, part.name, 0, "the manifests do not give the point's root");
@@ -75,10 +75,8 @@ model::VerifyReport each_part(
     const ShadowFolder& folder, const StoredPoint& point,
     const std::function<void(const model::PartManifest&, const fs::path& file, model::VerifyReport&)>& check) {
   model::VerifyReport report;
-  if (!point.readable) {
-    add(report, model::DiskName(std::string(point_file)), 0, point.info.damaged);
-    return report;
-  }
+  if (!point.readable || point.is_copy) add(report, model::DiskName(std::string(point_file)), 0, point.info.damaged);
+  if (!point.readable) return report;
   const std::optional<model::Manifest> manifest = manifest_of(folder, point, report);
   for (std::size_t i = 0; manifest && i < manifest->parts.size(); ++i) {
     const model::PartManifest& part = manifest->parts[i];

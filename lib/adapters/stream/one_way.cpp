@@ -4,6 +4,7 @@
 #include "adapters/stream/block_codec.hpp"
 #include "adapters/stream/messages.hpp"
 #include "adapters/stream/stream.hpp"
+#include "base/error.hpp"
 
 namespace umbra::stream {
 namespace {
@@ -58,11 +59,28 @@ void number_it(ports::PointStore& store, model::PointHeader& header) {
   header.number = points.empty() ? model::PointNumber{1} : points.back().number.next();
 }
 
-/// The shadow, where it is absent.
-void make_room(ports::PointStore& store, const model::PointHeader& header) {
+bool is_there(ports::PointStore& store, const model::ShadowId& shadow) {
   const std::vector<model::ShadowId> there = store.shadows();
-  const bool absent = std::find(there.begin(), there.end(), header.shadow) == there.end();
-  if (header.parent.value == 0 && absent) store.create(header.shadow, header.vm, disks_of(header));
+  return std::find(there.begin(), there.end(), shadow) != there.end();
+}
+
+/// From the header on.
+Received receive_blocks(FrameReader& in, ports::PointStore& store, const model::PointHeader& header) {
+  const std::unique_ptr<ports::BlockSink> sink = store.begin(header);
+  BlockDecoder decoder;
+  for (;;) {
+    const Frame frame = in.require();
+    switch (frame.type) {
+      case FrameType::block:
+      case FrameType::zero:
+        decoder.deliver(frame, *sink);
+        break;
+      case FrameType::trailer:
+        return {sink->commit(Cursor(frame.payload).digest()), header.shadow, header.vm};
+      default:
+        throw base::Error(base::Kind::corrupt, "a frame came that has no place in the stream of one point");
+    }
+  }
 }
 
 }  // namespace
@@ -81,22 +99,15 @@ Received receive_one_way(ports::PointStore& store, int fd) {
   model::PointHeader header = header_from(parse_object(first.text()));
   header.resume = false;  // nobody hears what is there
   number_it(store, header);
-  make_room(store, header);
-  const std::unique_ptr<ports::BlockSink> sink = store.begin(header);
-  BlockDecoder decoder;
-  for (;;) {
-    const Frame frame = in.require();
-    switch (frame.type) {
-      case FrameType::block:
-      case FrameType::zero:
-        decoder.deliver(frame, *sink);
-        break;
-      case FrameType::trailer:
-        return {sink->commit(Cursor(frame.payload).digest()), header.shadow, header.vm};
-      default:
-        throw base::Error(base::Kind::corrupt, "a frame came that has no place in the stream of one point");
-    }
-  }
+  if (header.parent.value != 0 || is_there(store, header.shadow)) return receive_blocks(in, store, header);
+  return base::or_undo(
+      [&] {
+        store.create(header.shadow, header.vm, disks_of(header));
+        return receive_blocks(in, store, header);
+      },
+      [&] {
+        if (is_there(store, header.shadow)) store.take_back(header.shadow);
+      });
 }
 
 }  // namespace umbra::stream

@@ -239,6 +239,7 @@ class RemoteStore final : public ports::PointStore {
                            {"disks", to_json(disks)}})["paths"]);
   }
   void drop(const model::ShadowId& shadow) override { ask({{"op", "drop"}, {"shadow", shadow.get()}}); }
+  void take_back(const model::ShadowId& shadow) override { ask({{"op", "take_back"}, {"shadow", shadow.get()}}); }
   void drop_with_adopted(const model::ShadowId& shadow) override {
     ask({{"op", "drop_with_adopted"}, {"shadow", shadow.get()}});
   }

@@ -74,6 +74,7 @@ class Session {
                                               vm_of(r), parts_from(r.at("disks"))))}};
     if (op == "drop") return none([&] { m_store.drop(shadow_of(r)); });
     if (op == "drop_with_adopted") return none([&] { m_store.drop_with_adopted(shadow_of(r)); });
+    if (op == "take_back") return none([&] { m_store.take_back(shadow_of(r)); });
     if (op == "shadows") return shadows();
     if (op == "points") return points(shadow_of(r));
     if (op == "activity") return {{"activity", m_store.activity(shadow_of(r), point_of(r))}};

@@ -87,7 +87,12 @@ std::vector<SharedKey> parse_keys(std::string_view content, const std::string& p
 
 std::vector<SharedKey> read_key_file(const std::string& path) {
   struct stat seen {};
-  if (::stat(path.c_str(), &seen) != 0) throw base::from_errno(errno, fmt::format("look at {}", path)).set_hint(how);
+  if (::stat(path.c_str(), &seen) != 0) {
+    const int number = errno;
+    base::Error error = base::from_errno(number, fmt::format("look at {}", path));
+    if (number == ENOENT) error.set_hint(how);
+    throw error;
+  }
   if (!S_ISREG(seen.st_mode)) throw Error(Kind::refused, fmt::format("{} is no file of keys", path), how);
   if ((seen.st_mode & (S_IRWXG | S_IRWXO)) != 0)
     throw Error(Kind::refused, fmt::format("{} can be read by others than its owner", path),

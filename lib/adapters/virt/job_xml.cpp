@@ -103,4 +103,15 @@ std::string checkpoint_xml(const model::CheckpointName& name, const std::vector<
   return to_text(root);
 }
 
+std::optional<model::ByteCount> checkpoint_bytes(const std::string& xml) {
+  const pugi::xml_document document = load_xml(xml, "domaincheckpoint");
+  model::ByteCount bytes;
+  for (const pugi::xml_node disk : document.document_element().child("disks").children("disk")) {
+    if (std::string_view(disk.attribute("checkpoint").value()) != "bitmap") continue;
+    if (!disk.attribute("size")) return std::nullopt;
+    bytes.value += disk.attribute("size").as_ullong();
+  }
+  return bytes;
+}
+
 }  // namespace umbra::virt

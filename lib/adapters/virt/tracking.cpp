@@ -181,6 +181,16 @@ std::vector<model::CheckpointName> LibvirtHypervisor::checkpoints(const model::V
   return names;
 }
 
+std::optional<model::ByteCount> LibvirtHypervisor::written_since(const model::VmName& vm,
+                                                                 const model::CheckpointName& name) {
+  const DomainHandle domain = m_connection->domain(vm);
+  const Handle<_virDomainCheckpoint> checkpoint(virDomainCheckpointLookupByName(domain.get(), name.get().c_str(), 0));
+  if (!checkpoint) return std::nullopt;
+  // Libvirt asks QEMU for the bitmaps' own counts; of a domain that is off, or of a lost bitmap, there is none.
+  const Text xml{virDomainCheckpointGetXMLDesc(checkpoint.get(), VIR_DOMAIN_CHECKPOINT_XML_SIZE)};
+  return xml ? checkpoint_bytes(xml.get()) : std::nullopt;
+}
+
 void LibvirtHypervisor::delete_checkpoint(const model::VmName& vm, const model::CheckpointName& name) {
   const DomainHandle domain = m_connection->domain(vm);
   const std::string what = m_connection->act("delete checkpoint " + name.get() + " of", vm);

@@ -6,6 +6,7 @@
 // (pure), tracking, layers, moving, power, agent, counters.
 
 #include <memory>
+#include <string>
 
 #include "model/config.hpp"
 #include "ports/hypervisor.hpp"
@@ -16,6 +17,9 @@ namespace umbra::virt {
 /// Connects to `host.uri`, in a session with keepalive: a peer that falls silent is given up after some seconds.
 /// Kind::unreachable, with the URI, where nothing answers.
 std::unique_ptr<ports::Hypervisor> connect(const model::HostConfig& host);
+
+/// What a domain's XML says of itself; its state is not in it. Kind::invalid where it is no domain.
+model::Domain domain_of(const std::string& xml);
 
 /// Counters of `host` and its running domains, from one bulk call; connected when first asked, and again after a loss.
 std::unique_ptr<ports::MetricSource> metric_source(const model::HostConfig& host);

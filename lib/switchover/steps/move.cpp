@@ -17,6 +17,7 @@ namespace {
 constexpr base::Millis look_every{50};
 constexpr base::Millis abort_deadline{60'000};
 constexpr base::Millis still_told_after{10'000};
+constexpr base::Millis still_asked_after{2'000};
 
 ports::MoveRequest request_of(const Walk& walk) {
   const Request& request = walk.request();
@@ -98,6 +99,8 @@ void steer(ports::Move& move, const Walk& walk) {
     const base::Millis time = ports.clock.steady();
     const Steering::Advice advice = steering.look(now, time);
     const bool still = steering.still(time) > still_told_after;
+    // Its answer may be lost on a link that was cut as the guest arrived: then both hosts know better than the source.
+    if (steering.still(time) > still_asked_after && has_arrived(walk)) return;
     if (still && !told) tell_standstill(walk);
     told = still;
     switch (advice) {
@@ -118,7 +121,20 @@ Json intend(Walk& walk) {
   return {{"downtime_limit_ms", walk.request().policy.downtime_limit.count()}};
 }
 
+/// Null where the source's host can't be watched: then a link that is cut in the last phase holds the guest for as long
+/// as TCP and libvirt take to give up.
+std::unique_ptr<ports::MoveGuard> guarded(const Walk& walk) {
+  try {
+    return walk.ports().transport.guard_move(walk.row().from, walk.row().uuid);
+  } catch (const base::Error& e) {
+    base::log(base::Level::warning, fmt::format("{}: the move is not watched on {}: {}", walk.row().vm.get(),
+                                                walk.row().from.get(), e.what()));
+    return nullptr;
+  }
+}
+
 Json act(Walk& walk) {
+  const auto guard = guarded(walk);
   steer(*walk.source().begin_move(walk.row().vm, request_of(walk)), walk);
   if (!has_moved(walk)) {
     throw base::Error(base::Kind::io, fmt::format("the migration of {} ended without moving it", walk.row().vm.get()));
@@ -133,6 +149,10 @@ void undo(Walk&) {}
 
 Step move() {
   return {"move", intend, act, has_moved, undo};
+}
+
+Json intend_nothing(Walk&) {
+  return Json::object();
 }
 
 Json measured(Walk& walk) {
@@ -157,6 +177,7 @@ model::RoleTag hibernated_tag(const Walk& walk) {
 void confirm_epoch(Walk& walk) {
   const ports::Walk& row = walk.row();
   if (walk.ports().journal.epoch(row.uuid) < row.epoch) walk.ports().journal.raise_epoch(row.uuid, row.epoch);
+  if (walk.from_lost_host()) return;  // its copy is marked by settle(), where it answers by then
   try {
     const auto old = walk.source().find(row.vm);
     if (old && old->state == model::DomainState::off && old->tag != hibernated_tag(walk)) {

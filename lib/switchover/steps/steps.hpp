@@ -14,6 +14,15 @@ Step redirect();
 Step retire();
 Step reverse();
 
+// Of the walk for a VM whose host is lost.
+Step fence();
+Step raise();
+Step activate();
+Step settle();
+
+/// For a step whose undoing and finishing need nothing that was not known before.
+Json intend_nothing(Walk& walk);
+
 /// What the move's entry holds once it is proved: the blackout, where a host knows it.
 Json measured(Walk& walk);
 /// Makes the walk's epoch the VM's, and tags the source's definition as the old one. Again: nothing is left to do.

@@ -60,7 +60,17 @@ TEST_CASE("a probe is repeated until it succeeds or the deadline has passed") {
 TEST_CASE("only success of the fence command is proof, and the host is named to it") {
   Folder folder;
   const std::string script = folder.script("fence", "[ \"$1\" = alpha ]");
-  const auto fence = hooks::fence({script, "{host}"}, base::Millis{5000});
+  const auto fence = hooks::fence({script, "{host}"}, {}, base::Millis{5000}, base::system_clock());
   CHECK(fence->fence(model::HostName("alpha")).ok);
   CHECK_FALSE(fence->fence(model::HostName("beta")).ok);
+}
+
+TEST_CASE("a fence whose check never succeeds is no proof, one whose check does in the end is") {
+  Folder folder;
+  const model::HostName alpha("alpha");
+  const std::string flag = (folder.path / "looks").string();
+  const std::string second = folder.script("off", "echo $1 >> " + flag + "; [ $(grep -c alpha " + flag + ") -ge 2 ]");
+  CHECK(hooks::fence({"true"}, {second, "{host}"}, base::Millis{10000}, base::system_clock())->fence(alpha).ok);
+  CHECK_FALSE(hooks::fence({"true"}, {"false"}, base::Millis{500}, base::system_clock())->fence(alpha).ok);
+  CHECK_FALSE(hooks::fence({"false"}, {second, "{host}"}, base::Millis{500}, base::system_clock())->fence(alpha).ok);
 }

@@ -124,13 +124,24 @@ TEST_CASE("a damaged or missing manifest, or description, is told, and the pass 
     const std::uint64_t at = GENERATE(1, 30, 120, 250);
     CAPTURE(at);
     told = "point.json";
-    flip(s.dir(n) / "point.json", at);
-    if (n == 3) sent = block;  // what the point wrote is not known any more: the one below is built on
+    flip(s.dir(n) / "point.json", at);  // its copy tells of what to build on
   }
   SECTION("a digit of the description's time, which makes another time of it") {
     told = "point.json";
     const std::string text = base::read_text_file(s.dir(n) / "point.json");
     flip(s.dir(n) / "point.json", text.find(":13:20Z") + 5, 0);
+  }
+  SECTION("no description") {
+    told = "point.json is gone";
+    fs::remove(s.dir(n) / "point.json");
+  }
+  SECTION("neither description nor copy: the one below is built on") {
+    told = "point.json";
+    fs::remove_all(s.dir(n).parent_path() / "descriptions");
+    if (GENERATE(true, false))
+      flip(s.dir(n) / "point.json", 30);
+    else
+      fs::remove(s.dir(n) / "point.json");
     if (n == 3) sent = block;
   }
   const auto report = s.store.verify(shadow, {std::uint64_t(n)}, ports::Verify::whole);
@@ -143,9 +154,68 @@ TEST_CASE("a damaged or missing manifest, or description, is told, and the pass 
   s.check_goes_on();
 }
 
+TEST_CASE("a point whose folder is gone is told, its number is not given again, and the next pass makes all good") {
+  Shadow s;
+  const int n = GENERATE(1, 2, 3);
+  fs::remove_all(s.dir(n));
+  const auto points = s.store.points(shadow);
+  REQUIRE(points.size() == 3);
+  CHECK_THAT(points.at(n - 1).damaged, Catch::Contains("its folder") && Catch::Contains("is gone"));
+  const auto report = s.store.verify(shadow, {std::uint64_t(n)}, ports::Verify::whole);
+  REQUIRE_FALSE(report.sound());
+  CHECK_THAT(report.mismatches[0].what, Catch::Contains("is gone"));
+  CHECK_THAT(s.repair(), Catch::Contains("point 3 is damaged"));
+  CHECK(s.newest.value == 4);
+  CHECK(s.counts.data.value == (n == 1 ? 18u : n == 2 ? 2u : 1u) * block);
+  s.check_repaired();
+  CHECK(s.store.retain(shadow, 1) > 0);
+  CHECK(s.store.points(shadow).size() == 1);
+  s.check_goes_on();
+}
+
+TEST_CASE("the only point's lost folder or description is told, and what its files still hold is not sent again") {
+  Shadow s;
+  s.store.retain(shadow, 1);
+  std::uint64_t sent = 0;
+  SECTION("the description") {
+    fs::remove(s.dir(3) / "point.json");
+  }
+  SECTION("the folder: the layer lies in that of the point which was merged into it") {
+    fs::remove_all(s.dir(3));
+  }
+  SECTION("all folders") {
+    for (const int n : {1, 3}) fs::remove_all(s.dir(n));
+    sent = 18 * block;
+  }
+  CHECK_FALSE(s.store.points(shadow).back().sound());
+  CHECK_THAT(s.repair(), Catch::Contains("point 3 is damaged"));
+  CHECK(s.newest.value == 4);
+  CHECK(s.counts.data.value == sent);
+  s.check_repaired();
+  s.check_goes_on();
+}
+
+TEST_CASE("a copy of a description that is lost or damaged is written again by the next look, and read by none") {
+  Shadow s;
+  const fs::path copy = s.dir(3).parent_path() / "descriptions/point-000003.json";
+  const std::string text = base::read_text_file(copy);
+  CHECK(text == base::read_text_file(s.dir(3) / "point.json"));
+  if (GENERATE(true, false))
+    fs::remove(copy);
+  else
+    flip(copy, 30);
+  CHECK(s.store.points(shadow).back().sound());
+  CHECK(s.store.examine(shadow).damage.empty());
+  CHECK(base::read_text_file(copy) == text);
+  s.store.retain(shadow, 1);
+  CHECK_FALSE(fs::exists(copy.parent_path() / "point-000001.json"));
+  CHECK(base::read_text_file(copy) == base::read_text_file(s.dir(3) / "point.json"));
+}
+
 TEST_CASE("a shadow whose points are all gone gets a full pass that says so") {
   Shadow s;
   for (const int n : {1, 2, 3}) fs::remove_all(s.dir(n));
+  fs::remove_all(s.dir(1).parent_path() / "descriptions");
   const model::Ground ground = s.store.examine(shadow);
   CHECK_FALSE(ground.parent);
   CHECK_THAT(ports::choose_method(ground, {model::CheckpointName("umbra-3-0000000a")}, {}).why,

@@ -89,7 +89,7 @@ TEST_CASE("a sink that is let go, or a process that is killed, leaves the last p
     CHECK(test::error_of([&] { one.store.begin(header); }).kind() == base::Kind::busy);
   }
   CHECK(names_in(one.scratch / "images/umbra/web1") ==
-        std::vector<std::string>{"empty", "point-000001", "shadow.json"});
+        std::vector<std::string>{"descriptions", "empty", "point-000001", "shadow.json"});
 
   std::array<int, 2> told{};
   REQUIRE(::pipe(told.data()) == 0);
@@ -106,10 +106,10 @@ TEST_CASE("a sink that is let go, or a process that is killed, leaves the last p
   ::waitpid(child, nullptr, 0);
   REQUIRE(one.store.points(shadow).size() == 1);
   CHECK(test::same_contents(one.source, test::newest_layer(one.store)));
-  CHECK(names_in(one.scratch / "images/umbra/web1").size() == 4);  // what it left ...
+  CHECK(names_in(one.scratch / "images/umbra/web1").size() == 5);  // what it left ...
   header.number = {5};
   one.store.begin(header);
-  CHECK(names_in(one.scratch / "images/umbra/web1").size() == 3);  // ... is gone with the next, whatever its number
+  CHECK(names_in(one.scratch / "images/umbra/web1").size() == 4);  // ... is gone with the next, whatever its number
 }
 
 TEST_CASE("what does not fit its place or its order is refused, and no point comes of it") {
@@ -278,7 +278,8 @@ TEST_CASE("a full file system is told as such, and leaves the last point") {
   test::pass(store, {source, "qcow2", {}, {}});
   test::guest(source, "write -P 2 8M 16M");
   CHECK(test::error_of([&] { test::pass(store, {source, "qcow2", {}, {}}); }).kind() == base::Kind::no_space);
-  CHECK(names_in(small / "umbra/web1") == std::vector<std::string>{"empty", "point-000001", "shadow.json"});
+  CHECK(names_in(small / "umbra/web1") ==
+        std::vector<std::string>{"descriptions", "empty", "point-000001", "shadow.json"});
   CHECK(store.verify(shadow, {1}, ports::Verify::whole).sound());
   CHECK(store.free_space().value > 4u << 20);
 }

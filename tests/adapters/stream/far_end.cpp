@@ -71,6 +71,9 @@ TEST_CASE("over a session points are written, read back, verified, merged and st
   const model::ShadowId pooled{"pool-1"};
   far->create(pooled, model::VmName("pool:small"), {{vda, {size}}});
   CHECK(far->claim(pooled, shadow, vm, {{vda, {size}}}).size() == 1);
+  far->take_back(shadow);  // it was claimed a moment ago
+  CHECK(far->shadows().empty());
+  far->take_back(shadow);
   far->drop(shadow);
 }
 

@@ -170,3 +170,15 @@ TEST_CASE("a backup names bitmaps only where it is incremental, and is known as 
 TEST_CASE("disks that an act does not name are told, CD-ROMs included") {
   CHECK(disks_but(samples::live, {DiskName("vda")}) == std::vector<std::string>{"vdb", "sda"});
 }
+
+TEST_CASE("what a checkpoint's bitmaps hold is told where all of them are") {
+  const auto with = [](const std::string& disks) {
+    return virt::checkpoint_bytes("<domaincheckpoint><name>umbra-1</name><disks>" + disks +
+                                  "</disks></domaincheckpoint>");
+  };
+  const std::string vda = "<disk name='vda' checkpoint='bitmap' bitmap='umbra-1' size='1114112'/>";
+  CHECK(with(vda + "<disk name='hda' checkpoint='no'/>") == model::ByteCount{1114112});
+  CHECK(with(vda + "<disk name='vdb' checkpoint='bitmap' bitmap='umbra-1' size='65536'/>") ==
+        model::ByteCount{1114112 + 65536});
+  CHECK_FALSE(with(vda + "<disk name='vdb' checkpoint='bitmap' bitmap='umbra-1'/>"));
+}

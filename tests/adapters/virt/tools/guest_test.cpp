@@ -145,6 +145,8 @@ TEST_CASE("a backup job exports the disk by a socket, then by its bitmap, and le
   using Names = std::vector<model::CheckpointName>;
   CHECK(guest.host().checkpoints(guest.name()) ==
         Names{model::CheckpointName("umbra-1"), model::CheckpointName("umbra-2")});
+  CHECK(guest.host().written_since(guest.name(), model::CheckpointName("umbra-1")) == model::ByteCount{0});
+  CHECK_FALSE(guest.host().written_since(guest.name(), model::CheckpointName("umbra-9")));
   guest.host().delete_checkpoint(guest.name(), model::CheckpointName("umbra-1"));
   CHECK(guest.host().checkpoints(guest.name()) == Names{model::CheckpointName("umbra-2")});
 }

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// TCP connections of another process of this host, seen through /proc and pidfd_getfd(2). Needs the right to trace it:
+// root, or the same user.
+
+#include <sys/types.h>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/fd.hpp"
+#include "model/ids.hpp"
+
+namespace umbra::procfs {
+
+/// The QEMU in this network namespace that was started with `-uuid` of that VM; nothing where there is none.
+std::optional<pid_t> qemu_of(const model::Uuid& vm);
+
+/// One connection. The socket is borrowed from its process: held no longer than it takes to look, since the
+/// connection lives as long as anyone has it open.
+struct Stream {
+  std::uint64_t inode = 0;
+  base::UniqueFd socket;
+};
+
+class Streams {
+ public:
+  /// Kind::not_found where there is no such process, Kind::refused where it may not be traced.
+  explicit Streams(pid_t pid);
+  /// Its open TCP connections, but for those that `ours` does not want by their inode.
+  std::vector<Stream> open(const std::function<bool(std::uint64_t inode)>& ours) const;
+  bool has_ended() const;
+  pid_t pid() const { return m_pid; }
+
+ private:
+  pid_t m_pid;
+  base::UniqueFd m_handle;
+};
+
+/// Whether data, or a question whether there is room for more, have had no answer from the other end for so long. An
+/// idle connection never has.
+bool is_stalled(const Stream& stream, base::Millis limit);
+/// "10.0.0.2:49152".
+std::string peer_of(const Stream& stream);
+/// Both ways: whoever waits in a call on it gets an error at once.
+void cut(const Stream& stream);
+
+}  // namespace umbra::procfs

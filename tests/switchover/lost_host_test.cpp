@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// The VM's host gives no answer. It is fenced, and the newest point activated; at no moment do two run.
+#include <catch2/catch.hpp>
+
+#include "fakes/thrown.hpp"
+#include "scene.hpp"
+
+using namespace umbra;
+using namespace umbra::switchover;
+using base::Kind;
+using fakes::Fault;
+
+namespace {
+
+/// alpha is cut off; what runs there goes on, for all that anyone knows.
+fakes::SimWorld cut_off_world() {
+  fakes::SimWorld world = make_world();
+  world.hosts.at(alpha).reachable = false;
+  return world;
+}
+
+model::Outcome activate(Run& run) {
+  return from_point(run.ports, request_for(alpha, beta));
+}
+
+Kind refusal(fakes::SimWorld& world, const std::function<void(Run&, Request&)>& arrange) {
+  const std::string before = picture(world);
+  Run run(world);
+  Request request = request_for(alpha, beta);
+  arrange(run, request);
+  const Kind kind = test::kind_of([&] { from_point(run.ports, request); });
+  CHECK(picture(world) == before);
+  return kind;
+}
+
+std::size_t calls_of_activation() {
+  fakes::SimWorld world = cut_off_world();
+  Run run(world);
+  activate(run);
+  return world.calls;
+}
+
+void check_active_on_beta(const fakes::SimWorld& world) {
+  REQUIRE(world.running_on(web1) == std::vector{beta});
+  const model::Domain& guest = *world.hosts.at(beta).domains.at(web1).live;
+  CHECK(guest.tag.role == model::Role::primary);
+  CHECK(guest.tag.epoch == world.epochs.at(guest.uuid));
+  CHECK(std::ranges::none_of(world.walks, [](const ports::Walk& walk) { return walk.state == "open"; }));
+  CHECK(world.registry.empty());
+  CHECK(world.leases.empty());
+}
+
+}  // namespace
+
+TEST_CASE("the newest point of a VM whose host is lost is activated, and the loss told") {
+  fakes::SimWorld world = cut_off_world();
+  world.time += base::Millis{40'000};
+  Run run(world);
+  const model::Outcome planned = plan_from_point(run.ports, request_for(alpha, beta));
+  CHECK(planned.result == "planned");
+  CHECK(planned.lost_s.value() >= 40);
+  CHECK(world.walks.empty());
+  const model::Outcome outcome = activate(run);
+  CHECK(outcome.result == "activated");
+  CHECK(outcome.host == beta);
+  CHECK(outcome.primary == "lost");
+  CHECK(outcome.lost_s.value() >= 40);
+  CHECK_THAT(outcome.notes.front(), Catch::Contains("since is lost"));
+  check_active_on_beta(world);
+}
+
+TEST_CASE("a point is not activated where it can't be proved safe") {
+  fakes::SimWorld world = cut_off_world();
+  CHECK(refusal(world, [](Run& run, Request&) { run.ports.fence = nullptr; }) == Kind::refused);
+  CHECK(refusal(world, [&](Run&, Request&) { world.hosts.at(beta).reachable = false; }) == Kind::unreachable);
+  world.hosts.at(beta).reachable = true;
+  world.hosts.at(alpha).reachable = true;
+  CHECK(refusal(world, [](Run&, Request&) {}) == Kind::refused);  // it runs there
+  world.hosts.at(alpha).domains.at(web1).live.reset();
+  CHECK(refusal(world, [](Run&, Request&) {}) == Kind::refused);  // its disks there are newer
+}
+
+TEST_CASE("a fence without proof leaves everything as it was") {
+  fakes::SimWorld world = cut_off_world();
+  {
+    Run run(world);
+    run.fence.answer = {false, "no route to the power switch"};
+    CHECK(test::kind_of([&] { activate(run); }) == Kind::refused);
+  }
+  CHECK(world.running_on(web1) == std::vector{alpha});
+  CHECK(world.walks.back().state == "undone");
+  CHECK(world.hosts.at(beta).shadows.at(shadow_id).tops.empty());
+  world.hosts.at(alpha).reachable = true;
+  REQUIRE(untidy(world) == "");
+}
+
+TEST_CASE("without a fence the risk can be accepted") {
+  fakes::SimWorld world = cut_off_world();
+  world.cut_power(alpha);
+  Run run(world);
+  run.ports.fence = nullptr;
+  Request request = request_for(alpha, beta);
+  request.accept_split_brain_risk = true;
+  CHECK(from_point(run.ports, request).result == "activated");
+  check_active_on_beta(world);
+}
+
+TEST_CASE("a fence whose failure is ignored is caught as two running") {
+  fakes::SimWorld world = cut_off_world();
+  Run run(world);
+  run.fence.answer = {false, "no route"};
+  Steps steps = lost_host_steps();
+  steps.before.front().act = [](Walk& walk) -> Json {
+    walk.ports().fence->fence(walk.row().from);
+    return Json::object();
+  };
+  ports::Walk row{0,      std::string(lost_host_kind), web1, world.registry.at(web1).vm_uuid, alpha, beta, {1}, "",
+                  "open", base::Instant(world.time)};
+  row.id = run.ports.journal.open_walk(row);
+  Walk walk(run.ports, row, request_for(alpha, beta), {});
+  try {
+    walk_to_the_line(walk, {{"parent", 2}}, steps);
+    finish_forward(walk, steps);
+    FAIL("nothing was caught");
+  } catch (const fakes::SimViolation& violation) {
+    CHECK(violation.what == "web1 runs on 2 hosts");
+  }
+}
+
+TEST_CASE("Umbra may die at any call of an activation, or any call may fail") {
+  const Fault::When when = GENERATE(Fault::When::before, Fault::When::after);
+  const Fault::Kind kind = GENERATE(Fault::Kind::crash, Fault::Kind::error);
+  const std::size_t calls = calls_of_activation();
+  REQUIRE(calls > 25);
+  for (std::size_t at = 1; at <= calls; ++at) {
+    fakes::SimWorld world = cut_off_world();
+    world.fault = Fault{kind, when, at};
+    try {
+      try {
+        Run run(world);
+        activate(run);
+      } catch (const fakes::SimCrash&) {
+      } catch (const base::Error&) {
+      }
+      INFO("call " << at << ": " << (world.trace.size() < at ? "" : world.trace[at - 1]));
+      for (const bool first : {true, false}) {
+        world.new_run();
+        Run run(world);
+        const auto recovered = recover(run.ports);
+        if (!first) CHECK(recovered.empty());
+      }
+      if (world.running_on(web1) != std::vector{beta}) {
+        CHECK(world.hosts.at(beta).shadows.at(shadow_id).tops.empty());
+        world.new_run();
+        Run run(world);
+        activate(run);
+      }
+      check_active_on_beta(world);
+    } catch (const fakes::SimViolation& violation) {
+      FAIL("violated at call " << at << ": " << violation.what);
+    } catch (const base::Error& e) {
+      FAIL("error at call " << at << ": " << e.what());
+    }
+  }
+}
+
+TEST_CASE("a walk that the host's end interrupted is superseded by the activation") {
+  fakes::SimWorld world = make_world();
+  {
+    fakes::SimWorld rehearsal = world;
+    Run dry(rehearsal);
+    switch_over(dry.ports, request_for(alpha, beta));
+    const auto call = std::ranges::find(rehearsal.trace, "journal prepare done");
+    world.fault =
+        Fault{Fault::Kind::crash, Fault::When::after, static_cast<std::size_t>(call - rehearsal.trace.begin()) + 1};
+    Run run(world);
+    CHECK_THROWS_AS(switch_over(run.ports, request_for(alpha, beta)), fakes::SimCrash);
+  }
+  world.hosts.at(alpha).reachable = false;
+  world.new_run();
+  {
+    Run run(world);
+    CHECK(test::kind_of([&] { recover(run.ports); }) == Kind::interrupted);
+  }
+  Run run(world);
+  CHECK(activate(run).result == "activated");
+  check_active_on_beta(world);
+  CHECK(world.hosts.at(beta).shadows.at(shadow_id).tops.size() == 1);
+}
