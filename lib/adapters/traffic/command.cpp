@@ -154,14 +154,15 @@ class Command {
     return true;
   }
 
+  /// What not even SIGKILL ends, as in a call of a dead file server, is left to itself.
   int kill_all() {
+    constexpr Millis most{2000};
     ::kill(-m_pid, SIGKILL);  // its session's first group: it, and what it started and did not set apart
     ::kill(m_pid, SIGKILL);
-    int raw = 0;
-    while (::waitpid(m_pid, &raw, 0) < 0 && errno == EINTR) {
-    }
+    int status = 128 + SIGKILL;
+    base::wait_until(base::system_clock(), most, Millis{2}, [&] { return has_ended(status); });
     m_pid = -1;
-    return base::exit_status(raw);
+    return status;
   }
 
   void exchange(Millis most) {

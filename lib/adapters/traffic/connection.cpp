@@ -24,6 +24,7 @@ CurlHandle make_curl() {
   CurlHandle curl(ready == CURLE_OK ? curl_easy_init() : nullptr);
   if (!curl) throw Error(Kind::io, "libcurl gives no handle");
   curl_easy_setopt(curl.get(), CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(curl.get(), CURLOPT_QUICK_EXIT, 1L);  // past the deadline no slow name server is waited for
   return curl;
 }
 
