@@ -316,7 +316,9 @@ Verb doctor_verb() {
       "which "
       "makes libvirt on this host refuse to start a VM of an old epoch, also by a plain `virsh start`: a shadow, a "
       "hibernated primary, one that was leaving, or one that runs elsewhere or of which the host of its shadow knows a "
-      "newer epoch or gives no answer. To be run on each host that runs VMs.";
+      "newer epoch or gives no answer. To be run on each host that runs VMs. What [vms] names to redirect clients and "
+      "to probe VMs is looked at for "
+      "every VM that has a shadow, and for every pattern that needs no VM's name.";
   verb.changes = true;
   verb.operands = Operands::none;
   verb.options = {

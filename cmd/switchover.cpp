@@ -304,7 +304,10 @@ Verb switchover_verb() {
       "has "
       "some, once the configured fence has made sure that the host runs nothing any more; --dry-run tells how much "
       "that "
-      "loses.";
+      "loses.\n"
+      "What redirects clients (executables, HAProxy, routes) and tells whether they are served (a command, TCP, HTTP) "
+      "is "
+      "`redirect` and `probe` of [vms] in the configuration; --dry-run lists it.";
   verb.changes = true;
   verb.options = {
       {"--rollback", "", "back to the host where the VM was before", "", set_flag(options->rollback)},
