@@ -203,23 +203,47 @@ void check_agents(Session& session, const model::HostConfig& host, Finding& f) {
   f.fix = "in the guest: apt-get install qemu-guest-agent";
 }
 
-/// Whether the hooks that [vms] names can be run here.
-void check_hooks(Session& session, Finding& f) {
-  std::set<std::string> programs;
+/// A pattern for which any VM would do: without "{vm}", and so the same for all that match.
+model::VmPolicy same_for_all(const model::VmPattern& pattern) {
+  const model::VmName any("x");
+  model::VmPolicy policy;
+  pattern.overrides.apply_to(policy);
+  std::erase_if(policy.redirect, [&](const model::Redirect& one) { return model::for_vm(one, any) != one; });
+  if (model::for_vm(policy.probe, any) != policy.probe) policy.probe = {};
+  return policy;
+}
+
+/// Whose redirectors and probes are looked at: what patterns say for all VMs, and for those that have a shadow.
+std::vector<std::pair<model::VmName, model::VmPolicy>> policies_to_look_at(Session& session) {
+  std::vector<std::pair<model::VmName, model::VmPolicy>> policies;
   for (const model::VmPattern& pattern : session.config().vms) {
-    const model::VmOverrides& set = pattern.overrides;
-    if (set.redirect) programs.insert(set.redirect->begin(), set.redirect->end());
-    if (set.probe && !set.probe->empty()) programs.insert(set.probe->front());
+    const bool one_vm = pattern.pattern.find_first_of("*?[\\") == std::string::npos;
+    const model::VmName vm(pattern.pattern);
+    policies.emplace_back(vm, one_vm ? session.config().policy(vm) : same_for_all(pattern));
   }
-  for (const std::string& program : programs) {
-    const bool there = program.find('/') == std::string::npos ? on_path(program) : ::access(program.c_str(), X_OK) == 0;
-    if (there) continue;
-    f.health = Health::bad;
-    f.found += fmt::format("{}{} can't be run", f.found.empty() ? "" : "; ", program);
-    f.fix = "install it, make it executable, or take it out of [vms]";
+  try {
+    for (const ports::ShadowRow& row : session.shadows().all())
+      policies.emplace_back(row.vm, session.config().policy(row.vm));
+  } catch (const base::Error&) {
+    // What is wrong with the state is a finding of its own.
   }
-  if (f.found.empty())
-    f.found = programs.empty() ? "none are configured" : fmt::format("{} can be run", programs.size());
+  return policies;
+}
+
+/// Whether what points clients at VMs, and what tells whether they are served, is there and answers; each once.
+void examine_redirection(Session& session, std::vector<Finding>& findings) {
+  std::set<std::string> seen;
+  const auto look = [&](const std::string& what, auto& one, Health where_it_fails) {
+    if (!seen.insert(what + one.name()).second) return;
+    findings.push_back(examine("here", what + " " + one.name(), [&](Finding& f) { f.found = one.look(); }));
+    if (findings.back().health == Health::bad) findings.back().health = where_it_fails;
+  };
+  for (const auto& [vm, policy] : policies_to_look_at(session)) {
+    for (const auto& redirector : session.redirectors(vm, policy)) look("redirector", *redirector, Health::bad);
+    // A VM that is off answers no probe either.
+    if (const auto probe = session.probe(vm, policy)) look("probe", *probe, Health::warn);
+  }
+  if (seen.empty()) findings.push_back({"here", "redirectors", Health::good, "none are configured", ""});
 }
 
 std::vector<Finding> examine_all(Session& session) {
@@ -230,7 +254,7 @@ std::vector<Finding> examine_all(Session& session) {
   findings.push_back(examine("here", "model library", check_xgboost));
   findings.push_back(examine("here", "samples", [&](Finding& f) { check_samples(session, f); }));
   findings.push_back(examine("here", "GPUs", [&](Finding& f) { check_gpus(session, f); }));
-  findings.push_back(examine("here", "hooks", [&](Finding& f) { check_hooks(session, f); }));
+  examine_redirection(session, findings);
   bool local = false;
   for (const model::HostConfig& host : session.config().hosts)
     local = local || (host.receive.empty() && host.tls_address.empty());
@@ -292,7 +316,9 @@ Verb doctor_verb() {
       "which "
       "makes libvirt on this host refuse to start a VM of an old epoch, also by a plain `virsh start`: a shadow, a "
       "hibernated primary, one that was leaving, or one that runs elsewhere or of which the host of its shadow knows a "
-      "newer epoch or gives no answer. To be run on each host that runs VMs.";
+      "newer epoch or gives no answer. To be run on each host that runs VMs. What [vms] names to redirect clients and "
+      "to probe VMs is looked at for "
+      "every VM that has a shadow, and for every pattern that needs no VM's name.";
   verb.changes = true;
   verb.operands = Operands::none;
   verb.options = {

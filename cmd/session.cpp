@@ -24,6 +24,7 @@
 #include "adapters/store/store.hpp"
 #include "adapters/stream/stream.hpp"
 #include "adapters/tls/tls.hpp"
+#include "adapters/traffic/traffic.hpp"
 #include "adapters/virt/virt.hpp"
 #include "base/error.hpp"
 
@@ -301,12 +302,18 @@ std::optional<unsigned> Session::add_gpus(std::vector<model::Counters>& counters
   return reading.gpus;
 }
 
-std::unique_ptr<ports::Redirector> Session::hook_redirector(const std::string& executable) {
-  return hooks::redirector(executable, base::Millis{10000});
+std::vector<std::unique_ptr<ports::Redirector>> Session::redirectors(const model::VmName& vm,
+                                                                     const model::VmPolicy& policy) {
+  std::vector<std::unique_ptr<ports::Redirector>> redirectors;
+  for (const model::Redirect& one : policy.redirect)
+    redirectors.push_back(traffic::redirector(model::for_vm(one, vm), clock()));
+  return redirectors;
 }
 
-std::unique_ptr<ports::Probe> Session::command_probe(const base::Argv& argv, base::Millis deadline) {
-  return hooks::probe(argv, deadline, clock());
+std::unique_ptr<ports::Probe> Session::probe(const model::VmName& vm, const model::VmPolicy& policy) {
+  if (!model::is_given(policy.probe)) return nullptr;
+  return traffic::probe(model::for_vm(policy.probe, vm), std::chrono::ceil<base::Millis>(policy.probe_deadline),
+                        clock());
 }
 
 std::unique_ptr<ports::Fence> Session::fence() {

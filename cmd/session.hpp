@@ -60,10 +60,12 @@ class Session {
   /// Puts this machine's GPUs into the counters of its VMs and its own; how many there are, nothing where there is no
   /// driver for them.
   std::optional<unsigned> add_gpus(std::vector<model::Counters>& counters);
-  std::unique_ptr<ports::Redirector> hook_redirector(const std::string& executable);
+  /// What is called once the VM has moved, in that order; and how it is seen whether it serves, nothing where that is
+  /// not configured.
+  std::vector<std::unique_ptr<ports::Redirector>> redirectors(const model::VmName& vm, const model::VmPolicy& policy);
+  std::unique_ptr<ports::Probe> probe(const model::VmName& vm, const model::VmPolicy& policy);
   /// Null where none is configured.
   std::unique_ptr<ports::Fence> fence();
-  std::unique_ptr<ports::Probe> command_probe(const base::Argv& argv, base::Millis deadline);
 
  private:
   struct Parts;

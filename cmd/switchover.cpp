@@ -62,12 +62,8 @@ struct Hooks {
   std::unique_ptr<ports::Probe> probe;
   std::unique_ptr<ports::Fence> fence;
 
-  Hooks(Session& session, const model::VmPolicy& policy) {
-    for (const std::string& hook : policy.redirect) redirectors.push_back(session.hook_redirector(hook));
-    if (!policy.probe.empty())
-      probe = session.command_probe(policy.probe, std::chrono::ceil<base::Millis>(policy.probe_deadline));
-    fence = session.fence();
-  }
+  Hooks(Session& session, const model::VmName& vm, const model::VmPolicy& policy)
+      : redirectors(session.redirectors(vm, policy)), probe(session.probe(vm, policy)), fence(session.fence()) {}
 
   switchover::Ports ports(Session& session) const {
     switchover::Ports ports{session.hypervisors(), session.transport(), session.journal(), session.shadows(),
@@ -135,7 +131,7 @@ void switch_one(Session& session, const SwitchoverOptions& options, model::Recor
     return;
   }
   const switchover::Request request = request_of(session, record, shadow);
-  const Hooks hooks(session, request.policy);
+  const Hooks hooks(session, vm.name, request.policy);
   const switchover::Ports ports = hooks.ports(session);
   if (session.common().dry_run) {
     conclude(session, record,
@@ -165,7 +161,7 @@ void decommission_one(Session& session, const SwitchoverOptions& options, model:
                       fmt::format("umbra status {}", base::shell_word(vm.name)));
   const model::ShadowSection shadow = need_shadow(session, record);
   const model::VmPolicy policy = session.config().policy(vm.name);
-  const Hooks hooks(session, policy);
+  const Hooks hooks(session, vm.name, policy);
   const switchover::DecommissionRequest request{vm.name, shadow.host, shadow.id, policy.rollback_window, options.force};
   if (session.common().dry_run) {
     switchover::check_decommission(hooks.ports(session), request);
@@ -190,7 +186,7 @@ model::Record record_of_lost(Session& session, const model::VmName& vm) {
 void activate_one(Session& session, const SwitchoverOptions& options, model::Record& record) {
   switchover::Request request = request_of(session, record, *record.shadow());
   request.accept_split_brain_risk = options.accept_risk;
-  const Hooks hooks(session, request.policy);
+  const Hooks hooks(session, request.vm, request.policy);
   const switchover::Ports ports = hooks.ports(session);
   if (session.common().dry_run) return conclude(session, record, switchover::plan_from_point(ports, request));
   conclude(session, record, switchover::from_point(ports, request));
@@ -255,7 +251,7 @@ int recover_walks(Session& session) {
       continue;
     }
     try {
-      const Hooks hooks(session, session.config().policy(vm));
+      const Hooks hooks(session, vm, session.config().policy(vm));
       for (const switchover::Recovered& one : switchover::recover(hooks.ports(session), vm)) {
         base::log(base::Level::info, fmt::format("switchover: {}: found {}; {}", one.vm.get(), one.found, one.did));
         model::Record record = record_of(session, locate(session, one.vm));
@@ -308,7 +304,10 @@ Verb switchover_verb() {
       "has "
       "some, once the configured fence has made sure that the host runs nothing any more; --dry-run tells how much "
       "that "
-      "loses.";
+      "loses.\n"
+      "What redirects clients (executables, HAProxy, routes) and tells whether they are served (a command, TCP, HTTP) "
+      "is "
+      "`redirect` and `probe` of [vms] in the configuration; --dry-run lists it.";
   verb.changes = true;
   verb.options = {
       {"--rollback", "", "back to the host where the VM was before", "", set_flag(options->rollback)},

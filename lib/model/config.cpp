@@ -37,6 +37,10 @@ void VmOverrides::apply_to(VmPolicy& policy) const {
   set(policy.candidates, candidates);
 }
 
+bool VmPattern::matches(const VmName& vm) const {
+  return fnmatch(pattern.c_str(), vm.get().c_str(), 0) == 0;
+}
+
 const HostConfig& Config::host(const HostName& name) const {
   std::vector<std::string> known;
   for (const HostConfig& host : hosts) {
@@ -51,7 +55,7 @@ const HostConfig& Config::host(const HostName& name) const {
 VmPolicy Config::policy(const VmName& vm) const {
   VmPolicy policy;
   for (const VmPattern& pattern : vms) {
-    if (fnmatch(pattern.pattern.c_str(), vm.get().c_str(), 0) == 0) pattern.overrides.apply_to(policy);
+    if (pattern.matches(vm)) pattern.overrides.apply_to(policy);
   }
   return policy;
 }

@@ -11,6 +11,7 @@
 #include "base/process.hpp"
 #include "model/ids.hpp"
 #include "model/metrics.hpp"
+#include "model/redirect.hpp"
 #include "model/sections.hpp"
 
 namespace umbra::model {
@@ -52,8 +53,8 @@ struct VmPolicy {
   base::Seconds window{1800};  ///< shortest_window to longest_window
   base::Seconds rpo{300};
   std::map<Resource, Fraction> saturation;  ///< where absent, the forecast learns it or has a default
-  std::vector<std::string> redirect;        ///< hook executables
-  base::Argv probe;                         ///< health probe; empty: none
+  std::vector<Redirect> redirect;           ///< called in this order
+  ProbeWay probe;                           ///< of the VM's health
   base::Seconds probe_deadline{10};
   bool roll_back_on_failed_probe = true;
   After after = After::hibernate;
@@ -71,8 +72,8 @@ struct VmOverrides {
   std::optional<base::Seconds> window;
   std::optional<base::Seconds> rpo;
   std::map<Resource, Fraction> saturation;  ///< resource by resource
-  std::optional<std::vector<std::string>> redirect;
-  std::optional<base::Argv> probe;
+  std::optional<std::vector<Redirect>> redirect;
+  std::optional<ProbeWay> probe;
   std::optional<base::Seconds> probe_deadline;
   std::optional<bool> roll_back_on_failed_probe;
   std::optional<After> after;
@@ -88,6 +89,7 @@ struct VmOverrides {
 struct VmPattern {
   std::string pattern;  ///< a shell pattern over VM names
   VmOverrides overrides;
+  bool matches(const VmName& vm) const;
 };
 
 /// A kind of ready-made shadow.

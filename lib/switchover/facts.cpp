@@ -20,6 +20,12 @@ void learn_intent(Facts& facts, const std::string& step, const Json& data) {
     facts.autostart = model::optional_or(data, "autostart", false);
     facts.tag = tag_from(data, "tag");
   }
+  if (step == "redirect") {
+    // A second intent: the run that wrote the first may have called any of them before it died.
+    facts.redirected.insert(facts.to_call.begin(), facts.to_call.end());
+    facts.undoing = model::optional_or(data, "undo", false);
+    facts.to_call = model::optional_or(data, "redirectors", std::vector<std::string>{});
+  }
 }
 
 void learn_done(Facts& facts, const std::string& step, const Json& data) {
@@ -44,6 +50,7 @@ void learn_done(Facts& facts, const std::string& step, const Json& data) {
     facts.lost_s = model::maybe<double>(data, "lost_s");
   } else if (step == "redirect") {
     facts.healthy = model::maybe<bool>(data, "healthy");
+    for (const auto& name : model::optional_or(data, "redirected", facts.to_call)) facts.redirected.insert(name);
   }
   for (const auto& note : model::optional_or(data, "notes", std::vector<std::string>{})) facts.notes.push_back(note);
 }

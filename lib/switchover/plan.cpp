@@ -6,6 +6,7 @@
 
 #include "model/units.hpp"
 #include "switchover/preconditions.hpp"
+#include "switchover/steps/steps.hpp"
 #include "switchover/walk.hpp"
 
 namespace umbra::switchover {
@@ -22,6 +23,18 @@ std::optional<double> measured_blackout(const Ports& ports, const model::Uuid& u
     if (facts.blackout_ms) return facts.blackout_ms;
   }
   return std::nullopt;
+}
+
+/// Which redirectors would be called, and what answers for the VM's health then.
+std::string calls_text(const Ports& ports, const Request& request, const model::Uuid& vm, bool going_back) {
+  const steps::Calls calls = steps::calls_of(ports, vm, going_back, std::nullopt);
+  std::string text =
+      calls.undo ? "redirection would be undone: the L2 announcement" : "would redirect: the L2 announcement";
+  for (const ports::Redirector* redirector : calls.redirectors) text += ", then " + redirector->name();
+  if (ports.probe == nullptr) return text + "; no health probe is configured";
+  const bool back = request.policy.roll_back_on_failed_probe && !going_back;
+  return text + fmt::format("; then the health probe {} for up to {}, and {} where it fails", ports.probe->name(),
+                            base::to_human(request.policy.probe_deadline), back ? "back again" : "staying");
 }
 
 }  // namespace
@@ -76,6 +89,7 @@ Plan plan(const Ports& ports, const Request& request, const std::string& kind) {
     plan.blackout_ms = static_cast<double>(request.policy.downtime_limit.count());
     plan.notes.push_back("no walk of this VM was measured yet: the blackout is the allowed one");
   }
+  plan.notes.push_back(calls_text(ports, request, seen.source.uuid, kind == "rollback"));
   return plan;
 }
 

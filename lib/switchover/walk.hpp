@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,7 +48,10 @@ struct Facts {
   // activate
   std::optional<double> lost_s;
   // redirect
-  std::optional<bool> healthy;  ///< absent where there is no probe
+  bool undoing = false;              ///< the redirectors were called to undo
+  std::vector<std::string> to_call;  ///< by the newest intent, in order
+  std::set<std::string> redirected;  ///< those whose call may have changed something
+  std::optional<bool> healthy;       ///< absent where there is no probe
   std::vector<std::string> notes;
 
   void learn(const ports::JournalEntry& entry);

@@ -133,8 +133,13 @@ void SimClock::pause(base::Millis most) {
   m_world.call("pause", [&] { m_world.time += most; });
 }
 
-ports::HookResult SimRedirector::redirect(const std::string&, bool undo) {
-  return m_world.call("redirect " + m_name + (undo ? " undo" : ""), [&] { return answer; });
+ports::HookResult SimRedirector::redirect(const ports::Redirection& redirection) {
+  return m_world.call("redirect " + m_name + (redirection.undo ? " undo" : ""), [&] {
+    calls.push_back(redirection);
+    if (on_call) on_call();
+    if (calls.size() <= fails_at_first) return ports::HookResult{false, "not yet"};
+    return answer;
+  });
 }
 
 ports::HookResult SimFence::fence(const model::HostName& host) {

@@ -2,6 +2,7 @@
 #pragma once
 // The ports of one run of Umbra over a simulated world. They hold nothing of their own: a new run makes new ones.
 
+#include <functional>
 #include <memory>
 
 #include "base/cancel.hpp"
@@ -136,8 +137,14 @@ class SimRedirector : public ports::Redirector {
  public:
   SimRedirector(SimWorld& world, std::string name) : m_world(world), m_name(std::move(name)) {}
   std::string name() const override { return m_name; }
-  ports::HookResult redirect(const std::string& record, bool undo) override;
+  unsigned retries() const override { return allowed_retries; }
+  ports::HookResult redirect(const ports::Redirection& redirection) override;
+  std::string look() override { return "it is there"; }
   ports::HookResult answer;
+  unsigned allowed_retries = 0;
+  unsigned fails_at_first = 0;  ///< so many calls, whatever `answer` says
+  std::function<void()> on_call;
+  std::vector<ports::Redirection> calls;
 
  private:
   SimWorld& m_world;
@@ -159,7 +166,9 @@ class SimFence : public ports::Fence {
 class SimProbe : public ports::Probe {
  public:
   explicit SimProbe(SimWorld& world) : m_world(world) {}
+  std::string name() const override { return "probe"; }
   ports::HookResult check(const std::string& record) override;
+  std::string look() override { return "it answers"; }
   ports::HookResult answer;
 
  private:

@@ -39,10 +39,10 @@ void point(ports::PointStore& far) {
   header.parts = {{model::DiskName("vda"), {blocks * model::block_size}}};
   header.resume = true;
   const auto sink = far.begin(header);
-  for (const auto& part : sink->kept()) {
+  for (const ports::KeptBlocks& part : sink->kept()) {
     std::uint64_t next = 0;
-    for (const model::BlockRun& run : part) {
-      fuzz::must(run.block >= next && run.count > 0 && run.count <= blocks - run.block);
+    for (model::BlockRun run = part.next(0); run.count > 0; run = part.next(next)) {
+      fuzz::must(run.block >= next && run.count <= blocks - run.block);
       next = run.block + run.count;
     }
   }

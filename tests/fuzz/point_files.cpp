@@ -49,7 +49,7 @@ class DamagedPoint {
     m_point.info.damaged = "it is";
     m_point.stamps = {std::nullopt};
     std::filesystem::create_directories(m_folder.point_dir({1}));
-    nbd::write_manifest_file(m_folder.point_dir({1}) / "vda.found", {part, std::vector<base::Digest>(2)});
+    nbd::write_manifest_file(m_folder.point_dir({1}) / "vda.found", {part, base::DigestList(2)});
   }
   ~DamagedPoint() { std::filesystem::remove_all(m_root); }
 

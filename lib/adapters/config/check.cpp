@@ -31,6 +31,7 @@ class Checks {
       if (const auto window = vm.overrides.window;
           window && (*window < model::shortest_window || *window > model::longest_window))
         problem(path + ".window", fmt::format("{}.window must be 1m to 6h, not {}", path, base::to_human(*window)));
+      if (vm.overrides.redirect) redirectors(path, *vm.overrides.redirect);
       if (!vm.overrides.candidates) continue;
       for (const model::HostName& host : *vm.overrides.candidates) must_be_host(path + ".candidates", host);
     }
@@ -75,6 +76,22 @@ class Checks {
     const bool by_key = !host.tls.key_file.empty() && certificates == 0 && host.tls.crl.empty();
     const bool by_certificate = host.tls.key_file.empty() && certificates == 3;
     if (!by_key && !by_certificate) problem(where, path + " takes either ca, cert and key together, or key_file");
+  }
+
+  /// What stands for hosts in them must name hosts.
+  void redirectors(const std::string& vm_path, const std::vector<model::Redirect>& redirectors) {
+    for (std::size_t i = 0; i < redirectors.size(); ++i) {
+      const std::string path = fmt::format("{}.redirect[{}]", vm_path, i + 1);
+      const auto must_be_hosts = [&](const char* key, const std::map<std::string, std::string>& per_host) {
+        for (const auto& entry : per_host) must_be_host(join_path(path, key), model::HostName(entry.first));
+      };
+      if (const auto* haproxy = std::get_if<model::HaproxyChange>(&redirectors[i].what)) {
+        must_be_hosts("servers", haproxy->servers);
+        must_be_hosts("addresses", haproxy->addresses);
+      } else if (const auto* route = std::get_if<model::RouteChange>(&redirectors[i].what)) {
+        must_be_hosts("via", route->via);
+      }
+    }
   }
 
   void problem(const std::string& path, std::string text) {

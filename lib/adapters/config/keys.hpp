@@ -31,6 +31,10 @@ struct Key {
 template <class T>
 using Keys = std::vector<Key<T>>;
 
+/// What directs clients, and how it is seen whether they are served: a list, and a value, of several forms.
+Key<model::VmOverrides> redirect_key();
+Key<model::VmOverrides> probe_key();
+
 /// Reads a whole file's table.
 void read_root(Document& document, const toml::table& table);
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "adapters/config/values.hpp"
 
+#include <arpa/inet.h>
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
+#include <array>
 #include <limits>
 #include <sstream>
 
@@ -38,8 +40,7 @@ std::string as_toml(const toml::node& node) {
 }
 
 [[noreturn]] void wrong(const toml::node& node, std::string expected) {
-  std::string got = node.is_string() ? fmt::format("\"{}\"", show(node)) : show(node);
-  throw WrongValue{node.source(), std::move(expected), std::move(got)};
+  throw WrongValue{node.source(), std::move(expected), show_quoted(node)};
 }
 
 std::string text_of(const toml::node& node, const char* expected) {
@@ -91,6 +92,13 @@ unsigned whole_number(const toml::node& node, std::int64_t least, const char* ex
   return static_cast<unsigned>(number->get());
 }
 
+/// 32 or 128; 0 where it is no IP address.
+int bits_of_address(const std::string& text) {
+  std::array<unsigned char, 16> bytes{};
+  if (::inet_pton(AF_INET, text.c_str(), bytes.data()) == 1) return 32;
+  return ::inet_pton(AF_INET6, text.c_str(), bytes.data()) == 1 ? 128 : 0;
+}
+
 }  // namespace
 
 std::string show(const toml::node& node) {
@@ -98,6 +106,20 @@ std::string show(const toml::node& node) {
   std::string text = node.is_string() ? node.as_string()->get() : as_toml(node);
   if (text.size() > longest) text = text.substr(0, longest) + "...";
   return text;
+}
+
+std::string show_quoted(const toml::node& node) {
+  return node.is_string() ? fmt::format("\"{}\"", show(node)) : show(node);
+}
+
+bool is_address_with_port(const std::string& text) {
+  const std::size_t colon = text.rfind(':');
+  return colon != std::string::npos && colon > 0 && colon + 1 < text.size() &&
+         text.find_first_not_of("0123456789", colon + 1) == std::string::npos && text.find("//") == std::string::npos;
+}
+
+bool is_probe_url(const std::string& text) {
+  return (text.starts_with("http://") || text.starts_with("https://")) && base::without_credentials(text) == text;
 }
 
 void read(const toml::node& node, std::string& out) {
@@ -203,11 +225,73 @@ void read_source(const toml::node& node, std::string& out) {
 void read_address(const toml::node& node, std::string& out) {
   constexpr auto expected = "an address with its port, such as \"beta:7900\" or \"[fd00::2]:7900\"";
   out = text_of(node, expected);
-  const std::size_t colon = out.rfind(':');
-  const bool sound = colon != std::string::npos && colon > 0 && colon + 1 < out.size() &&
-                     out.find_first_not_of("0123456789", colon + 1) == std::string::npos &&
-                     out.find("//") == std::string::npos;
-  if (!sound) wrong(node, expected);
+  if (!is_address_with_port(out)) wrong(node, expected);
+}
+
+void read_socket(const toml::node& node, std::string& out) {
+  constexpr auto expected = "the path of a socket or an address with its port, such as \"/run/haproxy/admin.sock\"";
+  out = text_of(node, expected);
+  if (!out.starts_with('/') && !is_address_with_port(out)) wrong(node, expected);
+}
+
+void read_destination(const toml::node& node, std::string& out) {
+  constexpr auto expected = "an IP address or network, such as \"10.1.0.7/32\"";
+  out = text_of(node, expected);
+  const std::size_t slash = out.find('/');
+  const int bits = bits_of_address(out.substr(0, slash));
+  if (bits == 0) wrong(node, expected);
+  if (slash == std::string::npos) return;
+  const std::string prefix = out.substr(slash + 1);
+  const bool number =
+      !prefix.empty() && prefix.size() <= 3 && prefix.find_first_not_of("0123456789") == std::string::npos;
+  if (!number || std::stoi(prefix) > bits) wrong(node, expected);
+}
+
+void read_gateways(const toml::node& node, std::map<std::string, std::string>& out) {
+  constexpr auto expected = "a table of each host's IP address, such as { alpha = \"10.0.0.1\", beta = \"10.0.0.2\" }";
+  read_map(node, out, expected, [&](const toml::node& element) {
+    std::string address = text_of(element, expected);
+    if (bits_of_address(address) == 0) wrong(element, expected);
+    return address;
+  });
+}
+
+void read_places(const toml::node& node, std::map<std::string, std::string>& out) {
+  constexpr auto expected =
+      "a table of the server's address at each host, such as { alpha = \"10.1.0.7:80\", beta = \"10.2.0.7:80\" }";
+  read_map(node, out, expected, [&](const toml::node& element) {
+    std::string place = text_of(element, expected);
+    if (!is_address_with_port(place)) wrong(element, expected);
+    return place;
+  });
+}
+
+void read_others(const toml::node& node, bool& drain) {
+  drain = choice(node, {"maint", "drain"}) == "drain";
+}
+
+void read_call_timeout(const toml::node& node, base::Millis& out) {
+  constexpr auto expected = "a duration from 100ms to 5m, such as \"10s\"";
+  out = base::Millis{static_cast<std::int64_t>(duration_of(node, expected) * 1000 + 0.5)};
+  if (out < base::Millis{100} || out > base::Millis{300'000}) wrong(node, expected);
+}
+
+void read_retries(const toml::node& node, unsigned& out) {
+  constexpr auto expected = "a whole number from 0 to 10";
+  out = whole_number(node, 0, expected);
+  if (out > 10) wrong(node, expected);
+}
+
+void read_http_status(const toml::node& node, unsigned& out) {
+  constexpr auto expected = "a status of HTTP, such as 204";
+  out = whole_number(node, 100, expected);
+  if (out > 599) wrong(node, expected);
+}
+
+void read_probe_url(const toml::node& node, std::string& out) {
+  constexpr auto expected = "an address without a password, such as \"http://10.1.0.7/health\"";
+  out = text_of(node, expected);
+  if (!is_probe_url(out)) wrong(node, expected);
 }
 
 void read_http_url(const toml::node& node, std::string& out) {

@@ -23,6 +23,11 @@ struct WrongValue {
 
 /// The value as a person reads it: a plain text as it is, anything else as TOML, shortened where it is long.
 std::string show(const toml::node& node);
+/// The same; a plain text in quotes.
+std::string show_quoted(const toml::node& node);
+
+bool is_address_with_port(const std::string& text);  ///< HOST:PORT
+bool is_probe_url(const std::string& text);          ///< of http or https, without a password
 
 void read(const toml::node& node, std::string& out);  ///< not empty
 void read(const toml::node& node, std::vector<std::string>& out);
@@ -53,7 +58,17 @@ void read_absolute_path(const toml::node& node, std::string& out);
 void read_uri(const toml::node& node, std::string& out);
 void read_address(const toml::node& node, std::string& out);  ///< HOST:PORT
 void read_http_url(const toml::node& node, std::string& out);
-void read_source(const toml::node& node, std::string& out);  ///< of metrics
+void read_source(const toml::node& node, std::string& out);         ///< of metrics
+void read_call_timeout(const toml::node& node, base::Millis& out);  ///< 100ms to 5m
+void read_retries(const toml::node& node, unsigned& out);           ///< 0 to 10
+void read_http_status(const toml::node& node, unsigned& out);       ///< 100 to 599
+void read_socket(const toml::node& node, std::string& out);         ///< an absolute path or HOST:PORT
+void read_destination(const toml::node& node, std::string& out);    ///< of a route: ADDRESS or ADDRESS/BITS
+void read_others(const toml::node& node, bool& drain);              ///< of HAProxy's servers
+void read_probe_url(const toml::node& node, std::string& out);      ///< without a password
+/// Each host's value is an IP address, as of a gateway, or one with its port.
+void read_gateways(const toml::node& node, std::map<std::string, std::string>& out);
+void read_places(const toml::node& node, std::map<std::string, std::string>& out);
 void read_on_failed_probe(const toml::node& node, std::optional<bool>& roll_back);
 
 }  // namespace umbra::config

@@ -25,41 +25,6 @@ HookResult call(const base::Argv& argv, const std::string& input, base::Millis d
   }
 }
 
-class ExecutableRedirector final : public ports::Redirector {
- public:
-  ExecutableRedirector(std::string executable, base::Millis deadline)
-      : m_executable(std::move(executable)), m_deadline(deadline) {}
-  std::string name() const override { return m_executable; }
-  HookResult redirect(const std::string& record, bool undo) override {
-    return call({m_executable, undo ? "undo" : "redirect"}, record + "\n", m_deadline);
-  }
-
- private:
-  std::string m_executable;
-  base::Millis m_deadline;
-};
-
-class CommandProbe final : public ports::Probe {
- public:
-  CommandProbe(base::Argv command, base::Millis deadline, base::Clock& clock)
-      : m_command(std::move(command)), m_deadline(deadline), m_clock(clock) {}
-  HookResult check(const std::string& record) override {
-    HookResult last;
-    const base::Millis end = m_clock.steady() + m_deadline;
-    base::wait_until(m_clock, m_deadline, base::Millis{200}, [&] {
-      const base::Millis left = std::max(end - m_clock.steady(), base::Millis{1});
-      last = call(m_command, record + "\n", left);
-      return last.ok;
-    });
-    return last;
-  }
-
- private:
-  base::Argv m_command;
-  base::Millis m_deadline;
-  base::Clock& m_clock;
-};
-
 base::Argv for_host(base::Argv argv, const model::HostName& host) {
   constexpr std::string_view place = "{host}";
   for (std::string& word : argv) {
@@ -77,7 +42,9 @@ class CommandFence final : public ports::Fence {
     const base::Millis end = m_clock.steady() + m_deadline;
     HookResult result = call(for_host(m_command, host), "", m_deadline);
     if (!result.ok || m_check.empty()) return result;
-    return CommandProbe(for_host(m_check, host), std::max(end - m_clock.steady(), base::Millis{1}), m_clock).check("");
+    const base::Argv check = for_host(m_check, host);
+    const base::Millis left = std::max(end - m_clock.steady(), base::Millis{1});
+    return ports::until_ok(m_clock, left, [&](base::Millis most) { return call(check, "\n", most); });
   }
 
  private:
@@ -88,14 +55,6 @@ class CommandFence final : public ports::Fence {
 };
 
 }  // namespace
-
-std::unique_ptr<ports::Redirector> redirector(std::string executable, base::Millis deadline) {
-  return std::make_unique<ExecutableRedirector>(std::move(executable), deadline);
-}
-
-std::unique_ptr<ports::Probe> probe(base::Argv command, base::Millis deadline, base::Clock& clock) {
-  return std::make_unique<CommandProbe>(std::move(command), deadline, clock);
-}
 
 std::unique_ptr<ports::Fence> fence(base::Argv command, base::Argv check, base::Millis deadline, base::Clock& clock) {
   return std::make_unique<CommandFence>(std::move(command), std::move(check), deadline, clock);

@@ -10,50 +10,89 @@
 namespace umbra::switchover::steps {
 namespace {
 
-/// A walk back takes back what the walk there redirected, last first.
-std::vector<ports::Redirector*> in_order(const Walk& walk) {
-  auto redirectors = walk.ports().redirectors;
-  if (walk.going_back()) std::reverse(redirectors.begin(), redirectors.end());
-  return redirectors;
+using ports::Failure;
+using ports::HookResult;
+
+/// Between two attempts of a redirector.
+constexpr base::Millis before_next_attempt{500};
+
+/// What the walk before this one wrote: the newest that ended where the VM is now.
+std::optional<Facts> walk_before(const Ports& ports, const model::Uuid& vm, std::optional<std::int64_t> own) {
+  for (const ports::Walk& earlier : ports.journal.walks(vm)) {
+    if (earlier.id == own || earlier.state != "done") continue;
+    Facts facts;
+    for (const ports::JournalEntry& entry : ports.journal.entries(earlier.id)) facts.learn(entry);
+    return facts;
+  }
+  return std::nullopt;
+}
+
+Calls calls_of(Walk& walk) {
+  return steps::calls_of(walk.ports(), walk.row().uuid, walk.going_back(), walk.row().id);
 }
 
 Json intend(Walk& walk) {
-  Json names = Json::array({"announce"});
-  for (const ports::Redirector* redirector : in_order(walk)) names.push_back(redirector->name());
-  return {{"redirectors", names}, {"undo", walk.going_back()}};
+  const Calls calls = calls_of(walk);
+  Json names = Json::array();
+  for (const ports::Redirector* redirector : calls.redirectors) names.push_back(redirector->name());
+  return {{"redirectors", names}, {"undo", calls.undo}};
 }
 
-/// What an attempt ended with: nothing where it went well.
+/// Whatever goes wrong in it is a result.
 template <class Attempt>
-std::optional<std::string> problem_of(const Attempt& attempt) {
+HookResult result_of(const Attempt& attempt) {
   try {
-    const ports::HookResult result = attempt();
-    if (result.ok) return std::nullopt;
-    return result.message;
+    return base::as_error(attempt);
   } catch (const base::Error& e) {
-    return e.what();
+    return {false, e.what()};
+  }
+}
+
+/// Calls it until it succeeds, for as many attempts as it has; what was seen last, and whether any may have changed
+/// something.
+HookResult call(Walk& walk, ports::Redirector& redirector, bool undo) {
+  const ports::Redirection redirection{walk.request().record, walk.row().from, walk.row().to, undo};
+  bool unsure = false;
+  for (unsigned attempt = 1;; ++attempt) {
+    HookResult result = result_of([&] { return redirector.redirect(redirection); });
+    if (result.ok) return result;
+    unsure = unsure || result.failure == Failure::unsure;
+    const bool last = attempt > redirector.retries() || result.failure == Failure::hopeless;
+    if (last || walk.ports().cancel.requested()) {
+      if (attempt > 1) result.message += fmt::format(" ({} attempts)", attempt);
+      if (unsure) result.failure = Failure::unsure;
+      return result;
+    }
+    walk.ports().clock.pause(before_next_attempt);
   }
 }
 
 Json act(Walk& walk) {
-  std::vector<std::string> notes;
-  const auto note = [&](const std::string& who, const std::optional<std::string>& problem) {
-    if (problem) notes.push_back(fmt::format("{} failed: {}", who, *problem));
-  };
-  note("the L2 announcement", problem_of([&] {
-         walk.target().announce(walk.row().vm);
-         return ports::HookResult{};
-       }));
-  for (ports::Redirector* redirector : in_order(walk)) {
-    note("redirector " + redirector->name(),
-         problem_of([&] { return redirector->redirect(walk.request().record, walk.going_back()); }));
-  }
   Json result = Json::object();
-  if (walk.ports().probe != nullptr) {
-    const auto problem = problem_of([&] { return walk.ports().probe->check(walk.request().record); });
-    note("the health probe", problem);
-    result["healthy"] = !problem;
+  std::vector<std::string> notes;
+  const auto note = [&](const std::string& who, const HookResult& seen) {
+    if (!seen.ok) notes.push_back(fmt::format("{} failed: {}", who, seen.message));
+  };
+  note("the L2 announcement", result_of([&] {
+         walk.target().announce(walk.row().vm);
+         return HookResult{};
+       }));
+  const Calls calls = calls_of(walk);
+  std::vector<std::string> redirected;
+  for (ports::Redirector* redirector : calls.redirectors) {
+    const HookResult seen = call(walk, *redirector, calls.undo);
+    note((calls.undo ? "undoing redirector " : "redirector ") + redirector->name(), seen);
+    if (seen.ok || seen.failure == Failure::unsure) redirected.push_back(redirector->name());
   }
+  for (const std::string& name : calls.gone)
+    notes.push_back(
+        fmt::format("redirector {} was called by the walk there and is no longer configured: undo it by hand", name));
+  if (walk.ports().probe != nullptr) {
+    const HookResult seen = result_of([&] { return walk.ports().probe->check(walk.request().record); });
+    note("the health probe", seen);
+    result["healthy"] = seen.ok;
+  }
+  result["redirected"] = redirected;
   result["notes"] = notes;
   return result;
 }
@@ -64,6 +103,21 @@ bool happened(Walk& walk) {
 }
 
 }  // namespace
+
+Calls calls_of(const Ports& ports, const model::Uuid& vm, bool going_back, std::optional<std::int64_t> own) {
+  Calls calls{ports.redirectors, false, {}};
+  if (!going_back) return calls;
+  const auto before = walk_before(ports, vm, own);
+  if (!before || before->undoing) return calls;
+  calls.undo = true;
+  std::reverse(calls.redirectors.begin(), calls.redirectors.end());
+  std::erase_if(calls.redirectors, [&](const ports::Redirector* r) { return !before->redirected.contains(r->name()); });
+  for (const std::string& name : before->redirected) {
+    if (std::ranges::none_of(ports.redirectors, [&](const ports::Redirector* r) { return r->name() == name; }))
+      calls.gone.push_back(name);
+  }
+  return calls;
+}
 
 Step redirect() {
   return {"redirect", intend, act, happened, {}};

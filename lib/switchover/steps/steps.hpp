@@ -23,6 +23,16 @@ Step settle();
 /// For a step whose undoing and finishing need nothing that was not known before.
 Json intend_nothing(Walk& walk);
 
+/// The redirectors of a walk, in the order in which they are called, and whether to redirect or to undo.
+struct Calls {
+  std::vector<ports::Redirector*> redirectors;
+  bool undo = false;
+  std::vector<std::string> gone;  ///< called by the walk that is taken back, and no longer configured
+};
+/// A walk there calls all that are configured. A walk back undoes, last first, what the walk before it may have
+/// redirected; where that one had itself undone, it redirects again. `own` is its row, absent while it is but planned.
+Calls calls_of(const Ports& ports, const model::Uuid& vm, bool going_back, std::optional<std::int64_t> own);
+
 /// What the move's entry holds once it is proved: the blackout, where a host knows it.
 Json measured(Walk& walk);
 /// Makes the walk's epoch the VM's, and tags the source's definition as the old one. Again: nothing is left to do.

@@ -112,7 +112,47 @@ TEST_CASE("values of a wrong type, unit or range say what was expected") {
        "2:22: vms.\"*\".saturation.cpu must be a fraction from 0 to 1, such as 0.9, not 90"},
       {"[vms.\"*\"]\nsaturation = 0.9\n", "2:14: vms.\"*\".saturation must be a table, not 0.9"},
       {"[vms.\"*\"]\nredirect = [[\"a\"]]\n",
-       "2:13: vms.\"*\".redirect must be a list of texts, such as [\"ssh\", \"beta\"], not [\"a\"]"},
+       "2:13: vms.\"*\".redirect[1] must be an executable, such as \"/etc/umbra/redirect.d/dns\", or a table with run, "
+       "haproxy or route, not [\"a\"]"},
+      {"[vms.\"*\"]\nredirect = \"a\"\n",
+       "2:12: vms.\"*\".redirect must be a list of executables and tables, such as [\"/etc/umbra/redirect.d/dns\"], "
+       "not "
+       "\"a\""},
+      {"[vms.\"*\"]\nredirect = [\"a\", { haproxi = \"/s\", backend = \"b\" }]\n",
+       "2:18: vms.\"*\".redirect[2] has none of run, haproxy, route; did you mean \"haproxy\"?"},
+      {"[vms.\"*\"]\nredirect = [{ haproxy = \"/s\", route = \"10.0.0.7\" }]\n",
+       "2:13: vms.\"*\".redirect[1] has haproxy and route at once"},
+      {alpha + "[vms.\"*\"]\nredirect = [{ haproxy = \"/s\", backend = \"b\", server = { alpha = \"a\" } }]\n",
+       "4:55: vms.\"*\".redirect[1].server must be a text that is not empty, not { alpha = \"a\" }"},
+      {"[vms.\"*\"]\nredirect = [{ haproxy = \"/s\", backend = \"b\", serves = { alpha = \"a\" } }]\n",
+       "2:46: unknown key \"serves\" in [vms.\"*\".redirect[1]]; did you mean \"servers\"?"},
+      {"[vms.\"*\"]\nredirect = [{ haproxy = \"/s\", server = \"a\" }]\n",
+       "2:13: vms.\"*\".redirect[1] has no backend; add the one that holds the VM's servers: backend = \"web\""},
+      {"[vms.\"*\"]\nredirect = [{ haproxy = \"/s\", backend = \"b\", server = \"a\" }]\n",
+       "2:13: vms.\"*\".redirect[1] takes either servers = { alpha = \"web-a\", beta = \"web-b\" }, or server and "
+       "addresses "
+       "together"},
+      {alpha + "[vms.\"*\"]\nredirect = [{ haproxy = \"/s\", backend = \"b\", servers = { alhpa = \"a\" } }]\n",
+       "4:56: vms.\"*\".redirect[1].servers names the host \"alhpa\", which has no [hosts.alhpa]; did you mean "
+       "\"alpha\"?"},
+      {"[vms.\"*\"]\nredirect = [{ haproxy = \"s\" }]\n",
+       "2:25: vms.\"*\".redirect[1].haproxy must be the path of a socket or an address with its port, such as "
+       "\"/run/haproxy/admin.sock\", not \"s\""},
+      {"[vms.\"*\"]\nredirect = [{ route = \"10.1.0.7/33\" }]\n",
+       "2:23: vms.\"*\".redirect[1].route must be an IP address or network, such as \"10.1.0.7/32\", not "
+       "\"10.1.0.7/33\""},
+      {"[vms.\"*\"]\nredirect = [{ route = \"10.1.0.7/32\" }]\n",
+       "2:13: vms.\"*\".redirect[1] has no via; add each host's gateway: via = { alpha = \"10.0.0.1\", beta = "
+       "\"10.0.0.2\" }"},
+      {"[vms.\"*\"]\nredirect = [{ run = \"a\", timeout = \"1h\" }]\n",
+       "2:36: vms.\"*\".redirect[1].timeout must be a duration from 100ms to 5m, such as \"10s\", not \"1h\""},
+      {"[vms.\"*\"]\nredirect = [{ run = \"a\", retries = 11 }]\n",
+       "2:36: vms.\"*\".redirect[1].retries must be a whole number from 0 to 10, not 11"},
+      {"[vms.\"*\"]\nprobe = \"10.1.0.7:80\"\n",
+       "2:9: vms.\"*\".probe must be a command, such as [\"/usr/local/bin/probe-web\"], \"tcp:10.1.0.7:80\", "
+       "\"http://10.1.0.7/health\" without a password, or a table with run, tcp or http, not \"10.1.0.7:80\""},
+      {"[vms.\"*\"]\nprobe = { http = \"http://a/\", status = 99 }\n",
+       "2:40: vms.\"*\".probe.status must be a status of HTTP, such as 204, not 99"},
       {"[vms.\"*\"]\ncandidates = \"alpha\"\n",
        "2:14: vms.\"*\".candidates must be a list of hosts' names, such as [\"alpha\", \"beta\"], not \"alpha\""},
       {"[metrics]\nsource = \"promethius\"\n",

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "adapters/config/files.hpp"
+#include "base/fd.hpp"
 
 using namespace umbra;
 using namespace umbra::test;
@@ -46,6 +47,33 @@ TEST_CASE("the example loads, and every key of the table is in it") {
   }
 }
 
+TEST_CASE("a probe has a short form for each of its ways, and {vm} is the VM's name") {
+  const auto probe_of = [](const std::string& value) {
+    return loaded("[vms.\"*\"]\nprobe = " + value + "\n").policy(model::VmName("web1")).probe;
+  };
+  CHECK(probe_of("\"tcp:10.1.0.7:80\"") == model::ProbeWay{model::TcpProbe{"10.1.0.7:80"}});
+  CHECK(probe_of("{ tcp = \"web:80\" }") == model::ProbeWay{model::TcpProbe{"web:80"}});
+  CHECK(probe_of("\"https://web/\"") == model::ProbeWay{model::HttpProbe{"https://web/", 0, ""}});
+  CHECK(probe_of("[\"probe\", \"{vm}\"]") == model::ProbeWay{base::Argv{"probe", "{vm}"}});
+  CHECK(probe_of("{ run = [\"probe\"] }") == model::ProbeWay{base::Argv{"probe"}});
+  CHECK_FALSE(model::is_given(probe_of("[]")));
+  const model::VmName web1("web1");
+  CHECK(model::for_vm(probe_of("[\"probe\", \"a{vm}b{vm}\"]"), web1) ==
+        model::ProbeWay{base::Argv{"probe", "aweb1bweb1"}});
+  // A name that looks like the placeholder is not looked at again.
+  CHECK(model::for_vm(model::ProbeWay{model::TcpProbe{"{vm}:1"}}, model::VmName("{vm}")) ==
+        model::ProbeWay{model::TcpProbe{"{vm}:1"}});
+}
+
+TEST_CASE("every key of a redirector and of a probe is in the example") {
+  const std::string text = base::read_text_file(example());
+  for (const char* key : {"haproxy", "backend", "servers", "server", "addresses", "others", "route", "via", "dev",
+                          "table", "ip", "run", "timeout", "retries", "tcp", "http", "status", "ca"}) {
+    CAPTURE(key);
+    CHECK(text.find(std::string(key) + " = ") != std::string::npos);
+  }
+}
+
 TEST_CASE("the example's values arrive") {
   const model::Config config = load_example();
   CHECK(config.state_dir == "/var/lib/umbra");
@@ -70,8 +98,20 @@ TEST_CASE("the example's values arrive") {
   CHECK(web.window == base::Seconds{1800});
   CHECK(web.rpo == base::Seconds{60});
   CHECK(web.saturation == std::map<Resource, model::Fraction>{{Resource::cpu, {0.90}}, {Resource::memory, {0.92}}});
-  CHECK(web.redirect == std::vector<std::string>{"/etc/umbra/redirect.d/haproxy"});
-  CHECK(web.probe == base::Argv{"/usr/local/bin/probe-web"});
+  REQUIRE(web.redirect.size() == 4);
+  CHECK(web.redirect[0] == model::Redirect{model::HookCommand{"/etc/umbra/redirect.d/dns"}});
+  CHECK(web.redirect[1] ==
+        model::Redirect{model::HaproxyChange{
+                            "/run/haproxy/admin.sock", "web", {{"alpha", "{vm}-a"}, {"beta", "{vm}-b"}}, "", {}, true},
+                        base::Millis{5000}, 3});
+  CHECK(web.redirect[2] ==
+        model::Redirect{model::HaproxyChange{
+            "10.0.0.9:9999", "api", {}, "{vm}", {{"alpha", "10.0.0.1:8080"}, {"beta", "10.0.0.2:8080"}}, false}});
+  CHECK(
+      web.redirect[3] ==
+      model::Redirect{model::RouteChange{
+          "10.1.0.7/32", {{"alpha", "10.0.0.1"}, {"beta", "10.0.0.2"}}, "eth1", "100", {"ssh", "root@router", "ip"}}});
+  CHECK(web.probe == model::ProbeWay{model::HttpProbe{"http://{vm}.example.org/health", 204, ""}});
   CHECK(web.probe_deadline == base::Seconds{10});
   CHECK(web.roll_back_on_failed_probe);
   CHECK(web.after == model::After::hibernate);

@@ -28,35 +28,6 @@ struct Folder {
 
 }  // namespace
 
-TEST_CASE("a redirector is told what to do and gets the record") {
-  Folder folder;
-  const auto hook = hooks::redirector(folder.script("hook", "echo \"$1 $(cat)\""), base::Millis{5000});
-  CHECK(hook->redirect(R"({"vm":1})", false).message == R"(redirect {"vm":1})");
-  CHECK(hook->redirect(R"({"vm":1})", true).message == R"(undo {"vm":1})");
-}
-
-TEST_CASE("a hook that fails, hangs or is not there is a failure with its reason") {
-  Folder folder;
-  const auto failing = hooks::redirector(folder.script("fail", "echo no route; exit 3"), base::Millis{5000});
-  const auto result = failing->redirect("{}", false);
-  CHECK_FALSE(result.ok);
-  CHECK(result.message.find("exited with 3: no route") != std::string::npos);
-
-  const auto hanging = hooks::redirector(folder.script("hang", "exec sleep 60"), base::Millis{200});
-  CHECK(hanging->redirect("{}", false).message.find("did not end within") != std::string::npos);
-
-  const auto absent = hooks::redirector((folder.path / "absent").string(), base::Millis{200});
-  CHECK_FALSE(absent->redirect("{}", false).ok);
-}
-
-TEST_CASE("a probe is repeated until it succeeds or the deadline has passed") {
-  Folder folder;
-  const std::string flag = (folder.path / "tries").string();
-  const std::string third = folder.script("third", "echo x >> " + flag + "; [ $(wc -l < " + flag + ") -ge 3 ]");
-  CHECK(hooks::probe({third}, base::Millis{10000}, base::system_clock())->check("{}").ok);
-  CHECK_FALSE(hooks::probe({"false"}, base::Millis{300}, base::system_clock())->check("{}").ok);
-}
-
 TEST_CASE("only success of the fence command is proof, and the host is named to it") {
   Folder folder;
   const std::string script = folder.script("fence", "[ \"$1\" = alpha ]");

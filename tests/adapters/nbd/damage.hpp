@@ -86,6 +86,9 @@ struct DamagedShadow {
       std::unique_ptr<ports::BlockSource> open(const model::HostName&, const ports::FileExport&) override {
         return nullptr;
       }
+      std::unique_ptr<ports::MoveGuard> guard_move(const model::HostName&, const model::Uuid&) override {
+        return nullptr;
+      }
     } transport;
     const base::CancelToken cancel;
     const ports::Context context{hosts, transport, base::system_clock(), cancel};
