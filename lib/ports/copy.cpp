@@ -178,6 +178,9 @@ void Pace::keep(model::ByteCount sent) {
   m_sent = sent;
   const std::optional<model::ByteRate> limit = m_limit();
   if (!limit || limit->value <= 0) return;
+  // Time in which nothing was sent is no credit for more than a moment: what comes after it keeps to the rate, too.
+  constexpr base::Seconds most_credit{1};
+  m_due = std::max(m_due, base::Seconds(m_clock.steady() - m_start) - most_credit);
   m_due += base::Seconds(static_cast<double>(more.value) / limit->value);
   const base::Millis due = m_start + std::chrono::round<base::Millis>(m_due);
   // In short pauses: a request to stop must not wait for a slow line.

@@ -47,18 +47,19 @@ void check_primary(const ports::Hypervisor& hypervisor, const model::Domain& dom
     ports::require_disks(hypervisor, domain);  // a backup job reads whatever QEMU does
 }
 
+std::string with_damage(const model::Ground& ground, const std::string& why) {
+  return ground.damage.empty() ? why : ground.damage + "; " + why;
+}
+
 /// Disks without a bitmap make the pass dearer; that is told with it.
 void explain_untracked(Start& start) {
   if (start.untracked.empty() || start.choice.method == Method::full) return;
   const std::string formats = ports::formats_of(start.domain, start.untracked);
-  const std::string why = formats + ": its changes can't be tracked, it is read once and compared";
+  const std::string why =
+      with_damage(start.ground, formats + ": its changes can't be tracked, it is read once and compared");
   const bool all = start.untracked.size() == start.domain.disks.size();
   if (all) start.choice = {Method::digest, std::nullopt, why};
   if (start.choice.method == Method::bitmap) start.choice.why = why;
-}
-
-std::string with_damage(const model::Ground& ground, const std::string& why) {
-  return ground.damage.empty() ? why : ground.damage + "; " + why;
 }
 
 /// Of the shadow's files: what their descriptions tell, or what is found where they are examined too. That marks what

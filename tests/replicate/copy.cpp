@@ -138,6 +138,17 @@ TEST_CASE("a bandwidth limit holds") {
   CHECK(slow.took.count() == Approx(4.0).margin(0.1));
 }
 
+TEST_CASE("time in which nothing was sent is no credit for what comes after it") {
+  fakes::LabClock clock;
+  base::CancelToken cancel;
+  ports::Pace pace(clock, cancel, model::ByteRate{1e6});
+  pace.keep({1'000'000});
+  clock.pause(base::Millis{3'600'000});  // an hour of blocks that had not changed
+  const base::Millis before = clock.steady();
+  pace.keep({11'000'000});
+  CHECK(base::Seconds(clock.steady() - before).count() > 8.5);
+}
+
 TEST_CASE("what may be sent follows a limit that changes") {
   fakes::LabClock clock;
   const base::CancelToken cancel;

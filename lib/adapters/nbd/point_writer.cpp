@@ -150,6 +150,18 @@ class PointWriter final : public ports::BlockSink {
   model::PointInfo commit(const base::Digest& changes) override {
     if (m_broken || m_committed) throw Error(Kind::internal, "a point that failed or is committed can't be committed");
     m_broken = true;
+    try {
+      return commit_point(changes);
+    } catch (const Error& e) {
+      m_is_full = e.kind() == Kind::no_space;  // much of what was told is written only now
+      throw;
+    }
+  }
+
+  model::ByteCount sent() const override { return m_written; }
+
+ private:
+  model::PointInfo commit_point(const base::Digest& changes) {
     if (m_changes.finish() != changes)
       throw Error(
           Kind::corrupt,
@@ -175,9 +187,6 @@ class PointWriter final : public ports::BlockSink {
     return read_point_file(final_dir / point_file).info;
   }
 
-  model::ByteCount sent() const override { return m_written; }
-
- private:
   /// Of a pass that was cut while it committed there may be more.
   void remove_all_but_layers() const {
     std::set<fs::path> layers;

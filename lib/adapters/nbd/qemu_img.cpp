@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <nlohmann/json.hpp>
@@ -34,14 +35,23 @@ std::string first_line(std::string_view text) {
   return std::string(text.substr(0, text.find('\n')));
 }
 
+/// The file and those below it, as far as they can be told.
+std::vector<fs::path> files_of(const fs::path& path) {
+  std::vector<fs::path> files{path};
+  const ToolResult result = run_tool({"qemu-img", "info", "--output=json", "-U", "--backing-chain", path.string()});
+  const json chain = json::parse(result.out, nullptr, false);
+  if (result.status != 0 || !chain.is_array()) return files;
+  for (const json& node : chain) files.emplace_back(node.value("filename", path.string()));
+  return files;
+}
+
 std::string run(const base::Argv& argv, std::string_view act, const fs::path& path) {
   ToolResult result = run_tool(argv);
   if (result.status == 0) return std::move(result.out);
   const std::string message = fmt::format("{} {}: {}", act, path.string(), first_line(result.err));
   if (!fs::exists(path) && act != "create") throw Error(Kind::not_found, message);
   if (is_full(path)) throw Error(Kind::no_space, message, "free space on that file system, then run the command again");
-  if (fs::exists(path) && in_use(path))
-    throw Error(Kind::busy, message, fmt::format("another process uses the file: fuser -v {}", path.string()));
+  if (const auto in_the_way = obstacle(path, message)) throw Error(*in_the_way);
   throw Error(Kind::io, message, fmt::format("run by hand: {}", base::to_shell(argv)));
 }
 
@@ -124,6 +134,19 @@ void convert(const fs::path& path, const fs::path& to) {
 
 void remove_bitmap(const fs::path& path, const std::string& name) {
   run({"qemu-img", "bitmap", "--remove", path.string(), name}, "remove a bitmap from", path);
+}
+
+std::optional<Error> obstacle(const fs::path& path, const std::string& message) {
+  for (const fs::path& file : files_of(path)) {
+    std::error_code gone;
+    if (!fs::exists(file, gone)) continue;
+    if (::access(file.c_str(), R_OK) != 0 && (errno == EACCES || errno == EPERM))
+      return Error(Kind::refused, message,
+                   fmt::format("this user may not read {}: run the far end as root", file.string()));
+    if (in_use(file))
+      return Error(Kind::busy, message, fmt::format("another process uses the file: fuser -v {}", file.string()));
+  }
+  return std::nullopt;
 }
 
 bool in_use(const fs::path& path) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.hpp"
 #include "model/ids.hpp"
 
 namespace umbra::nbd::qemu_img {
@@ -43,6 +44,10 @@ bool is_consistent(const std::filesystem::path& path);
 /// Writes what `path` shows into `to`, a plain qcow2 that stands alone.
 void convert(const std::filesystem::path& path, const std::filesystem::path& to);
 void remove_bitmap(const std::filesystem::path& path, const std::string& name);
+
+/// What keeps a sound file from being opened: another process has it or a file below it open for writing (Kind::busy),
+/// or this user may not read one of them (Kind::refused). Nothing where neither is so.
+std::optional<base::Error> obstacle(const std::filesystem::path& path, const std::string& message);
 
 /// Whether a running QEMU (or one of its tools) holds the file open.
 bool in_use(const std::filesystem::path& path);

@@ -102,8 +102,7 @@ Error QemuNbd::failure(const std::string& fallback) {
   words = words.substr(0, words.find('\n'));
   const std::string message = fmt::format("serve {}: {}", m_path.string(), words.empty() ? fallback : words);
   if (!fs::exists(m_path)) return {Kind::not_found, message};
-  if (qemu_img::in_use(m_path))
-    return {Kind::busy, message, fmt::format("another process uses the file: fuser -v {}", m_path.string())};
+  if (auto in_the_way = qemu_img::obstacle(m_path, message)) return std::move(*in_the_way);
   return {Kind::io, message};
 }
 

@@ -4,6 +4,8 @@
 
 #include "damage.hpp"
 
+#include "adapters/nbd/qemu_nbd.hpp"
+
 using namespace umbra;
 namespace fs = std::filesystem;
 using test::block;
@@ -43,6 +45,20 @@ TEST_CASE("a layer that was written to with its time is found without being aske
   CHECK(s.counts.data.value == block);
   s.check_repaired();
   s.check_goes_on();
+}
+
+TEST_CASE("a layer that another process writes to is busy, and nothing above it counts as damaged") {
+  Shadow s;
+  const nbd::QemuNbd held({.path = s.layer(1), .format = "qcow2", .read_only = false});
+  for (const auto what : {ports::Verify::whole, ports::Verify::sample}) {
+    try {
+      const model::VerifyReport report = s.store.verify(shadow, {3}, what);
+      CHECK(report.sound());
+    } catch (const base::Error& e) {
+      CHECK(e.kind() == base::Kind::busy);
+    }
+    for (const auto& point : s.store.points(shadow)) CHECK(point.sound());
+  }
 }
 
 TEST_CASE("a layer that opens no more, is gone or cut short costs the points that stand on it, and a pass mends that") {
