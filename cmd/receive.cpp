@@ -78,6 +78,7 @@ int serve_client(const ReceiveOptions& options, const base::CancelToken& cancel,
     }
     say(base::Level::debug, fmt::format("{} is let in", fmt::join(client.names, ", ")));
     nbd::LocalPoints points(folder_of(options), &cancel);
+    points.confine();
     stream::serve(points, *client.line);
     return exit_done;
   } catch (const base::Error& error) {

@@ -121,6 +121,15 @@ model::VerifyReport read_all(const ShadowFolder& folder, model::PointNumber numb
 LocalPoints::LocalPoints(fs::path images, const base::CancelToken* cancel)
     : m_root((fs::absolute(images) / "umbra").lexically_normal()), m_cancel(cancel) {}
 
+void LocalPoints::require_reach(const fs::path& file) const {
+  if (!m_confined) return;
+  const fs::path images = fs::weakly_canonical(m_root.parent_path());
+  const fs::path real = fs::weakly_canonical(file);
+  if (std::mismatch(images.begin(), images.end(), real.begin(), real.end()).first == images.end()) return;
+  throw Error(Kind::refused,
+              fmt::format("{} lies outside of {}, which is all that is served", file.string(), images.string()));
+}
+
 Paths LocalPoints::create(const model::ShadowId& shadow, const model::VmName& vm,
                           const std::vector<model::Part>& disks) {
   const ShadowFolder folder = folder_of(shadow);
@@ -167,7 +176,10 @@ void LocalPoints::drop_with_adopted(const model::ShadowId& shadow) {
   const FolderLock lock = folder.lock();
   require_unused(folder.path());
   const std::vector<fs::path> adopted = adopted_files(folder);
-  for (const fs::path& file : adopted) require_file_unused(file);
+  for (const fs::path& file : adopted) {
+    require_reach(file);
+    require_file_unused(file);
+  }
   for (const fs::path& file : adopted) fs::remove(file);  // first: where it is cut, the shadow still names them
   remove_folder(folder);
 }
@@ -231,6 +243,7 @@ model::VerifyReport LocalPoints::verify(const model::ShadowId& shadow, model::Po
 
 std::vector<std::string> LocalPoints::export_point(const model::ShadowId& shadow, model::PointNumber point,
                                                    const std::string& target) {
+  require_reach(target);
   const ShadowFolder folder = folder_of(shadow);
   folder.require();
   const FolderLock lock = folder.lock();
@@ -263,6 +276,7 @@ void LocalPoints::drop_top(const model::ShadowId& shadow, const std::string& pur
 }
 
 void LocalPoints::adopt(const ports::AdoptRequest& request) {
+  for (const auto& [disk, layer] : request.layers) require_reach(layer);
   const ShadowFolder folder = folder_of(request.shadow);
   folder.make(request.vm);
   folder.require_vm(request.vm);
@@ -272,6 +286,7 @@ void LocalPoints::adopt(const ports::AdoptRequest& request) {
 }
 
 void LocalPoints::remove_made(const std::string& path) {
+  require_reach(path);
   const fs::path file = fs::path(path).lexically_normal();
   if (!file.is_absolute() || file != fs::path(path) || file.filename().string().find(made_mark) == std::string::npos)
     throw Error(Kind::invalid, fmt::format("{} is no file that Umbra made: its name lacks \"{}\"", path, made_mark));
@@ -295,6 +310,7 @@ void LocalPoints::remove_made(const std::string& path) {
 }
 
 std::vector<std::string> LocalPoints::chain(const std::string& path) {
+  require_reach(path);
   if (!fs::exists(path)) throw Error(Kind::not_found, fmt::format("no file {}", path));
   std::vector<std::string> files;
   for (qemu_img::Info& info : qemu_img::chain(path)) files.push_back(std::move(info.file));

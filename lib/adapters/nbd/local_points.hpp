@@ -24,6 +24,8 @@ class LocalPoints final : public ports::PointStore {
   /// `images` is the host's folder for disks; "umbra" is made in it when first needed.
   /// Long work on whole disks ends by Kind::cancelled once `cancel` is asked for; null: it does not.
   explicit LocalPoints(std::filesystem::path images, const base::CancelToken* cancel = nullptr);
+  /// For a caller who may be anyone with a key: files outside of `images` are refused from now on, whatever is asked.
+  void confine() { m_confined = true; }
 
   std::map<model::DiskName, std::string> create(const model::ShadowId& shadow, const model::VmName& vm,
                                                 const std::vector<model::Part>& disks) override;
@@ -57,6 +59,8 @@ class LocalPoints final : public ports::PointStore {
 
   std::filesystem::path m_root;  ///< <images>/umbra
   const base::CancelToken* m_cancel;
+  bool m_confined = false;
+  void require_reach(const std::filesystem::path& file) const;
 };
 
 }  // namespace umbra::nbd
