@@ -154,6 +154,11 @@ int synced(const char* name, int fd) {
   return result;
 }
 
+/// The third argument of open(2), which is there with these flags alone.
+mode_t mode_in(int flags, va_list more) {
+  return (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(more, mode_t) : 0;
+}
+
 }  // namespace
 
 extern "C" {
@@ -180,30 +185,23 @@ ssize_t pread64(int fd, void* data, size_t size, off64_t at) {
   return pread(fd, data, size, at);
 }
 ssize_t read(int fd, void* data, size_t size) {
-  return transfer("read", fd, size, [&](const char* name, size_t n) {
-    return next<ssize_t (*)(int, void*, size_t)>(name)(fd, data, n);
-  });
+  return transfer("read", fd, size,
+                  [&](const char* name, size_t n) { return next<ssize_t (*)(int, void*, size_t)>(name)(fd, data, n); });
 }
 /// Of opening, what makes a nameless file alone.
 int open(const char* path, int flags, ...) {
-  mode_t mode = 0;
-  if ((flags & (O_CREAT | O_TMPFILE)) != 0) {
-    va_list more;
-    va_start(more, flags);
-    mode = va_arg(more, mode_t);
-    va_end(more);
-  }
+  va_list more;
+  va_start(more, flags);
+  const mode_t mode = mode_in(flags, more);
+  va_end(more);
   if ((flags & O_TMPFILE) == O_TMPFILE && fate_of(path) == Fate::fails) return -1;
   return next<int (*)(const char*, int, ...)>("open")(path, flags, mode);
 }
 int open64(const char* path, int flags, ...) {
-  mode_t mode = 0;
-  if ((flags & (O_CREAT | O_TMPFILE)) != 0) {
-    va_list more;
-    va_start(more, flags);
-    mode = va_arg(more, mode_t);
-    va_end(more);
-  }
+  va_list more;
+  va_start(more, flags);
+  const mode_t mode = mode_in(flags, more);
+  va_end(more);
   return open(path, flags | O_LARGEFILE, mode);
 }
 int fsync(int fd) {
