@@ -13,7 +13,7 @@ struct SourcesRequest {
   base::Instant taken_at;
   unsigned retain = 3;
   std::optional<base::Seconds> retain_for{};  ///< points older than this go too
-  model::HostName from;  ///< that the disks are read on: its link is shared
+  model::HostName from;                       ///< that the disks are read on: its link is shared
   Limits limits;
   std::optional<model::ByteRate> link;  ///< what that link carries, where it is configured
   std::optional<Measured> measured;     ///< for the plan

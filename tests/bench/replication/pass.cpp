@@ -65,7 +65,8 @@ int pass(const std::vector<std::string>& w) {
   const base::CancelToken cancel;
   const ports::Context context{hosts, transport, base::system_clock(), cancel};
   std::vector<ports::PartSource> parts;
-  parts.push_back({model::DiskName("vda"), nbd::open_file(file), file.bitmap ? ports::Look::changed : ports::Look::all});
+  parts.push_back(
+      {model::DiskName("vda"), nbd::open_file(file), file.bitmap ? ports::Look::changed : ports::Look::all});
   const std::vector<model::PointInfo> points = store->points(shadow);
   if (points.empty()) store->create(shadow, vm, {{model::DiskName("vda"), parts[0].source->size()}});
   model::PointHeader header;
