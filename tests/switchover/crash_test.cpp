@@ -20,13 +20,6 @@ std::size_t calls_of(Way way) {
   return world.calls;
 }
 
-bool any_open(const fakes::SimWorld& world) {
-  for (const ports::Walk& w : world.walks) {
-    if (w.state == "open") return true;
-  }
-  return false;
-}
-
 void recover_twice(fakes::SimWorld& world) {
   for (const bool first : {true, false}) {
     world.new_run();
@@ -191,22 +184,6 @@ TEST_CASE("a guest that ended on the source in the middle of a walk runs there a
     CHECK(world.running_on(web1) == std::vector{alpha});
   });
 }
-
-namespace {
-
-/// A walk of which Umbra died right after `name`.
-void die_after(fakes::SimWorld& world, const std::string& name) {
-  fakes::SimWorld rehearsal = world;
-  Run dry(rehearsal);
-  walk(dry, Way::there);
-  const auto call = std::find(rehearsal.trace.begin(), rehearsal.trace.end(), name);
-  world.fault =
-      Fault{Fault::Kind::crash, Fault::When::after, static_cast<std::size_t>(call - rehearsal.trace.begin()) + 1};
-  Run run(world);
-  CHECK_THROWS_AS(walk(run, Way::there), fakes::SimCrash);
-}
-
-}  // namespace
 
 TEST_CASE("a guest that ended on the target after the move runs there again, with all that it wrote") {
   fakes::SimWorld world = make_world();

@@ -3,7 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "fakes/thrown.hpp"
-#include "scene.hpp"
+#include "matrix.hpp"
 
 using namespace umbra;
 using namespace umbra::switchover;
@@ -166,16 +166,7 @@ TEST_CASE("Umbra may die at any call of an activation, or any call may fail") {
 
 TEST_CASE("a walk that the host's end interrupted is superseded by the activation") {
   fakes::SimWorld world = make_world();
-  {
-    fakes::SimWorld rehearsal = world;
-    Run dry(rehearsal);
-    switch_over(dry.ports, request_for(alpha, beta));
-    const auto call = std::ranges::find(rehearsal.trace, "journal prepare done");
-    world.fault =
-        Fault{Fault::Kind::crash, Fault::When::after, static_cast<std::size_t>(call - rehearsal.trace.begin()) + 1};
-    Run run(world);
-    CHECK_THROWS_AS(switch_over(run.ports, request_for(alpha, beta)), fakes::SimCrash);
-  }
+  die_after(world, "journal prepare done");
   world.hosts.at(alpha).reachable = false;
   world.new_run();
   {

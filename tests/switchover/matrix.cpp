@@ -7,8 +7,14 @@
 #include <cstdio>
 #include <cstdlib>
 #include <random>
+#include <stdexcept>
 
 namespace umbra::switchover {
+
+bool any_open(const fakes::SimWorld& world) {
+  return std::ranges::any_of(world.walks, [](const ports::Walk& w) { return w.state == "open"; });
+}
+
 namespace {
 
 using fakes::Fault;
@@ -46,10 +52,6 @@ void strike(SimWorld& world, Way way, Victim victim, unsigned down_for) {
 
 void strike_link(SimWorld& world, Link link) {
   if (link != Link::up) world.cut_link(link == Link::cut ? 0 : soon);
-}
-
-bool any_open(const SimWorld& world) {
-  return std::ranges::any_of(world.walks, [](const ports::Walk& w) { return w.state == "open"; });
 }
 
 /// One run of recovery; false where it gave up, as it may while not everything answers.
@@ -184,6 +186,23 @@ void walk(Run& run, Way way) {
     switch_over(run.ports, request_for(alpha, beta));
   else
     roll_back(run.ports, request_for(beta, alpha));
+}
+
+void die_after(SimWorld& world, const std::string& call) {
+  SimWorld rehearsal = world;
+  Run dry(rehearsal);
+  walk(dry, Way::there);
+  const auto at = std::ranges::find(rehearsal.trace, call);
+  if (at == rehearsal.trace.end()) throw std::logic_error("no walk calls " + call);
+  world.fault =
+      Fault{Fault::Kind::crash, Fault::When::after, static_cast<std::size_t>(at - rehearsal.trace.begin()) + 1, {}};
+  try {
+    Run run(world);
+    walk(run, Way::there);
+  } catch (const fakes::SimCrash&) {
+    return;
+  }
+  throw std::logic_error("Umbra lived on after " + call);
 }
 
 std::vector<Case> all_cases() {

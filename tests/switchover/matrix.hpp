@@ -36,6 +36,10 @@ std::vector<Case> all_cases();
 fakes::SimWorld world_before(Way way);
 void walk(Run& run, Way way);
 
+bool any_open(const fakes::SimWorld& world);
+/// Leaves a walk there of which Umbra died right after that call.
+void die_after(fakes::SimWorld& world, const std::string& call);
+
 /// Runs a case to its end: what is wrong then, or was violated on the way; empty where all is well.
 std::string verdict_of(const Case& one, const std::function<void(fakes::SimWorld&)>& arrange = {});
 /// The same for blows at random calls, of random victims, upon the walk and upon recoveries.
