@@ -108,6 +108,7 @@ bool Asking::due(base::Millis now) {
     m_next = now;
   }
   if (now < m_next) return false;
+  ++m_asked;
   m_next = now + std::clamp((now - *m_since) / 5, least_between, most_between);
   return true;
 }

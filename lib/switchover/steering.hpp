@@ -68,11 +68,13 @@ class Asking {
  public:
   /// Whether it is time to; then the next time is later.
   bool due(base::Millis now);
-  void begin_anew() { m_since.reset(); }
+  void begin_anew() { *this = {}; }
+  unsigned asked() const { return m_asked; }
 
  private:
   std::optional<base::Millis> m_since;
   base::Millis m_next{0};
+  unsigned m_asked = 0;
 };
 
 }  // namespace umbra::switchover

@@ -47,6 +47,9 @@ Answer answer_in_postcopy(const Half& source, const Half& target, bool arrived) 
   if (running(source)) return Answer::unclear;
   if (!active(target)) return arrived ? Answer::lost_there : Answer::lost_here;
   if (!arrived) return Answer::unclear;
+  // Whole again: all of its memory came, or it was started anew by hand after it had ended.
+  if (running(target) && postcopy_of(target) == Postcopy::none && postcopy_of(source) == Postcopy::failed)
+    return Answer::half_left;
   const bool failed = postcopy_of(source) == Postcopy::failed || postcopy_of(target) == Postcopy::failed;
   if (failed) return active(source) ? Answer::postcopy_failed : Answer::lost_there;
   return running(target) ? Answer::postcopy_runs : Answer::unclear;

@@ -202,6 +202,7 @@ class SimMove : public ports::Move {
       return now;
     });
   }
+  ports::MoveProgress::State state() override { return m_world.migration->state; }
   void set_downtime_limit(base::Millis limit) override {
     m_world.call("move limit", [&] { m_world.migration->request.downtime_limit = limit; });
   }

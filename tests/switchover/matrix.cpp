@@ -189,7 +189,10 @@ void walk(Run& run, Way way) {
     return;
   }
   Request request = request_for(alpha, beta);
-  request.policy.postcopy = way == Way::by_postcopy;
+  if (way == Way::by_postcopy) {
+    request.policy.postcopy = true;
+    request.policy.downtime_limit = base::Millis{1};  // there is nothing to raise: post-copy comes soon
+  }
   switch_over(run.ports, request);
 }
 

@@ -130,6 +130,11 @@ class LibvirtMove final : public ports::Move {
     return progress;
   }
 
+  ports::MoveProgress::State state() override {
+    const std::lock_guard lock(m_outcome->mutex);
+    return m_outcome->state;
+  }
+
   void set_downtime_limit(base::Millis limit) override {
     const auto ms = static_cast<unsigned long long>(std::max<base::Millis::rep>(1, limit.count()));
     check(virDomainMigrateSetMaxDowntime(m_domain.get(), ms, 0), act("set the allowed blackout of"));

@@ -20,6 +20,9 @@ constexpr base::Millis look_every{50};
 constexpr base::Millis abort_deadline{60'000};
 constexpr base::Millis still_told_after{10'000};
 constexpr base::Millis still_asked_after{2'000};
+/// For a guest that stands the target alone is asked, before the source is asked again.
+constexpr base::Millis stands_at_first{2'000};
+constexpr base::Millis asked_each{25};
 
 Bounds bounds_of(const model::VmPolicy& policy) {
   return {policy.downtime_limit, policy.brownout_limit, policy.postcopy};
@@ -100,41 +103,68 @@ void give_up(ports::Move& move, const Walk& walk, const Steering& steering, cons
   throw steering.reason() == Steering::Reason::standstill ? stood_still(walk) : not_converging(walk, steering, now);
 }
 
+/// The guest has stopped on the source and runs on the target. Whoever asks the source in that moment waits until it
+/// has ended its QEMU, a second or more; the target alone is proof: it starts nobody whom the source has not handed
+/// over.
+bool is_there(const Walk& walk) {
+  try {
+    const auto target = walk.target().find(walk.row().vm);
+    return target && target->state == model::DomainState::running && target->tag.epoch == walk.row().epoch;
+  } catch (const base::Error&) {
+    return false;
+  }
+}
+
+/// Waits for a guest that stands to be there, or the migration to end.
+bool arrives(ports::Move& move, const Walk& walk) {
+  bool there = false;
+  base::wait_until(walk.ports().clock, stands_at_first, asked_each, [&] {
+    there = is_there(walk);
+    return there || move.state() != ports::MoveProgress::State::running;
+  });
+  return there;
+}
+
 /// Where the source can't tell, since the guest stands, or its answer may be lost on a link that was cut as the guest
-/// arrived: both hosts know better.
-bool is_seen_there(const Walk& walk, const ports::MoveProgress& now, Asking& asking, base::Millis still,
-                   base::Millis time) {
+/// arrived: the target is asked.
+bool is_seen_there(ports::Move& move, const Walk& walk, const ports::MoveProgress& now, Asking& asking,
+                   base::Millis still, base::Millis time) {
   if (!now.stopped && still <= still_asked_after) {
     asking.begin_anew();
     return false;
   }
-  return asking.due(time) && has_arrived(walk);
+  const bool at_first = asking.asked() == 0;
+  if (!asking.due(time)) return false;
+  return now.stopped && at_first ? arrives(move, walk) : is_there(walk);
 }
 
-/// Watches the migration until the guest runs on the target, or it has ended; throws why it did not complete.
-void steer(ports::Move& move, const Walk& walk) {
+/// Watches the migration until the guest is seen on the target (true), or it has ended; throws why it did not complete.
+bool steer(ports::Move& move, const Walk& walk) {
   const Ports& ports = walk.ports();
   Steering steering(bounds_of(walk.request().policy));
   Asking asking;
   bool told = false;
   for (;;) {
     const ports::MoveProgress now = move.progress();
-    if (now.state == ports::MoveProgress::State::done) return;
+    if (now.state == ports::MoveProgress::State::done) return false;
     if (now.state == ports::MoveProgress::State::failed)
       throw base::Error(base::Kind::io, fmt::format("the migration of {} failed: {}", walk.row().vm.get(), now.error));
     if (ports.cancel.requested() && !now.postcopy) {
-      if (abort(move, walk)) return;
+      if (abort(move, walk)) return false;
       ports.cancel.check();
     }
     const base::Millis time = ports.clock.steady();
     const Steering::Advice advice = steering.look(now, time);
     const bool still = steering.still(time) > still_told_after;
-    if (is_seen_there(walk, now, asking, steering.still(time), time)) return;
+    if (is_seen_there(move, walk, now, asking, steering.still(time), time)) return true;
     if (still && !told) tell_standstill(walk);
     told = still;
     if (advice == Steering::Advice::raise_limit) move.set_downtime_limit(steering.limit());
     if (advice == Steering::Advice::start_postcopy) begin_postcopy(move, walk, steering, now);
-    if (advice == Steering::Advice::give_up) return give_up(move, walk, steering, now);
+    if (advice == Steering::Advice::give_up) {
+      give_up(move, walk, steering, now);
+      return false;
+    }
     ports.clock.pause(look_every);
   }
 }
@@ -147,9 +177,9 @@ Json intend(Walk& walk) {
 Json act(Walk& walk) {
   std::shared_ptr<ports::MoveGuard> guard = guarded(walk);
   std::shared_ptr<ports::Move> move = walk.source().begin_move(walk.row().vm, move_request(walk));
-  steer(*move, walk);
+  const bool seen_there = steer(*move, walk);
   walk.hold(move, std::move(guard));
-  if (!has_moved(walk)) {
+  if (!seen_there && !has_moved(walk)) {
     throw base::Error(base::Kind::io, fmt::format("the migration of {} ended without moving it", walk.row().vm.get()));
   }
   move->let_source_end();
