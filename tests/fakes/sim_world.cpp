@@ -151,7 +151,7 @@ void SimWorld::advance_arrived() {
 void SimWorld::fail_postcopy() {
   for (const model::HostName& name : {migration->from, migration->to}) {
     std::optional<model::Domain>& half = host(name).domains.at(migration->vm).live;
-    if (!half) continue;
+    if (!half || half->postcopy == model::Postcopy::none) continue;  // gone, or started anew since
     half->state = DomainState::paused;
     half->postcopy = model::Postcopy::failed;
     half->job = false;
