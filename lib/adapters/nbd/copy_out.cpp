@@ -66,8 +66,7 @@ void copy_out(const fs::path& layer, const model::PartManifest& expected, const 
   base::or_undo(
       [&] {
         qemu_img::convert(layer, to);
-        model::VerifyReport report;
-        verify_part(expected, to, report, cancel);
+        const model::VerifyReport report = verify_part(expected, to, cancel);
         if (!report.sound())
           throw Error(Kind::corrupt,
                       fmt::format("what was copied from {} differs from its manifest: {}", layer.string(),

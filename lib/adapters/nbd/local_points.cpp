@@ -104,7 +104,7 @@ std::vector<fs::path> adopted_files(const ShadowFolder& folder) {
 /// when nothing moves; where another run has that, it is told and not noted.
 model::VerifyReport read_all(const ShadowFolder& folder, model::PointNumber number) {
   const StoredPoint stored = folder.point(number);
-  const model::VerifyReport report = verify_whole(folder, stored);
+  const model::VerifyReport report = verify_whole(folder, stored).report;
   if (report.sound() == stored.info.sound()) return report;
   try {
     const FolderLock lock = folder.lock();

@@ -185,7 +185,7 @@ json to_json(const model::VerifyReport& report) {
   json mismatches = json::array();
   for (const model::Mismatch& m : report.mismatches)
     mismatches.push_back({{"disk", m.disk.get()}, {"offset", m.offset}, {"what", m.what}});
-  return {{"blocks_read", report.blocks_read}, {"mismatches", mismatches}};
+  return {{"blocks_read", report.blocks_read}, {"places", report.places}, {"mismatches", mismatches}};
 }
 
 model::VerifyReport report_from(const json& value) {
@@ -193,8 +193,9 @@ model::VerifyReport report_from(const json& value) {
     model::VerifyReport report;
     report.blocks_read = value.at("blocks_read").get<std::uint64_t>();
     for (const json& m : value.at("mismatches"))
-      report.mismatches.push_back({model::DiskName(m.at("disk").get<std::string>()),
-                                   m.at("offset").get<std::uint64_t>(), m.at("what").get<std::string>()});
+      report.add({model::DiskName(m.at("disk").get<std::string>()), m.at("offset").get<std::uint64_t>(),
+                  m.at("what").get<std::string>()});
+    report.places = value.value("places", report.places);
     return report;
   });
 }
