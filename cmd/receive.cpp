@@ -90,7 +90,7 @@ int serve_client(const ReceiveOptions& options, const base::CancelToken& cancel,
 }
 
 int listen(Session& session, const ReceiveOptions& options) {
-  const tls::Address address = tls::parse_address(options.listen);
+  const tls::Address address = base::parse_address(options.listen);
   tls::check_complete(options.tls, "--ca FILE --cert FILE --key FILE, or --key-file FILE");
   tls::check_files(options.tls);
   need_folder(folder_of(options));

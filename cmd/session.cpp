@@ -133,7 +133,7 @@ class ConfiguredTransport final : public ports::Transport {
 }  // namespace
 
 std::unique_ptr<ports::PointStore> listening_far_end(const std::string& address, const model::TlsFiles& files) {
-  const tls::Address at = tls::parse_address(address);
+  const tls::Address at = base::parse_address(address);
   tls::check_complete(files, "--ca FILE --cert FILE --key FILE, or --key-file FILE");
   constexpr base::Millis while_it_is_busy{60'000};
   // Not ended by a signal: what is to be taken back then needs the far end.

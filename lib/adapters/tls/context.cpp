@@ -138,9 +138,7 @@ std::unique_ptr<Context> make_context(const model::TlsFiles& files, Role role) {
 }
 
 void check_complete(const model::TlsFiles& files, const std::string& how_to_give) {
-  const int certificates = int(!files.ca.empty()) + int(!files.cert.empty()) + int(!files.key.empty());
-  const bool sound = files.key_file.empty() ? certificates == 3 : certificates == 0 && files.crl.empty();
-  if (!sound)
+  if (!files.complete())
     throw Error(Kind::usage, "TLS takes either a CA with an own certificate and its key, or a key file", how_to_give);
 }
 

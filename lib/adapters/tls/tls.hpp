@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/address.hpp"
 #include "base/cancel.hpp"
 #include "base/clock.hpp"
 #include "base/fd.hpp"
@@ -16,13 +17,7 @@
 
 namespace umbra::tls {
 
-/// "beta:7900", "[fd00::2]:7900", "tls://beta:7900". Kind::usage with the form where it is none.
-struct Address {
-  std::string host;
-  std::string port;
-  std::string to_string() const;
-};
-Address parse_address(const std::string& text);
+using base::Address;
 
 /// Kind::usage where it is neither a CA with an own certificate and its key, nor a key file, or is both.
 void check_complete(const model::TlsFiles& files, const std::string& how_to_give);
