@@ -64,9 +64,9 @@ void explain_untracked(Start& start) {
 
 /// Of the shadow's files: what their descriptions tell, or what is found where they are examined too. That marks what
 /// is damaged, so that a plan does without.
-enum class Depth { told, examined };
+enum class Knowledge { told, examined };
 
-Start look(const Context& context, const PassRequest& request, Depth depth) {
+Start look(const Context& context, const PassRequest& request, Knowledge of_files) {
   ports::check_hosts_differ(request.vm, request.primary, request.shadow_host);
   ports::Hypervisor& primary = context.hypervisors.at(request.primary);
   auto domain = primary.find(request.vm);
@@ -75,9 +75,9 @@ Start look(const Context& context, const PassRequest& request, Depth depth) {
                 "umbra status lists what is where");
   check_primary(primary, *domain, request);
   Start start{primary, context.transport.connect(request.shadow_host), std::move(*domain), {}, {}, {}, {}, {}};
-  if (depth == Depth::examined) start.ground = start.far->examine(request.shadow);
+  if (of_files == Knowledge::examined) start.ground = start.far->examine(request.shadow);
   start.points = start.far->points(request.shadow);
-  if (depth == Depth::told) start.ground = model::ground_of(start.points);
+  if (of_files == Knowledge::told) start.ground = model::ground_of(start.points);
   if (start.points.empty() && !std::ranges::count(start.far->shadows(), request.shadow))
     throw Error(Kind::not_found, fmt::format("{} has no shadow on {}", request.vm.get(), request.shadow_host.get()),
                 ports::make_first(request.vm));
@@ -300,7 +300,7 @@ PassRequest pass_request(const model::VmName& vm, const model::VmPolicy& policy,
 }
 
 PassPlan plan_pass(const Context& context, const PassRequest& request) {
-  const Start start = look(context, request, Depth::told);
+  const Start start = look(context, request, Knowledge::told);
   PassPlan plan;
   plan.point = start.ground.last.next();
   plan.method = start.choice.method;
@@ -319,7 +319,7 @@ PassPlan plan_first_pass(const model::Domain& primary, const PassRequest& reques
 PassResult run_pass(const Context& context, const PassRequest& request) {
   const base::Millis began = context.clock.steady();
   ports::Stopwatch stopwatch(context.clock);
-  Start start = look(context, request, Depth::examined);
+  Start start = look(context, request, Knowledge::examined);
   const Allowance allowance(context, request.primary, request.vm, limits_of(request));
   const ports::SendOptions options{[&] { return allowance.now(); }, request.resume, &stopwatch};
   const ports::SentPoint sent = ports::with_what_is_safe(context_of(request), start.points, [&] {
