@@ -25,25 +25,6 @@ using base::Error;
 using base::Kind;
 using model::block_size;
 
-void check_parts(const model::PointHeader& header) {
-  if (header.parts.empty() || header.parts.size() > most_parts)
-    throw Error(Kind::invalid, fmt::format("a point has 1 to {} parts, not {}", most_parts, header.parts.size()),
-                too_many_hint);
-  std::set<model::DiskName> names;
-  std::uint64_t left = model::most_size;
-  for (const model::Part& part : header.parts) {
-    check_name(part.name.get(), "a part's name");
-    if (!names.insert(part.name).second)
-      throw Error(Kind::invalid, fmt::format("the part {} comes twice", part.name.get()));
-    if (part.size.value == 0 || part.size.value > left || (!part.is_memory() && part.size.value % sector != 0))
-      throw Error(Kind::invalid,
-                  fmt::format("the part {} can't have a size of {} bytes", part.name.get(), part.size.value),
-                  fmt::format("a disk is whole sectors of {} bytes, and all of a point are at most {} TiB", sector,
-                              model::most_size >> 40));
-    left -= part.size.value;
-  }
-}
-
 /// What is to be built on where the header names it: the newest sound point, or a damaged one as it was found.
 std::optional<Found> parent_in(const ShadowFolder& folder, const StoredPoint& point) {
   if (point.info.sound()) return Found{point, folder.manifest(point)};
@@ -354,8 +335,27 @@ class PointWriter final : public ports::BlockSink {
 
 }  // namespace
 
+void check_parts(const std::vector<model::Part>& parts) {
+  if (parts.empty() || parts.size() > most_parts)
+    throw Error(Kind::invalid, fmt::format("a point has 1 to {} parts, not {}", most_parts, parts.size()),
+                too_many_hint);
+  std::set<model::DiskName> names;
+  std::uint64_t left = model::most_size;
+  for (const model::Part& part : parts) {
+    check_name(part.name.get(), "a part's name");
+    if (!names.insert(part.name).second)
+      throw Error(Kind::invalid, fmt::format("the part {} comes twice", part.name.get()));
+    if (part.size.value == 0 || part.size.value > left || (!part.is_memory() && part.size.value % sector != 0))
+      throw Error(Kind::invalid,
+                  fmt::format("the part {} can't have a size of {} bytes", part.name.get(), part.size.value),
+                  fmt::format("a disk is whole sectors of {} bytes, and all of a point are at most {} TiB", sector,
+                              model::most_size >> 40));
+    left -= part.size.value;
+  }
+}
+
 std::unique_ptr<ports::BlockSink> begin_point(const ShadowFolder& folder, const model::PointHeader& header) {
-  check_parts(header);
+  check_parts(header.parts);
   folder.require();
   folder.require_vm(header.vm);
   return std::make_unique<PointWriter>(folder, header);

@@ -96,7 +96,7 @@ Received receive_one_way(ports::PointStore& store, int fd) {
   const Frame first = in.require();
   if (first.type != FrameType::begin)
     throw base::Error(base::Kind::corrupt, "the stream does not begin with a point's header");
-  model::PointHeader header = header_from(parse_object(first.text()));
+  model::PointHeader header = header_from(parse_request(first.text()));
   header.resume = false;  // nobody hears what is there
   number_it(store, header);
   if (header.parent.value != 0 || is_there(store, header.shadow)) return receive_blocks(in, store, header);
