@@ -4,14 +4,17 @@
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstdlib>
 #include <utility>
+#include <vector>
 
 #include "base/error.hpp"
 #include "base/text.hpp"
@@ -162,8 +165,35 @@ void sync_dir(const std::filesystem::path& dir) {
 
 void write_file_atomic(const std::filesystem::path& path, std::string_view content, unsigned mode) {
   std::filesystem::path temporary = path;
-  temporary += fmt::format(".tmp.{}", ::getpid());
+  temporary += fmt::format("{}{}", temporary_mark, ::getpid());
   try {
+namespace {
+
+constexpr std::string_view temporary_mark = ".tmp.";
+
+/// The process that was writing such a file; nothing for another name.
+std::optional<pid_t> writer_of(const std::string& name) {
+  const std::size_t at = name.rfind(temporary_mark);
+  if (at == std::string::npos || at == 0) return std::nullopt;
+  const char* first = name.data() + at + temporary_mark.size();
+  const char* last = name.data() + name.size();
+  pid_t pid = 0;
+  const auto [end, error] = std::from_chars(first, last, pid);
+  if (error != std::errc{} || end != last || pid <= 0) return std::nullopt;
+  return pid;
+}
+
+}  // namespace
+
+void remove_leftovers(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> left;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const auto writer = writer_of(entry.path().filename().string());
+    if (writer && entry.is_regular_file() && ::kill(*writer, 0) != 0 && errno == ESRCH) left.push_back(entry.path());
+  }
+  for (const auto& file : left) std::filesystem::remove(file);
+}
+
     const UniqueFd fd = open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC, mode);
     write_all(fd.get(), content, temporary.string());
     sync_fd(fd.get(), temporary.string());

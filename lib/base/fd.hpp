@@ -58,6 +58,9 @@ void write_file_atomic(const std::filesystem::path& path, std::string_view conte
 /// is no file (a pipe, a device) is written to as it is. Kind::usage for a folder, or where its folder is missing.
 struct OutputTarget {
   std::filesystem::path path;
+/// Removes what write_file_atomic left in the folder where its process was killed: files NAME.tmp.PID of processes that
+/// are gone.
+void remove_leftovers(const std::filesystem::path& folder);
   bool in_place = false;
 };
 OutputTarget output_target(const std::filesystem::path& named);

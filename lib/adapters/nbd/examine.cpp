@@ -62,8 +62,7 @@ Error written_by_a_guest(const ShadowFolder& folder, const StoredPoint& point, c
       base::Kind::corrupt,
       fmt::format("{} was written to after it had become a layer of point {} of shadow {}: {} blocks differ from its "
                   "manifest, the first: {}",
-                  layer.string(), point.info.number.value, folder.id().get(), report.places,
-                  model::first_of(report)),
+                  layer.string(), point.info.number.value, folder.id().get(), report.places, model::first_of(report)),
       fmt::format("if {0} was started from it by hand, save what it wrote; then make the shadow anew: umbra switchover "
                   "{0} --decommission where {0} ran there before, else umbra shadow {0} --drop",
                   base::shell_word(folder.vm())));

@@ -84,7 +84,7 @@ class PointWriter final : public ports::BlockSink {
     settle_changed_files(folder);  // marks, so that a parent that changed meanwhile is none
     const std::optional<Found> parent = check_parent(folder, header);
     m_on_damage = parent && !parent->point.info.sound();
-    folder.sweep(header.resume ? m_dir : fs::path());
+    folder.sweep_passes(header.resume ? m_dir : fs::path());
     fs::create_directory(m_dir);
     remove_all_but_layers();
     try {
@@ -132,7 +132,7 @@ class PointWriter final : public ports::BlockSink {
     if (m_broken || m_committed) throw Error(Kind::internal, "a point that failed or is committed can't be committed");
     m_broken = true;
     try {
-      return commit_point(changes);
+      return base::as_error([&] { return commit_point(changes); });
     } catch (const Error& e) {
       m_is_full = e.kind() == Kind::no_space;  // much of what was told is written only now
       throw;
@@ -264,7 +264,7 @@ class PointWriter final : public ports::BlockSink {
     if (m_broken) throw Error(Kind::internal, "a point that failed takes no more blocks");
     try {
       if (m_folder.cancel() != nullptr) m_folder.cancel()->check();
-      what();
+      base::as_error(what);
     } catch (const Error& e) {
       m_broken = true;
       m_is_full = e.kind() == Kind::no_space;

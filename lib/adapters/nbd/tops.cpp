@@ -186,6 +186,7 @@ void adopt_layers(const ShadowFolder& folder, const ports::AdoptRequest& request
     base::sync_fd(base::open_file(layer, 0).get(), layer);
   }
   const fs::path incoming = folder.incoming_dir(request.number);
+  fs::remove_all(incoming);  // of a cut pass to this number
   fs::create_directory(incoming);
   for (const model::PartManifest& part : request.manifest.parts)
     write_manifest_file(incoming / (part.part.name.get() + ".digests"), part);

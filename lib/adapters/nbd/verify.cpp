@@ -45,8 +45,7 @@ void compare(const model::PartManifest& expected, BlockReader& reader, const por
 }
 
 /// The manifest, or why there is none.
-std::optional<model::Manifest> manifest_of(const ShadowFolder& folder, const StoredPoint& point,
-                                           Differences& found) {
+std::optional<model::Manifest> manifest_of(const ShadowFolder& folder, const StoredPoint& point, Differences& found) {
   model::Manifest manifest;
   for (const model::Part& part : point.info.parts) {
     try {
@@ -59,14 +58,14 @@ std::optional<model::Manifest> manifest_of(const ShadowFolder& folder, const Sto
   }
   if (manifest.parts.size() < point.info.parts.size()) return std::nullopt;
   if (model::root_of(manifest) == point.info.root) return manifest;
-  for (const model::Part& part : point.info.parts)
-    found.add(part, 0, "the manifests do not give the point's root");
+  for (const model::Part& part : point.info.parts) found.add(part, 0, "the manifests do not give the point's root");
   return std::nullopt;
 }
 
 /// Runs `check` on each part; a file that does not open is a difference.
-Differences each_part(const ShadowFolder& folder, const StoredPoint& point,
-                      const std::function<void(const model::PartManifest&, const fs::path& file, Differences&)>& check) {
+Differences each_part(
+    const ShadowFolder& folder, const StoredPoint& point,
+    const std::function<void(const model::PartManifest&, const fs::path& file, Differences&)>& check) {
   Differences found;
   if (!point.readable || point.is_copy)
     found.report.add({model::DiskName(std::string(point_file)), 0, point.info.damaged});
