@@ -46,7 +46,7 @@ std::string folder_of(const ReceiveOptions& options) {
 /// One stream from standard input becomes one point; the result is a JSON line.
 int receive_stream(Session& session, const ReceiveOptions& options) {
   nbd::LocalPoints points(folder_of(options), &session.cancel());
-  const stream::Received received = stream::receive_one_way(points, STDIN_FILENO);
+  const stream::Received received = stream::receive_one_way(points, STDIN_FILENO, &session.cancel());
   const model::PointInfo& point = received.point;
   // The sender is gone: what was written is read back by this end.
   ports::require_equal(points, received.shadow, received.vm, point.number);
@@ -130,7 +130,7 @@ int run_receive(Session& session, ReceiveOptions& options) {
   if (guarding) return guard(session, model::Uuid(options.guard));
   if (options.session) {
     nbd::LocalPoints points(options.images, &session.cancel());
-    stream::serve(points, STDIN_FILENO, STDOUT_FILENO);
+    stream::serve(points, STDIN_FILENO, STDOUT_FILENO, &session.cancel());
     return exit_done;
   }
   if (!options.bitmap.empty()) options.file.bitmap = options.bitmap;

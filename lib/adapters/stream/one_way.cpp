@@ -89,9 +89,9 @@ std::unique_ptr<ports::BlockSink> send_one_way(int fd, const model::PointHeader&
   return std::make_unique<OneWaySink>(fd, header);
 }
 
-Received receive_one_way(ports::PointStore& store, int fd) {
+Received receive_one_way(ports::PointStore& store, int fd, const base::CancelToken* cancel) {
   widen_pipe(fd);
-  FrameReader in(fd);
+  FrameReader in(fd, cancel);
   in.preamble(StreamKind::one_point);
   const Frame first = in.require();
   if (first.type != FrameType::begin)

@@ -243,9 +243,9 @@ class Session {
 
 }  // namespace
 
-void serve(ports::PointStore& store, int in_fd, int out_fd) {
+void serve(ports::PointStore& store, int in_fd, int out_fd, const base::CancelToken* cancel) {
   widen_pipe(in_fd);
-  base::FdLine line(in_fd, out_fd);
+  base::FdLine line(in_fd, out_fd, cancel);
   serve(store, line);
 }
 
