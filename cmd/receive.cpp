@@ -86,7 +86,7 @@ int receive_stream(Session& session, const ReceiveOptions& options) {
 
 /// One client of the listener, in a process of its own; its exit status.
 int serve_client(const ReceiveOptions& options, const base::CancelToken& cancel, base::UniqueFd socket,
-                 const std::string& peer) {
+                 const std::string& peer, tls::Seat seat) {
   const auto say = [&](base::Level level, const std::string& what) {
     base::log(level, fmt::format("receive: {}: {}", peer, what));
   };
@@ -100,6 +100,15 @@ int serve_client(const ReceiveOptions& options, const base::CancelToken& cancel,
       say(base::Level::warning, fmt::format("refused: {}", error.what()));
       stream::refuse(*client.line, error);
       return exit_refused;
+    }
+    if (!seat.take(cancel)) {
+      const base::Error error(
+          base::Kind::timeout,
+          fmt::format("as many clients as are served at a time ({}) were being served all along", options.seats()),
+          "run it again later; or have more served over there: umbra receive --listen ... --most N");
+      say(base::Level::warning, error.what());
+      stream::refuse(*client.line, error);
+      return exit_failed;
     }
     say(base::Level::debug, fmt::format("{} is let in", fmt::join(client.names, ", ")));
     nbd::LocalPoints points(folder_of(options), &cancel);
@@ -121,9 +130,9 @@ int listen(Session& session, const ReceiveOptions& options) {
   need_folder(folder_of(options));
   base::UniqueFd socket = tls::listen_at(address);
   session.out().json_line({{"listening", tls::local_address(socket.get())}});
-  tls::serve_each(std::move(socket), options.seats(), session.cancel(),
-                  [&](base::UniqueFd client, const std::string& peer) {
-                    return serve_client(options, session.cancel(), std::move(client), peer);
+  tls::serve_each(std::move(socket), {.most = options.seats()}, session.cancel(),
+                  [&](base::UniqueFd client, const std::string& peer, tls::Seat seat) {
+                    return serve_client(options, session.cancel(), std::move(client), peer, std::move(seat));
                   });
   session.cancel().check();  // a signal is what ends it
   return exit_done;

@@ -39,6 +39,18 @@ TEST_CASE("a key file holds named keys, or bytes alone") {
   CHECK(plain[0].identity == "umbra");
 }
 
+TEST_CASE("one bad line among keys is named, and makes no other key of the file") {
+  const std::string good = "web:" + std::string(32, 'a') + "\n";
+  for (const std::string bad : {"other 5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a", "other:5a5", "other:", ":5a5a", "# a comment",
+                                "ot her:"
+                                "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a"}) {
+    INFO(bad);
+    const base::Error error = test::error_of([&] { tls::parse_keys(good + "\n" + bad + "\n" + good, "f"); });
+    CHECK(error.kind() == base::Kind::refused);
+    CHECK_THAT(error.message(), Catch::Contains("line 3 of f"));
+  }
+}
+
 TEST_CASE("keys that are short, long, or twice of one name are refused") {
   const std::string hex(32, 'a');
   for (const std::string& content :
