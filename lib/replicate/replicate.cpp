@@ -33,20 +33,6 @@ struct Start {
   bool live() const { return domain.state != DomainState::off; }
 };
 
-void check_primary(const ports::Hypervisor& hypervisor, const model::Domain& domain, const PassRequest& request) {
-  const std::string where = fmt::format("{} on {}", domain.name.get(), request.primary.get());
-  if (domain.tag.role == model::Role::shadow || domain.tag.role == model::Role::hibernated)
-    throw Error(Kind::refused, fmt::format("{} is no primary but {}", where, model::to_string(domain.tag.role)),
-                "replicate from the host where the VM runs: umbra status shows which");
-  if (domain.state == DomainState::other)
-    throw Error(Kind::refused, fmt::format("{} is neither running, paused nor off", where),
-                "bring it to one of these first; what it is now: " + hypervisor.by_hand("domstate", domain.name));
-  if (domain.state == DomainState::off)
-    ports::require_file_disks(hypervisor, domain);  // read whole, whatever their format
-  else
-    ports::require_disks(hypervisor, domain);  // a backup job reads whatever QEMU does
-}
-
 std::string with_damage(const model::Ground& ground, const std::string& why) {
   return ground.damage.empty() ? why : ground.damage + "; " + why;
 }
@@ -73,7 +59,7 @@ Start look(const Context& context, const PassRequest& request, Knowledge of_file
   if (!domain)
     throw Error(Kind::not_found, fmt::format("no VM {} on {}", request.vm.get(), request.primary.get()),
                 "umbra status lists what is where");
-  check_primary(primary, *domain, request);
+  check_primary(primary, *domain, request.primary);
   Start start{primary, context.transport.connect(request.shadow_host), std::move(*domain), {}, {}, {}, {}, {}};
   if (of_files == Knowledge::examined) start.ground = start.far->examine(request.shadow);
   start.points = start.far->points(request.shadow);
@@ -201,21 +187,9 @@ ports::SentPoint send_running(const Context& context, const PassRequest& request
 
 ports::SentPoint send_off(const Context& context, const PassRequest& request, Start& start,
                           const ports::SendOptions& options) {
-  std::vector<ports::PartSource> parts;
-  for (const model::Disk& disk : start.domain.disks) {
-    ports::FileExport file;
-    file.path = disk.path;
-    file.format = disk.format;
-    parts.push_back({disk.name, context.transport.open(request.primary, file), ports::Look::all});
-  }
-  const auto still_off = [&] {
-    const auto now = start.primary.find(request.vm);
-    if (!now || now->state != DomainState::off)
-      throw Error(Kind::busy, fmt::format("{} was started while its disks were read", request.vm.get()),
-                  fmt::format("umbra replicate {}", base::shell_word(request.vm)));
-  };
-  return ports::send_point(context, *start.far, start.ground, header_of(request, context.clock.now()), std::move(parts),
-                           options, still_off);
+  return ports::send_point(context, *start.far, start.ground, header_of(request, context.clock.now()),
+                           parts_of_files(context, request.primary, start.domain), options,
+                           [&] { require_off(start.primary, request.vm); });
 }
 
 /// The checkpoint of the pass before: the new point has its own.
@@ -279,6 +253,39 @@ PassPlan with_duration(PassPlan plan, const PassRequest& request) {
 }
 
 }  // namespace
+
+void check_primary(const ports::Hypervisor& hypervisor, const model::Domain& domain, const model::HostName& host) {
+  const std::string where = fmt::format("{} on {}", domain.name.get(), host.get());
+  if (domain.tag.role == model::Role::shadow || domain.tag.role == model::Role::hibernated)
+    throw Error(Kind::refused, fmt::format("{} is no primary but {}", where, model::to_string(domain.tag.role)),
+                "replicate from the host where the VM runs: umbra status shows which");
+  if (domain.state == DomainState::other)
+    throw Error(Kind::refused, fmt::format("{} is neither running, paused nor off", where),
+                "bring it to one of these first; what it is now: " + hypervisor.by_hand("domstate", domain.name));
+  if (domain.state == DomainState::off)
+    ports::require_file_disks(hypervisor, domain);  // read whole, whatever their format
+  else
+    ports::require_disks(hypervisor, domain);  // a backup job reads whatever QEMU does
+}
+
+std::vector<ports::PartSource> parts_of_files(const Context& context, const model::HostName& host,
+                                              const model::Domain& domain) {
+  std::vector<ports::PartSource> parts;
+  for (const model::Disk& disk : domain.disks) {
+    ports::FileExport file;
+    file.path = disk.path;
+    file.format = disk.format;
+    parts.push_back({disk.name, context.transport.open(host, file), ports::Look::all});
+  }
+  return parts;
+}
+
+void require_off(ports::Hypervisor& primary, const model::VmName& vm) {
+  const auto now = primary.find(vm);
+  if (!now || now->state != DomainState::off)
+    throw Error(Kind::busy, fmt::format("{} was started while its disks were read", vm.get()),
+                fmt::format("umbra replicate {}", base::shell_word(vm)));
+}
 
 PassRequest pass_request(const model::VmName& vm, const model::VmPolicy& policy, const model::HostConfig& primary,
                          const model::HostName& shadow_host, const model::ShadowId& shadow) {

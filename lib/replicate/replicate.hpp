@@ -54,6 +54,15 @@ struct PassResult {
 PassRequest pass_request(const model::VmName& vm, const model::VmPolicy& policy, const model::HostConfig& primary,
                          const model::HostName& shadow_host, const model::ShadowId& shadow);
 
+/// Kind::refused where the domain is no primary, or in a state in which nothing can be read; Kind::unsupported where
+/// its disks can't be.
+void check_primary(const ports::Hypervisor& hypervisor, const model::Domain& domain, const model::HostName& host);
+/// The disks of a domain that is off, to be read as files of that host.
+std::vector<ports::PartSource> parts_of_files(const Context& context, const model::HostName& host,
+                                              const model::Domain& domain);
+/// Kind::busy where it was started meanwhile.
+void require_off(ports::Hypervisor& primary, const model::VmName& vm);
+
 /// Changes nothing.
 PassPlan plan_pass(const Context& context, const PassRequest& request);
 /// The plan of the first pass onto a shadow that is not made yet; `why` says so.
