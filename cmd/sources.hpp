@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// `umbra replicate --source`: points of image files, disks and NBD exports, without libvirt.
+// `umbra replicate --source`: points of image files, disks and NBD exports, without libvirt. What `--send` asks for.
 
 #include <optional>
 #include <string>
@@ -32,8 +32,11 @@ struct SourceOptions {
   model::TlsFiles tls;  ///< for `to`
   std::string on;
   /// Whether an option was given that only makes sense with a source.
-  bool any() const { return !sources.empty() || !(name + format + send + into + to + on).empty() || tls.given(); }
+  bool any() const { return !sources.empty() || !(name + format + into + to + on).empty() || tls.given(); }
 };
+
+/// Kind::usage where --send can't be done so: its word, what only a receiver can keep, a terminal.
+void check_stream(const Session& session, const SourceOptions& options, const Limits& limits);
 
 /// Kind::usage for what does not go together. Else the exit status; what failed is in the record too.
 int run_sources(Session& session, const SourceOptions& options, const Limits& limits, const RecordTable& table);

@@ -18,7 +18,7 @@ constexpr base::Millis migration_deadline{30 * 60'000};
 
 enum class Answer { moved, moved_and_half_left, not_moved, under_way, unclear };
 
-struct Look {
+struct Sight {
   Answer answer = Answer::unclear;
   std::string seen;
 };
@@ -38,13 +38,13 @@ std::string_view state_of(const std::optional<model::Domain>& domain) {
   return domain ? to_string(domain->state) : "absent";
 }
 
-Look look(const Walk& walk) {
+Sight look(const Walk& walk) {
   const ports::Walk& row = walk.row();
   try {
     const auto source = walk.source().find(row.vm);
     const auto target = walk.target().find(row.vm);
-    Look look{Answer::unclear,
-              fmt::format("{} on {}, {} on {}", state_of(source), row.from.get(), state_of(target), row.to.get())};
+    Sight look{Answer::unclear,
+               fmt::format("{} on {}, {} on {}", state_of(source), row.from.get(), state_of(target), row.to.get())};
     // The target's definition gets the epoch with the migration: one started from the shadow's has an older one.
     const bool arrived = target && target->tag.epoch == row.epoch;
     if (running(target) && !active(source)) {
@@ -77,7 +77,7 @@ bool has_moved(Walk& walk) {
   base::Millis last_under_way = began;
   unsigned not_moved_in_a_row = 0;
   for (;;) {
-    const Look now = look(walk);
+    const Sight now = look(walk);
     const base::Millis at = clock.steady();
     if (now.answer == Answer::moved) return true;
     if (now.answer == Answer::moved_and_half_left) {
