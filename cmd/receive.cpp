@@ -14,6 +14,7 @@
 #include "adapters/tls/listener.hpp"
 #include "base/log.hpp"
 #include "cmd/exit_status.hpp"
+#include "cmd/keepalive.hpp"
 #include "cmd/session.hpp"
 #include "cmd/verb.hpp"
 #include "ports/delta.hpp"
@@ -30,6 +31,7 @@ struct ReceiveOptions {
   std::string bitmap;
   std::string above;
   std::string guard;
+  bool keepalive = false;
   std::string listen;
   model::TlsFiles tls;
   std::vector<std::string> allow;
@@ -115,11 +117,11 @@ int run_receive(Session& session, ReceiveOptions& options) {
   const bool piped = is_piped(session.common());
   const bool listening = !options.listen.empty();
   const bool guarding = !options.guard.empty();
-  const int modes =
-      int(options.session) + int(!options.file.path.empty()) + int(piped) + int(listening) + int(guarding);
+  const int modes = int(options.session) + int(!options.file.path.empty()) + int(piped) + int(listening) +
+                    int(guarding) + int(options.keepalive);
   if (modes != 1) {
-    throw base::Error(base::Kind::usage, "it takes one of -, --listen, --session, --export and --guard",
-                      "- reads one stream from standard input; the last three are started by umbra itself");
+    throw base::Error(base::Kind::usage, "it takes one of -, --listen, --session, --export, --guard and --keepalive",
+                      "- reads one stream from standard input; the last four are started by umbra itself");
   }
   if (!listening && (options.tls.given() || !options.allow.empty()))
     throw base::Error(base::Kind::usage, "certificates, keys and --allow go with --listen",
@@ -128,6 +130,10 @@ int run_receive(Session& session, ReceiveOptions& options) {
   if (piped) return receive_stream(session, options);
   if (listening) return listen(session, options);
   if (guarding) return guard(session, model::Uuid(options.guard));
+  if (options.keepalive) {
+    session.out().text(keepalive_answer() + "\n");
+    return exit_done;
+  }
   if (options.session) {
     nbd::LocalPoints points(options.images, &session.cancel());
     stream::serve(points, STDIN_FILENO, STDOUT_FILENO);
@@ -166,6 +172,8 @@ Verb receive_verb() {
       {"--above", "FILE", "with --export: offer what lies above this file of its chain", "", set_text(options->above)},
       {"--guard", "UUID", "watch the migration of this VM away from here: cut what no longer answers", "",
        set_text(options->guard)},
+      {"--keepalive", "", "tell, as JSON, when libvirt here gives up a peer that fell silent", "",
+       set_flag(options->keepalive)},
   };
   verb.options.push_back(
       {"--listen", "ADDRESS:PORT", "serve over TLS there; port 0 is any that is free", "", set_text(options->listen)});
