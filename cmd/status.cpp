@@ -78,7 +78,7 @@ std::vector<Standing> standings(Session& session, const OpenWalks& walks, std::v
   std::erase_if(all, [&](const Standing& s) {
     return s.walk && s.located.domain.state != model::DomainState::running && running.contains(s.located.domain.name);
   });
-  std::ranges::stable_partition(all, [](const Standing& s) { return s.walk.has_value(); });
+  std::stable_partition(all.begin(), all.end(), [](const Standing& s) { return s.walk.has_value(); });
   return all;
 }
 

@@ -45,7 +45,7 @@ KeepaliveFile read(const std::filesystem::path& file) {
 
 std::optional<base::Seconds> Keepalive::gives_up_after() const {
   if (interval_s <= 0) return std::nullopt;
-  return base::Seconds(interval_s * (std::max(count, 0) + 1));
+  return base::Seconds(static_cast<double>(interval_s) * (std::max(count, 0) + 1.0));
 }
 
 Keepalive keepalive_in(std::string_view text) {
