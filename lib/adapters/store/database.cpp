@@ -71,6 +71,9 @@ void Database::open_file() {
   switch_to_wal(db);
   // In WAL mode only FULL syncs the log at each commit; with less, the journal's promise would be a hope.
   db.exec("PRAGMA synchronous = FULL");
+  // A log that is begun anew keeps nothing of the old one behind its first commit: each further write is at the file's
+  // end, where one that is cut off can be told from one that was damaged.
+  db.exec("PRAGMA journal_size_limit = 0");
   db.exec("PRAGMA foreign_keys = ON");
   if (schema == Schema::older) migrate(db);
 }
@@ -119,7 +122,7 @@ void Database::refuse_what_was_damaged() {
   const std::uintmax_t size = std::filesystem::file_size(m_file, absent);
   if (!absent && size < smallest_database && (size > 0 || tail.size > 0)) throw cut_database(size);
   if (tail.state != LogState::damaged) return;
-  if (std::filesystem::exists(beside(m_file, "-shm")) && tail.committed > 0) {
+  if (std::filesystem::exists(beside(m_file, "-shm"))) {
     // Another process may be writing just now.
     SQLite::Database db(m_file.string(), SQLite::OPEN_READWRITE, static_cast<int>(busy_limit.count()));
     sqlite3_db_config(db.getHandle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);

@@ -253,6 +253,21 @@ TEST_CASE("rows from before there were digests are read") {
   CHECK(store.journal().open_walks().empty());
 }
 
+TEST_CASE("a log that is begun anew keeps nothing of the old one") {
+  TempDir dir;
+  store::SqliteStore store(dir.path());
+  const auto size = [&] { return store::look_at_log(dir / "umbra.db-wal").size; };
+  std::uint64_t largest = 0;
+  // It is begun anew once all of it is in the database.
+  for (int i = 0; i < 300 && size() >= largest; ++i) {
+    largest = size();
+    store.history().append(many_samples(5000, 1, i * 500'000));
+  }
+  CHECK(largest > 1'000'000);
+  CHECK(size() < largest / 2);
+  CHECK(store::look_at_log(dir / "umbra.db-wal").committed == size());
+}
+
 TEST_CASE("what another process is writing just now is taken for neither torn nor damaged") {
   TempDir dir;
   { store::SqliteStore first(dir.path()); }
