@@ -14,6 +14,7 @@
 #include "base/log.hpp"
 #include "cmd/errors.hpp"
 #include "cmd/exit_status.hpp"
+#include "cmd/keepalive.hpp"
 #include "cmd/session.hpp"
 #include "cmd/verb.hpp"
 #include "ports/delta.hpp"
@@ -36,6 +37,7 @@ struct ReceiveOptions {
   std::string bitmap;
   std::string above;
   std::string guard;
+  bool keepalive = false;
   std::string listen;
   model::TlsFiles tls;
   std::vector<std::string> allow;
@@ -160,6 +162,11 @@ int serve_file(Session&, const ReceiveOptions& options) {
   return nbd::serve_file(file, STDIN_FILENO, STDOUT_FILENO);
 }
 
+int tell_keepalive(Session& session, const ReceiveOptions&) {
+  session.out().text(keepalive_answer() + "\n");
+  return exit_done;
+}
+
 /// A way to be the far end.
 struct Mode {
   std::string_view word;  ///< that asks for it
@@ -172,7 +179,8 @@ std::vector<Mode> modes_of(const Common& common, const ReceiveOptions& options) 
           {"--listen", !options.listen.empty(), listen},
           {"--session", options.session, serve_session},
           {"--export", !options.file.empty(), serve_file},
-          {"--guard", !options.guard.empty(), guard}};
+          {"--guard", !options.guard.empty(), guard},
+          {"--keepalive", options.keepalive, tell_keepalive}};
 }
 
 /// An option that was given, and the modes that look at it.
@@ -208,7 +216,7 @@ Mode mode_of(const Common& common, const ReceiveOptions& options) {
     words += fmt::format("{}{}", words.empty() ? "" : &mode == &modes.back() ? " and " : ", ", mode.word);
   if (std::ranges::count(modes, true, &Mode::asked) != 1)
     throw base::Error(base::Kind::usage, fmt::format("it takes one of {}", words),
-                      "- reads one stream from standard input; the last three are started by umbra itself");
+                      "- reads one stream from standard input; the last four are started by umbra itself");
   const Mode mode = *std::ranges::find(modes, true, &Mode::asked);
   if (!common.operands.empty() && !is_piped(common))
     throw base::Error(base::Kind::usage,
@@ -257,6 +265,8 @@ Verb receive_verb() {
       {"--above", "FILE", "with --export: offer what lies above this file of its chain", "", set_text(options->above)},
       {"--guard", "UUID", "watch the migration of this VM away from here: cut what no longer answers", "",
        set_text(options->guard)},
+      {"--keepalive", "", "tell, as JSON, when libvirt here gives up a peer that fell silent", "",
+       set_flag(options->keepalive)},
   };
   verb.options.push_back(
       {"--listen", "ADDRESS:PORT", "serve over TLS there; port 0 is any that is free", "", set_text(options->listen)});

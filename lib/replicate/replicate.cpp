@@ -8,6 +8,7 @@
 
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "ports/roles.hpp"
 #include "replicate/allowance.hpp"
 #include "replicate/schedule.hpp"
 
@@ -60,6 +61,7 @@ Start look(const Context& context, const PassRequest& request, Knowledge of_file
     throw Error(Kind::not_found, fmt::format("no VM {} on {}", request.vm.get(), request.primary.get()),
                 "umbra status lists what is where");
   check_primary(primary, *domain, request.primary);
+  ports::require_shadow_is_off(context.hypervisors, request.shadow_host, *domain);
   Start start{primary, context.transport.connect(request.shadow_host), std::move(*domain), {}, {}, {}, {}, {}};
   if (of_files == Knowledge::examined) start.ground = start.far->examine(request.shadow);
   start.points = start.far->points(request.shadow);
@@ -256,9 +258,7 @@ PassPlan with_duration(PassPlan plan, const PassRequest& request) {
 
 void check_primary(const ports::Hypervisor& hypervisor, const model::Domain& domain, const model::HostName& host) {
   const std::string where = fmt::format("{} on {}", domain.name.get(), host.get());
-  if (domain.tag.role == model::Role::shadow || domain.tag.role == model::Role::hibernated)
-    throw Error(Kind::refused, fmt::format("{} is no primary but {}", where, model::to_string(domain.tag.role)),
-                "replicate from the host where the VM runs: umbra status shows which");
+  ports::require_primary(hypervisor, domain);
   if (domain.state == DomainState::other)
     throw Error(Kind::refused, fmt::format("{} is neither running, paused nor off", where),
                 "bring it to one of these first; what it is now: " + hypervisor.by_hand("domstate", domain.name));

@@ -268,6 +268,7 @@ model::Outcome answer_probe(const Walk& walk, model::Outcome outcome, const Step
 
 model::Outcome walk_through(const Ports& ports, const Request& request, const std::string& kind, const Steps& steps) {
   const Survey seen = survey(ports, request, kind);
+  require_sound_files(ports, request);
   Walk walk = open_walk(ports, request, kind, seen);
   walk_to_the_line(walk, lease_json(seen), steps);
   // From here on the guest runs on the shadow.
