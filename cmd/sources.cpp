@@ -243,9 +243,7 @@ void tell_plan(const SourceOptions& options, const replicate::PassPlan& plan, mo
 }
 
 void send(Session& session, const SourceOptions& options, const replicate::SourcesRequest& request, Opened opened) {
-  const ports::SentPoint sent = replicate::send_whole(
-      context_of(session), request, std::move(opened.parts),
-      [](const model::PointHeader& header) { return stream::send_one_way(STDOUT_FILENO, header); });
+  const ports::SentPoint sent = replicate::send_whole(context_of(session), request, std::move(opened.parts), to_output);
   base::log(base::Level::info, fmt::format("replicate: {}: sent whole (full): {} looked at, {} sent", options.name,
                                            human_bytes(sent.counts.looked.value), human_bytes(sent.sent.value)));
 }
@@ -277,6 +275,10 @@ void act(Session& session, const SourceOptions& options, const Limits& limits, c
 }
 
 }  // namespace
+
+std::unique_ptr<ports::BlockSink> to_output(const model::PointHeader& header) {
+  return stream::send_one_way(STDOUT_FILENO, header);
+}
 
 void check_stream(const Session& session, const SourceOptions& options, const Limits& limits) {
   if (options.send != "-") throw Error(Kind::usage, "--send takes - alone", "umbra replicate ... --send - > FILE");

@@ -2,9 +2,7 @@
 #include "cmd/stream_vm.hpp"
 
 #include <fmt/core.h>
-#include <unistd.h>
 
-#include "adapters/stream/stream.hpp"
 #include "base/log.hpp"
 #include "cmd/exit_status.hpp"
 #include "cmd/features.hpp"
@@ -44,9 +42,7 @@ int run_stream_vm(Session& session, const SourceOptions& options, const Limits& 
                           human_bytes(plan.bytes.value_or(model::ByteCount{}).value), told_time(plan)));
     return exit_done;
   }
-  const ports::SentPoint sent = replicate::stream_vm(
-      context_of(session), request,
-      [](const model::PointHeader& header) { return stream::send_one_way(STDOUT_FILENO, header); });
+  const ports::SentPoint sent = replicate::stream_vm(context_of(session), request, to_output);
   base::log(base::Level::info, fmt::format("replicate: {}: sent whole (full): {} looked at, {} sent", vm.get(),
                                            human_bytes(sent.counts.looked.value), human_bytes(sent.sent.value)));
   return exit_done;
