@@ -13,6 +13,7 @@
 #include "adapters/xgb/booster.hpp"
 #include "base/text.hpp"
 #include "cmd/exit_status.hpp"
+#include "cmd/keepalive.hpp"
 #include "cmd/session.hpp"
 #include "cmd/start_hook.hpp"
 #include "cmd/verb.hpp"
@@ -260,11 +261,16 @@ std::vector<Finding> examine_all(Session& session) {
     local = local || (host.receive.empty() && host.tls_address.empty());
   if (local) findings.push_back(examine("here", "disk tools", check_tools));
   std::map<std::string, std::string> identities;
+  const auto keepalives = keepalive_findings(session.config());
   for (const model::HostConfig& host : session.config().hosts) {
     const std::string& name = host.name.get();
     findings.push_back(examine(name, "libvirt", [&](Finding& f) { check_libvirt(session, host, identities, f); }));
     const bool reachable = findings.back().health != Health::bad;
     findings.push_back(examine(name, "far end", [&](Finding& f) { check_far_end(session, host, f); }));
+    if (const auto keepalive = keepalives.find(host.name); keepalive != keepalives.end()) {
+      const auto& [found, fix] = keepalive->second;
+      findings.push_back({name, "keepalive", fix.empty() ? Health::good : Health::warn, found, fix});
+    }
     if (!host.tls.cert.empty())
       findings.push_back(examine(name, "certificate", [&](Finding& f) { check_certificate(session, host, f); }));
     if (reachable)

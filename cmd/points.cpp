@@ -151,6 +151,9 @@ int verify(Session& session, const Points& points, const PointsOptions& options)
       base::log(base::Level::error, fmt::format("shadow: {}: point {}: {} at byte {}: {}", points.vm.get(),
                                                 point.number.value, m.disk.get(), m.offset, m.what));
     }
+    if (report.places > report.mismatches.size())
+      base::log(base::Level::error, fmt::format("shadow: {}: point {}: and in {} more places", points.vm.get(),
+                                                point.number.value, report.places - report.mismatches.size()));
     all_sound = all_sound && report.sound();
     listing.add(
         {{"vm", points.vm.get()},
@@ -159,10 +162,11 @@ int verify(Session& session, const Points& points, const PointsOptions& options)
          {"taken_at", base::to_rfc3339(point.taken_at)},
          {"blocks_read", report.blocks_read},
          {"sound", report.sound()},
+         {"places", report.places},
          {"damage", places}},
         {std::to_string(point.number.value), base::to_rfc3339(point.taken_at), std::to_string(report.blocks_read),
          report.sound() ? Cell("sound", Tone::good) : Cell("damaged", Tone::bad),
-         std::to_string(report.mismatches.size())});
+         std::to_string(report.places)});
   }
   listing.finish();
   if (all_sound) return exit_done;

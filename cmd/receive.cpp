@@ -2,7 +2,6 @@
 // umbra receive: the far end, on the host that holds a shadow's points or a primary's frozen files.
 #include <fmt/core.h>
 #include <fmt/ranges.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,7 +12,9 @@
 #include "adapters/stream/stream.hpp"
 #include "adapters/tls/listener.hpp"
 #include "base/log.hpp"
+#include "cmd/errors.hpp"
 #include "cmd/exit_status.hpp"
+#include "cmd/keepalive.hpp"
 #include "cmd/session.hpp"
 #include "cmd/verb.hpp"
 #include "ports/delta.hpp"
@@ -21,36 +22,62 @@
 namespace umbra::cmd {
 namespace {
 
+constexpr const char* usual_images = "/var/lib/libvirt/images";
+constexpr unsigned usual_most = 8;
+constexpr base::Seconds usual_idle{6 * 3600};
+
+/// As typed; empty where it was not.
 struct ReceiveOptions {
   bool session = false;
-  std::string images = "/var/lib/libvirt/images";
+  std::string images;
   std::string into;
   std::optional<unsigned> retain;
-  ports::FileExport file;
+  std::string file;
+  std::string format;
   std::string bitmap;
   std::string above;
   std::string guard;
+  bool keepalive = false;
   std::string listen;
   model::TlsFiles tls;
   std::vector<std::string> allow;
-  unsigned most = 8;
-  base::Seconds idle{6 * 3600};
+  std::optional<unsigned> most;
+  std::optional<base::Seconds> idle;
+  unsigned seats() const { return most.value_or(usual_most); }
 };
 
+std::string images_of(const ReceiveOptions& options) {
+  return options.images.empty() ? usual_images : options.images;
+}
+
 std::string folder_of(const ReceiveOptions& options) {
-  if (options.into.empty()) return options.images;
+  if (options.into.empty()) return images_of(options);
   need_folder(options.into);
   return options.into;
+}
+
+/// The point is there, whatever comes of this.
+void thin_out(Session& session, const ReceiveOptions& options, ports::PointStore& points,
+              const stream::Received& received) {
+  if (!options.retain) return;
+  try {
+    ports::thin_out(points, received.shadow, *options.retain);
+  } catch (const base::Error& error) {
+    session.cancel().check();
+    base::log(base::Level::warning,
+              fmt::format("receive: {}: merging the oldest points: {}\n  hint: {}", received.vm.get(), error.what(),
+                          with_hint(error, "receive", received.vm.get()).hint()));
+  }
 }
 
 /// One stream from standard input becomes one point; the result is a JSON line.
 int receive_stream(Session& session, const ReceiveOptions& options) {
   nbd::LocalPoints points(folder_of(options), &session.cancel());
-  const stream::Received received = stream::receive_one_way(points, STDIN_FILENO);
+  const stream::Received received = stream::receive_one_way(points, STDIN_FILENO, &session.cancel());
   const model::PointInfo& point = received.point;
   // The sender is gone: what was written is read back by this end.
   ports::require_equal(points, received.shadow, received.vm, point.number);
-  if (options.retain) ports::thin_out(points, received.shadow, *options.retain);
+  thin_out(session, options, points, received);
   session.out().json_line({{"point", point.number.value},
                            {"root", point.root.to_string()},
                            {"taken_at", base::to_rfc3339(point.taken_at)},
@@ -61,12 +88,12 @@ int receive_stream(Session& session, const ReceiveOptions& options) {
 
 /// One client of the listener, in a process of its own; its exit status.
 int serve_client(const ReceiveOptions& options, const base::CancelToken& cancel, base::UniqueFd socket,
-                 const std::string& peer) {
+                 const std::string& peer, tls::Seat seat) {
   const auto say = [&](base::Level level, const std::string& what) {
     base::log(level, fmt::format("receive: {}: {}", peer, what));
   };
   try {
-    const tls::Timing timing{.idle = std::chrono::ceil<base::Millis>(options.idle)};
+    const tls::Timing timing{.idle = std::chrono::ceil<base::Millis>(options.idle.value_or(usual_idle))};
     const tls::Client client = tls::accept(std::move(socket), options.tls, options.allow, timing, &cancel);
     if (!client.allowed) {
       const base::Error error(base::Kind::refused,
@@ -75,6 +102,15 @@ int serve_client(const ReceiveOptions& options, const base::CancelToken& cancel,
       say(base::Level::warning, fmt::format("refused: {}", error.what()));
       stream::refuse(*client.line, error);
       return exit_refused;
+    }
+    if (!seat.take(cancel)) {
+      const base::Error error(
+          base::Kind::timeout,
+          fmt::format("as many clients as are served at a time ({}) were being served all along", options.seats()),
+          "run it again later; or have more served over there: umbra receive --listen ... --most N");
+      say(base::Level::warning, error.what());
+      stream::refuse(*client.line, error);
+      return exit_failed;
     }
     say(base::Level::debug, fmt::format("{} is let in", fmt::join(client.names, ", ")));
     nbd::LocalPoints points(folder_of(options), &cancel);
@@ -90,52 +126,115 @@ int serve_client(const ReceiveOptions& options, const base::CancelToken& cancel,
 }
 
 int listen(Session& session, const ReceiveOptions& options) {
-  const tls::Address address = tls::parse_address(options.listen);
+  const tls::Address address = base::parse_address(options.listen);
   tls::check_complete(options.tls, "--ca FILE --cert FILE --key FILE, or --key-file FILE");
   tls::check_files(options.tls);
   need_folder(folder_of(options));
   base::UniqueFd socket = tls::listen_at(address);
   session.out().json_line({{"listening", tls::local_address(socket.get())}});
-  tls::serve_each(std::move(socket), options.most, session.cancel(),
-                  [&](base::UniqueFd client, const std::string& peer) {
-                    return serve_client(options, session.cancel(), std::move(client), peer);
+  tls::serve_each(std::move(socket), {.most = options.seats()}, session.cancel(),
+                  [&](base::UniqueFd client, const std::string& peer, tls::Seat seat) {
+                    return serve_client(options, session.cancel(), std::move(client), peer, std::move(seat));
                   });
   session.cancel().check();  // a signal is what ends it
   return exit_done;
 }
 
 /// Whoever started this waits for the first byte.
-int guard(Session& session, const model::Uuid& vm) {
-  procfs::guard_move({.vm = vm, .owner_fd = STDIN_FILENO}, session.cancel(), session.clock(),
+int guard(Session& session, const ReceiveOptions& options) {
+  procfs::guard_move({.vm = model::Uuid(options.guard), .owner_fd = STDIN_FILENO}, session.cancel(), session.clock(),
                      [] { base::write_all(STDOUT_FILENO, std::string_view("+\n"), "standard output"); });
   return exit_done;
 }
 
-int run_receive(Session& session, ReceiveOptions& options) {
-  const bool piped = is_piped(session.common());
-  const bool listening = !options.listen.empty();
-  const bool guarding = !options.guard.empty();
-  const int modes =
-      int(options.session) + int(!options.file.path.empty()) + int(piped) + int(listening) + int(guarding);
-  if (modes != 1) {
-    throw base::Error(base::Kind::usage, "it takes one of -, --listen, --session, --export and --guard",
-                      "- reads one stream from standard input; the last three are started by umbra itself");
+int serve_session(Session& session, const ReceiveOptions& options) {
+  nbd::LocalPoints points(images_of(options), &session.cancel());
+  stream::serve(points, STDIN_FILENO, STDOUT_FILENO, &session.cancel());
+  return exit_done;
+}
+
+int serve_file(Session&, const ReceiveOptions& options) {
+  ports::FileExport file;
+  file.path = options.file;
+  if (!options.format.empty()) file.format = options.format;
+  if (!options.bitmap.empty()) file.bitmap = options.bitmap;
+  if (!options.above.empty()) file.above = options.above;
+  return nbd::serve_file(file, STDIN_FILENO, STDOUT_FILENO);
+}
+
+int tell_keepalive(Session& session, const ReceiveOptions&) {
+  session.out().text(keepalive_answer() + "\n");
+  return exit_done;
+}
+
+/// A way to be the far end.
+struct Mode {
+  std::string_view word;  ///< that asks for it
+  bool asked;
+  int (*run)(Session&, const ReceiveOptions&);
+};
+
+std::vector<Mode> modes_of(const Common& common, const ReceiveOptions& options) {
+  return {{"-", is_piped(common), receive_stream},
+          {"--listen", !options.listen.empty(), listen},
+          {"--session", options.session, serve_session},
+          {"--export", !options.file.empty(), serve_file},
+          {"--guard", !options.guard.empty(), guard},
+          {"--keepalive", options.keepalive, tell_keepalive}};
+}
+
+/// An option that was given, and the modes that look at it.
+struct Use {
+  std::string_view option;
+  bool given;
+  std::vector<std::string_view> with;
+};
+
+std::vector<Use> uses_of(const ReceiveOptions& o) {
+  return {{"--images", !o.images.empty(), {"-", "--listen", "--session"}},
+          {"--into", !o.into.empty(), {"-", "--listen"}},
+          {"--retain", o.retain.has_value(), {"-"}},
+          {"--format", !o.format.empty(), {"--export"}},
+          {"--bitmap", !o.bitmap.empty(), {"--export"}},
+          {"--above", !o.above.empty(), {"--export"}},
+          {"--ca", !o.tls.ca.empty(), {"--listen"}},
+          {"--cert", !o.tls.cert.empty(), {"--listen"}},
+          {"--key", !o.tls.key.empty(), {"--listen"}},
+          {"--crl", !o.tls.crl.empty(), {"--listen"}},
+          {"--key-file", !o.tls.key_file.empty(), {"--listen"}},
+          {"--allow", !o.allow.empty(), {"--listen"}},
+          {"--most", o.most.has_value(), {"--listen"}},
+          {"--idle", o.idle.has_value(), {"--listen"}}};
+}
+
+/// The mode that was asked for. Kind::usage where that is none, or several, or where something else that was given
+/// would be passed by.
+Mode mode_of(const Common& common, const ReceiveOptions& options) {
+  const std::vector<Mode> modes = modes_of(common, options);
+  std::string words;
+  for (const Mode& mode : modes)
+    words += fmt::format("{}{}", words.empty() ? "" : &mode == &modes.back() ? " and " : ", ", mode.word);
+  if (std::ranges::count(modes, true, &Mode::asked) != 1)
+    throw base::Error(base::Kind::usage, fmt::format("it takes one of {}", words),
+                      "- reads one stream from standard input; the last four are started by umbra itself");
+  const Mode mode = *std::ranges::find(modes, true, &Mode::asked);
+  if (!common.operands.empty() && !is_piped(common))
+    throw base::Error(base::Kind::usage,
+                      fmt::format("\"{}\" has no meaning with {}", common.operands.front(), mode.word), "leave it out");
+  for (const Use& use : uses_of(options)) {
+    if (use.given && std::ranges::count(use.with, mode.word) == 0)
+      throw base::Error(base::Kind::usage, fmt::format("{} has no meaning with {}", use.option, mode.word),
+                        fmt::format("leave it out: it goes with {}", fmt::join(use.with, ", ")));
   }
-  if (!listening && (options.tls.given() || !options.allow.empty()))
-    throw base::Error(base::Kind::usage, "certificates, keys and --allow go with --listen",
-                      "add --listen ADDRESS:PORT");
-  ::umask(S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH);  // disks are for root, and for whom libvirt hands them to
-  if (piped) return receive_stream(session, options);
-  if (listening) return listen(session, options);
-  if (guarding) return guard(session, model::Uuid(options.guard));
-  if (options.session) {
-    nbd::LocalPoints points(options.images, &session.cancel());
-    stream::serve(points, STDIN_FILENO, STDOUT_FILENO);
-    return exit_done;
-  }
-  if (!options.bitmap.empty()) options.file.bitmap = options.bitmap;
-  if (!options.above.empty()) options.file.above = options.above;
-  return nbd::serve_file(options.file, STDIN_FILENO, STDOUT_FILENO);
+  if (!options.into.empty() && !options.images.empty())
+    throw base::Error(base::Kind::usage, "--into and --images exclude each other", "--into DIR is enough");
+  return mode;
+}
+
+int run_receive(Session& session, const ReceiveOptions& options) {
+  const Mode mode = mode_of(session.common(), options);
+  keep_others_out();
+  return mode.run(session, options);
 }
 
 }  // namespace
@@ -155,17 +254,19 @@ Verb receive_verb() {
   verb.operands = Operands::words;
   verb.options = {
       {"--session", "", "speak the two-way session on standard input and output", "", set_flag(options->session)},
-      {"--images", "DIR", "the host's folder for disks", "/var/lib/libvirt/images", set_text(options->images)},
+      {"--images", "DIR", "the host's folder for disks", usual_images, set_text(options->images)},
       {"--into", "DIR", "with - and --listen: the folder that receives points", "that of --images",
        set_text(options->into)},
       {"--retain", "N", "with -: keep this many points", "all", set_count("--retain", options->retain, 1)},
       {"--export", "FILE", "serve this file read-only by NBD on standard input and output", "",
-       set_text(options->file.path)},
-      {"--format", "FORMAT", "with --export: its format", "qcow2", set_text(options->file.format)},
+       set_text(options->file)},
+      {"--format", "FORMAT", "with --export: its format", "qcow2", set_text(options->format)},
       {"--bitmap", "NAME", "with --export: offer this bitmap of it", "", set_text(options->bitmap)},
       {"--above", "FILE", "with --export: offer what lies above this file of its chain", "", set_text(options->above)},
       {"--guard", "UUID", "watch the migration of this VM away from here: cut what no longer answers", "",
        set_text(options->guard)},
+      {"--keepalive", "", "tell, as JSON, when libvirt here gives up a peer that fell silent", "",
+       set_flag(options->keepalive)},
   };
   verb.options.push_back(
       {"--listen", "ADDRESS:PORT", "serve over TLS there; port 0 is any that is free", "", set_text(options->listen)});
@@ -179,17 +280,9 @@ Verb receive_verb() {
        {},
        true},
       {"--most", "N", "with --listen: serve so many at a time, further ones wait", "8",
-       [options](const std::string& text) {
-         std::optional<unsigned> most;
-         set_count("--most", most, 1)(text);
-         options->most = *most;
-       }},
+       set_count("--most", options->most, 1)},
       {"--idle", "DURATION", "with --listen: give up a client that is silent for so long", "6h",
-       [options](const std::string& text) {
-         std::optional<base::Seconds> idle;
-         set_duration("--idle", idle)(text);
-         options->idle = *idle;
-       }},
+       set_duration("--idle", options->idle)},
   };
   verb.options.insert(verb.options.end(), more.begin(), more.end());
   verb.examples = {"umbra receive --listen [::]:7900 --into /srv/points --ca ca.pem --cert beta.pem --key beta.key",

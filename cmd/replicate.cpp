@@ -10,6 +10,7 @@
 #include "cmd/records.hpp"
 #include "cmd/session.hpp"
 #include "cmd/sources.hpp"
+#include "cmd/stream_vm.hpp"
 #include "cmd/verb.hpp"
 
 namespace umbra::cmd {
@@ -150,13 +151,16 @@ Verb replicate_verb() {
        set_choice("--format", options->source.format, formats()), formats()},
       {"--into", "DIR", "with --source: points in this folder of this machine", "", set_text(options->source.into)},
       {"--on", "HOST", "with --source: points on this configured host", "", set_text(options->source.on)},
-      {"--send", "-", "with --source: one whole point as a stream on standard output, for umbra receive -", "",
+      {"--send", "-", "one whole point as a stream on standard output, for umbra receive -", "",
        set_text(options->source.send)},
   };
   verb.options.push_back({"--to", "HOST:PORT", "with --source: points where umbra receive --listen takes them", "",
                           set_text(options->source.to)});
   for (Option& option : tls_options(options->source.tls, "with --to")) verb.options.push_back(std::move(option));
-  verb.examples = {"umbra replicate web1", "umbra replicate --all --due", "umbra replicate web1 --dry-run",
+  verb.examples = {"umbra replicate web1",
+                   "umbra replicate --all --due",
+                   "umbra replicate web1 --dry-run",
+                   "umbra replicate web1 --send - | ssh beta umbra receive --into /srv -",
                    "umbra replicate --source /dev/vg0/web1 --name web1 --into /srv/points",
                    "umbra replicate --source nbd://filer/db --name db --send - | ssh beta umbra receive --into /srv -"};
   verb.run = [options](Session& session) {
@@ -165,6 +169,12 @@ Verb replicate_verb() {
     options->limits.resume = !options->anew;
     options->limits.wait = std::chrono::ceil<base::Millis>(options->wait.value_or(base::Seconds{0}));
     if (options->source.any()) return run_sources(session, options->source, options->limits, replicate_table());
+    if (!options->source.send.empty()) {
+      if (options->due || options->resume || options->anew)
+        throw base::Error(base::Kind::usage, "--due, --resume and --no-resume have no meaning with --send",
+                          "a stream is whole, and goes whenever it is asked for");
+      return run_stream_vm(session, options->source, options->limits);
+    }
     return for_each_vm(session, "replicate", replicate_table(),
                        [&](model::Record& record) { replicate_one(session, *options, record); });
   };

@@ -78,11 +78,9 @@ class ConfiguredTransport final : public ports::Transport {
 
   std::unique_ptr<ports::PointStore> connect(const model::HostName& host) override {
     const model::HostConfig& config = m_config.host(host);
-    if (!config.tls_address.empty())
-      return base::with_context(fmt::format("the far end on {}", host.get()),
-                                [&] { return listening_far_end(config.tls_address, config.tls); });
-    if (config.receive.empty()) {                      // the host is this one: no process and no stream between
-      ::umask(S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH);  // disks are for root, and for whom libvirt hands them to
+    if (!config.tls_address.empty()) return listening(config);
+    if (config.receive.empty()) {  // the host is this one: no process and no stream between
+      keep_others_out();
       return std::make_unique<nbd::LocalPoints>(config.images);
     }
     base::Argv argv = far_end(config);
@@ -96,12 +94,7 @@ class ConfiguredTransport final : public ports::Transport {
   }
 
   std::unique_ptr<ports::BlockSource> open(const model::HostName& host, const ports::FileExport& file) override {
-    const model::HostConfig& config = m_config.host(host);
-    if (!config.tls_address.empty() && config.receive.empty())
-      throw base::Error(
-          base::Kind::unsupported,
-          fmt::format("{} is a file on {}, whose far end takes points alone", file.path, host.get()),
-          fmt::format("add a command that reads there, beside tls: [hosts.{}] receive = [\"ssh\", ...]", host.get()));
+    const model::HostConfig& config = host_with_command(host, fmt::format("reading {}", file.path));
     return base::with_context(fmt::format("{} on {}", file.path, host.get()), [&] {
       if (config.receive.empty()) return nbd::open_file(file);  // the host is this one
       return nbd::open_command(export_argv(far_end(config), file), nbd::dirty_context_of(file));
@@ -109,10 +102,7 @@ class ConfiguredTransport final : public ports::Transport {
   }
 
   std::unique_ptr<ports::MoveGuard> guard_move(const model::HostName& host, const model::Uuid& vm) override {
-    const model::HostConfig& config = m_config.host(host);
-    if (!config.tls_address.empty() && config.receive.empty())
-      throw base::Error(base::Kind::unsupported, fmt::format("the far end on {} takes points alone", host.get()),
-                        fmt::format("add a command that runs there: [hosts.{}] receive = [\"ssh\", ...]", host.get()));
+    const model::HostConfig& config = host_with_command(host, fmt::format("watching the move of {}", vm.get()));
     base::Argv argv = far_end(config);
     argv.insert(argv.end(), {"--guard", vm.get()});
     base::Child child = base::spawn(argv, true, true);
@@ -127,22 +117,55 @@ class ConfiguredTransport final : public ports::Transport {
   }
 
  private:
+  /// Kind::unsupported where the host is reached by TLS alone; `for_what` needs a command there.
+  const model::HostConfig& host_with_command(const model::HostName& host, const std::string& for_what) const {
+    const model::HostConfig& config = m_config.host(host);
+    if (config.tls_address.empty() || !config.receive.empty()) return config;
+    throw base::Error(
+        base::Kind::unsupported, fmt::format("{}: the far end on {} takes points alone", for_what, host.get()),
+        fmt::format("add a command that runs there, beside tls: [hosts.{}] receive = [\"ssh\", ...]", host.get()));
+  }
+
+  /// A far end that did not answer a moment ago is not waited for once more by each VM.
+  std::unique_ptr<ports::PointStore> listening(const model::HostConfig& config) {
+    constexpr base::Millis moment{30'000};
+    const base::Millis now = base::system_clock().steady();
+    if (const auto it = m_silent.find(config.name); it != m_silent.end() && now - it->second.since < moment)
+      throw base::Error(it->second.error);
+    try {
+      return base::with_context(fmt::format("the far end on {}", config.name.get()),
+                                [&] { return listening_far_end(config.tls_address, config.tls); });
+    } catch (const base::Error& e) {
+      const bool silent = e.kind() == base::Kind::unreachable || e.kind() == base::Kind::timeout;
+      if (silent) m_silent.insert_or_assign(config.name, Silent{base::system_clock().steady(), e});
+      throw;
+    }
+  }
+
+  struct Silent {
+    base::Millis since;
+    base::Error error;
+  };
   const model::Config& m_config;
+  std::map<model::HostName, Silent> m_silent;
 };
 
 }  // namespace
 
+void keep_others_out() {
+  ::umask(S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH);
+}
+
 std::unique_ptr<ports::PointStore> listening_far_end(const std::string& address, const model::TlsFiles& files) {
-  const tls::Address at = tls::parse_address(address);
+  const tls::Address at = base::parse_address(address);
   tls::check_complete(files, "--ca FILE --cert FILE --key FILE, or --key-file FILE");
-  constexpr base::Millis while_it_is_busy{60'000};
   // Not ended by a signal: what is to be taken back then needs the far end.
-  return stream::connect(tls::connect(at, files, {.handshake = while_it_is_busy}, nullptr), "tls://" + at.to_string());
+  return stream::connect(tls::connect(at, files, {}, nullptr), "tls://" + at.to_string());
 }
 
 std::unique_ptr<ports::PointStore> points_in(const std::string& folder, const base::CancelToken* cancel) {
   need_folder(folder);
-  ::umask(S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH);  // disks are for root, and for whom libvirt hands them to
+  keep_others_out();
   return std::make_unique<nbd::LocalPoints>(folder, cancel);
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Joins adapters to ports for one run: configuration, store, connections, output. Of cmd/ only predict (traces), doctor
-// and receive know adapters too. Everything is made when first asked for, so that a verb pays for what it uses alone.
+// Joins adapters to ports for one run: configuration, store, connections, output. Everything is made when first asked
+// for, so that a verb pays for what it uses alone. What is a verb's own (traces and models of predict, the images of
+// replicate --source, the far end of receive, what doctor and its hook look at) knows its adapter by itself.
 
 #include <map>
 #include <memory>
@@ -79,6 +80,10 @@ class Session {
 
 /// The far end that listens at an address. Kind::usage where the files are not complete.
 std::unique_ptr<ports::PointStore> listening_far_end(const std::string& address, const model::TlsFiles& files);
+
+/// From now on what this process makes can be read and written by its user alone: disks are for root, and for whom
+/// libvirt hands them to.
+void keep_others_out();
 
 /// Points in a folder of this machine. Kind::not_found where there is none.
 std::unique_ptr<ports::PointStore> points_in(const std::string& folder, const base::CancelToken* cancel);

@@ -80,7 +80,7 @@ Named parse_source(const std::string& text, std::size_t index) {
 
 std::vector<Named> parse_sources(const SourceOptions& options) {
   if (options.sources.empty())
-    throw Error(Kind::usage, "--name, --format, --send, --into, --to and --on go with --source",
+    throw Error(Kind::usage, "--name, --format, --into, --to and --on go with --source",
                 "add --source FILE, or name a VM alone");
   if (options.sources.size() > nbd::most_parts)
     throw Error(Kind::usage,
@@ -121,12 +121,7 @@ void check_targets(const Session& session, const SourceOptions& options, const L
   if (options.to.empty() && options.tls.given())
     throw Error(Kind::usage, "--ca, --cert, --key, --crl and --key-file go with --to", "add --to HOST:PORT");
   if (options.send.empty()) return;
-  if (options.send != "-") throw Error(Kind::usage, "--send takes - alone", "umbra replicate ... --send - > FILE");
-  if (limits.retain)
-    throw Error(Kind::usage, "--retain is the receiver's with --send", "umbra receive --into DIR --retain N -");
-  if (!common.dry_run && ::isatty(STDOUT_FILENO) == 1)
-    throw Error(Kind::usage, "standard output is a terminal, and a stream is no text",
-                "umbra replicate ... --send - | ssh beta umbra receive --into DIR -");
+  check_stream(session, options, limits);
 }
 
 /// What is read, and the files whose times tell whether they stayed as they were.
@@ -248,9 +243,7 @@ void tell_plan(const SourceOptions& options, const replicate::PassPlan& plan, mo
 }
 
 void send(Session& session, const SourceOptions& options, const replicate::SourcesRequest& request, Opened opened) {
-  const ports::SentPoint sent = replicate::send_whole(
-      context_of(session), request, std::move(opened.parts),
-      [](const model::PointHeader& header) { return stream::send_one_way(STDOUT_FILENO, header); });
+  const ports::SentPoint sent = replicate::send_whole(context_of(session), request, std::move(opened.parts), to_output);
   base::log(base::Level::info, fmt::format("replicate: {}: sent whole (full): {} looked at, {} sent", options.name,
                                            human_bytes(sent.counts.looked.value), human_bytes(sent.sent.value)));
 }
@@ -282,6 +275,19 @@ void act(Session& session, const SourceOptions& options, const Limits& limits, c
 }
 
 }  // namespace
+
+std::unique_ptr<ports::BlockSink> to_output(const model::PointHeader& header) {
+  return stream::send_one_way(STDOUT_FILENO, header);
+}
+
+void check_stream(const Session& session, const SourceOptions& options, const Limits& limits) {
+  if (options.send != "-") throw Error(Kind::usage, "--send takes - alone", "umbra replicate ... --send - > FILE");
+  if (limits.retain)
+    throw Error(Kind::usage, "--retain is the receiver's with --send", "umbra receive --into DIR --retain N -");
+  if (!session.common().dry_run && ::isatty(STDOUT_FILENO) == 1)
+    throw Error(Kind::usage, "standard output is a terminal, and a stream is no text",
+                "umbra replicate ... --send - | ssh beta umbra receive --into DIR -");
+}
 
 int run_sources(Session& session, const SourceOptions& options, const Limits& limits, const RecordTable& table) {
   const std::vector<Named> sources = parse_sources(options);

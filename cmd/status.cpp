@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "cmd/exit_status.hpp"
@@ -18,8 +19,16 @@ struct Standing {
   Located located;
   std::optional<ports::ShadowRow> shadow;
   model::Epoch epoch;
-  bool open_walk = false;
+  std::optional<ports::Walk> walk;  ///< one that is open
 };
+
+/// By VM.
+using OpenWalks = std::map<model::VmName, ports::Walk>;
+
+std::optional<ports::Walk> walk_of(const OpenWalks& walks, const model::VmName& vm) {
+  const auto walk = walks.find(vm);
+  return walk == walks.end() ? std::nullopt : std::optional(walk->second);
+}
 
 bool is_stand_in(const model::Domain& domain) {
   return domain.state == model::DomainState::off &&
@@ -27,13 +36,13 @@ bool is_stand_in(const model::Domain& domain) {
 }
 
 /// VMs whose host does not answer: what the store knows of them is worth the more.
-void add_unseen(Session& session, const std::set<model::VmName>& walking, std::vector<Standing>& all) {
+void add_unseen(Session& session, const OpenWalks& walks, std::vector<Standing>& all) {
   for (const ports::ShadowRow& row : session.shadows().all()) {
     if (!session.silent_hosts().contains(row.primary_host)) continue;
     const bool seen =
         std::any_of(all.begin(), all.end(), [&](const Standing& s) { return s.located.domain.name == row.vm; });
     if (seen) continue;
-    Standing unseen{{{}, row.primary_host}, row, session.journal().epoch(row.vm_uuid), walking.contains(row.vm)};
+    Standing unseen{{{}, row.primary_host}, row, session.journal().epoch(row.vm_uuid), walk_of(walks, row.vm)};
     unseen.located.domain.name = row.vm;
     unseen.located.domain.uuid = row.vm_uuid;
     unseen.located.domain.state = model::DomainState::other;
@@ -41,8 +50,7 @@ void add_unseen(Session& session, const std::set<model::VmName>& walking, std::v
   }
 }
 
-std::vector<Standing> standings(Session& session, const std::set<model::VmName>& walking,
-                                std::vector<base::Error>& unreachable) {
+std::vector<Standing> standings(Session& session, const OpenWalks& walks, std::vector<base::Error>& unreachable) {
   std::vector<Standing> all;
   for (const model::HostName& host : session.hypervisors().names()) {
     try {
@@ -52,7 +60,7 @@ std::vector<Standing> standings(Session& session, const std::set<model::VmName>&
         s.shadow = session.shadows().find(domain.name);
         if (s.shadow && s.shadow->vm_uuid != domain.uuid) s.shadow.reset();  // of another VM of that name
         s.epoch = session.journal().epoch(domain.uuid);
-        s.open_walk = walking.contains(domain.name);
+        s.walk = walk_of(walks, domain.name);
         s.located = {std::move(domain), host};
         all.push_back(std::move(s));
       }
@@ -61,17 +69,31 @@ std::vector<Standing> standings(Session& session, const std::set<model::VmName>&
       unreachable.push_back(error);
     }
   }
-  add_unseen(session, walking, all);
+  add_unseen(session, walks, all);
   // A VM on its way also stands, not yet running, where it goes.
   std::set<model::VmName> running;
   for (const Standing& s : all) {
     if (s.located.domain.state == model::DomainState::running) running.insert(s.located.domain.name);
   }
   std::erase_if(all, [&](const Standing& s) {
-    return s.open_walk && s.located.domain.state != model::DomainState::running &&
-           running.contains(s.located.domain.name);
+    return s.walk && s.located.domain.state != model::DomainState::running && running.contains(s.located.domain.name);
   });
+  std::stable_partition(all.begin(), all.end(), [](const Standing& s) { return s.walk.has_value(); });
   return all;
+}
+
+/// Where it stands, and what to type.
+model::Json walk_json(Session& session, const ports::Walk& walk) {
+  const base::Error error = open_walk_error(session, walk);
+  model::Json json = {{"kind", walk.kind},
+                      {"from", walk.from.get()},
+                      {"to", walk.to.get()},
+                      {"begun", base::to_rfc3339(walk.started)},
+                      {"interrupted", error.kind() == base::Kind::interrupted},
+                      {"next", error.hint()}};
+  const auto entries = session.journal().entries(walk.id);
+  if (!entries.empty()) json["step"] = entries.back().step;
+  return json;
 }
 
 model::Json json_of(Session& session, const Standing& s) {
@@ -81,9 +103,11 @@ model::Json json_of(Session& session, const Standing& s) {
     if (s.shadow->replica) record.set(replica_by_now(session, *s.shadow->replica));
     if (s.shadow->state) record.set(*s.shadow->state);
   }
-  record.set_extra(
-      "status",
-      {{"domain", model::to_string(s.located.domain.state)}, {"epoch", s.epoch.value}, {"open_walk", s.open_walk}});
+  model::Json status = {{"domain", model::to_string(s.located.domain.state)},
+                        {"epoch", s.epoch.value},
+                        {"open_walk", s.walk.has_value()}};
+  if (s.walk) status["walk"] = walk_json(session, *s.walk);
+  record.set_extra("status", status);
   return record.json();
 }
 
@@ -106,16 +130,16 @@ std::vector<Cell> row_of(Session& session, const Standing& s) {
 
 int run_status(Session& session) {
   const auto& names = session.common().operands;
-  std::set<model::VmName> walking;
+  OpenWalks walks;
   for (const ports::Walk& walk : session.journal().open_walks()) {
-    walking.insert(walk.vm);
+    walks.insert_or_assign(walk.vm, walk);
     print_error(open_walk_error(session, walk), "status", walk.vm.get());
   }
   std::vector<base::Error> unreachable;
   Listing listing(session.out(), {"VM", "HOST", "STATE", "PRIORITY", "SHADOW ON", "LEVEL", "POINT", "LAG", "EPOCH"});
   std::size_t shown = 0;
   std::set<std::string> seen;
-  for (const Standing& s : standings(session, walking, unreachable)) {
+  for (const Standing& s : standings(session, walks, unreachable)) {
     if (!names.empty() && std::find(names.begin(), names.end(), s.located.domain.name.get()) == names.end()) continue;
     ++shown;
     seen.insert(s.located.domain.name.get());
@@ -142,7 +166,9 @@ Verb status_verb() {
   Verb verb;
   verb.name = "status";
   verb.summary = "Show what stands where: VMs, shadows, points, lag";
-  verb.text = "Interrupted switchovers come first, on standard error, with the command that recovers them.";
+  verb.text =
+      "Interrupted switchovers come first, on standard error, with the command that recovers them; their VMs lead the "
+      "list.";
   verb.operands = Operands::words;
   verb.examples = {"umbra status", "umbra status web1 -o jsonl"};
   verb.run = run_status;

@@ -15,6 +15,7 @@
 #include "cmd/session.hpp"
 #include "cmd/verb.hpp"
 #include "model/units.hpp"
+#include "ports/delta.hpp"
 
 namespace umbra::cmd {
 namespace {
@@ -115,6 +116,23 @@ bool told_to_stay(Session& session, const model::Record& record) {
   return piped && !decision->migrate;
 }
 
+/// Whether the way back was given up by the last thing that a switchover did with the VM.
+bool is_decommissioned(Session& session, const model::Vm& vm) {
+  const auto last = session.ledger().last_section(vm.uuid, "outcome");
+  return last && model::Json::parse(*last).value("primary", "") == "decommissioned";
+}
+
+/// Without a shadow there is no walk, which is a refusal.
+model::ShadowSection shadow_of_walk(Session& session, const SwitchoverOptions& options, const model::Record& record) {
+  const model::Vm vm = record.vm();
+  if (record.shadow() || shadow_row_of(session, vm)) return need_shadow(session, record);
+  if (options.rollback && is_decommissioned(session, vm))
+    throw base::Error(base::Kind::refused,
+                      fmt::format("the old primary of {} was decommissioned: there is no way back", vm.name.get()),
+                      "a new shadow is a way to another host: " + ports::make_first(vm.name));
+  throw base::Error(base::Kind::refused, fmt::format("{} has no shadow", vm.name.get()), ports::make_first(vm.name));
+}
+
 void switch_one(Session& session, const SwitchoverOptions& options, model::Record& record) {
   const model::Vm vm = record.vm();
   if (!options.rollback && told_to_stay(session, record)) {
@@ -125,7 +143,7 @@ void switch_one(Session& session, const SwitchoverOptions& options, model::Recor
     record.set(stayed);
     return;
   }
-  const model::ShadowSection shadow = need_shadow(session, record);
+  const model::ShadowSection shadow = shadow_of_walk(session, options, record);
   if (only_planned(session, record)) {
     model::Outcome planned;
     planned.result = "planned";
@@ -155,21 +173,24 @@ void switch_one(Session& session, const SwitchoverOptions& options, model::Recor
   if (request.policy.after == model::After::decommission && outcome.primary == "hibernated")
     outcome.notes.push_back(
         fmt::format("the old primary on {0} is kept for {1} as the way back; then it may go: umbra switchover {2} "
-                    "--decommission",
+                    "--decommission, or --all",
                     vm.host.get(), base::to_human(request.policy.rollback_window), base::shell_word(vm.name)));
   conclude(session, record, outcome);
 }
 
 void decommission_one(Session& session, const SwitchoverOptions& options, model::Record& record) {
   const model::Vm vm = record.vm();
+  const bool of_all = session.common().all;
+  const model::VmPolicy policy = session.config().policy(vm.name);
+  if (of_all && (policy.after != model::After::decommission || !shadow_row_of(session, vm))) return;
   if (!record.shadow() && !shadow_row_of(session, vm))
     throw base::Error(base::Kind::not_found,
                       fmt::format("{} has no old primary: no shadow of it is on record", vm.name.get()),
                       fmt::format("umbra status {}", base::shell_word(vm.name)));
   const model::ShadowSection shadow = need_shadow(session, record);
-  const model::VmPolicy policy = session.config().policy(vm.name);
   const Hooks hooks(session, vm.name, policy);
   const switchover::DecommissionRequest request{vm.name, shadow.host, shadow.id, policy.rollback_window, options.force};
+  if (of_all && !switchover::is_decommission_due(hooks.ports(session), request)) return;
   if (session.common().dry_run) {
     switchover::check_decommission(hooks.ports(session), request);
     base::log(base::Level::info, fmt::format("switchover: {}: would remove the old primary on {} with its disks",
@@ -285,6 +306,8 @@ int run_switchover(Session& session, const SwitchoverOptions& options) {
   if (options.force && !options.decommission)
     throw base::Error(base::Kind::usage, "--force goes with --decommission alone",
                       "a switchover needs no force: what it refuses would lose something");
+  if (options.force && session.common().all)
+    throw base::Error(base::Kind::usage, "--force does not go with --all", "name the VMs whose way back is given up");
   if (options.recover) return recover_walks(session);
   if (options.from_point) return activate_from_points(session, options);
   return for_each_vm(session, "switchover", switchover_table(), [&](model::Record& record) {
@@ -320,7 +343,10 @@ Verb switchover_verb() {
       {"--rollback", "", "back to the host where the VM was before", "", set_flag(options->rollback)},
       {"--recover", "", "finish or take back interrupted walks (all, or of the VMs named)", "",
        set_flag(options->recover)},
-      {"--decommission", "", "remove the old primary and its disks for good", "", set_flag(options->decommission)},
+      {"--decommission", "",
+       "remove the old primary and its disks for good; with --all, of VMs whose `after` says so and whose rollback "
+       "window is over",
+       "", set_flag(options->decommission)},
       {"--from-point", "", "of a VM whose host is lost: activate the newest point of its shadow", "",
        set_flag(options->from_point)},
       {"--accept-split-brain-risk", "", "with --from-point: without a fence; the VM may then run twice", "",
@@ -328,8 +354,8 @@ Verb switchover_verb() {
       {"--force", "", "with --decommission: also within the rollback window", "", set_flag(options->force)},
   };
   verb.examples = {"umbra decide web1 | umbra switchover -", "umbra switchover web1 --dry-run",
-                   "umbra switchover web1 --rollback", "umbra switchover --recover",
-                   "umbra switchover web1 --from-point"};
+                   "umbra switchover web1 --rollback",       "umbra switchover --recover",
+                   "umbra switchover --all --decommission",  "umbra switchover web1 --from-point"};
   verb.run = [options](Session& session) { return run_switchover(session, *options); };
   return verb;
 }

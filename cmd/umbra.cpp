@@ -8,6 +8,7 @@
 
 #include <cstdio>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "base/cancel.hpp"
@@ -96,6 +97,10 @@ int run(int argc, char** argv) {
     }
     print_error(error, verb, "");
     return status_of(error.kind());
+  } catch (const std::system_error& error) {
+    const base::Error told = base::from_system(error);
+    print_error(told, verb, "");
+    return status_of(told.kind());
   } catch (const std::exception& error) {
     base::log(base::Level::error, fmt::format("{}: a defect of umbra: {}", verb, error.what()));
     return exit_failed;

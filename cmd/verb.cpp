@@ -101,7 +101,7 @@ std::vector<Option> tls_options(model::TlsFiles& files, const std::string& when)
       {"--ca", "FILE", when + ": certificates of the CA that the other side's is from", "", set_text(files.ca)},
       {"--cert", "FILE", when + ": this side's own certificate", "", set_text(files.cert)},
       {"--key", "FILE", when + ": its key", "", set_text(files.key)},
-      {"--crl", "FILE", when + ": what the CA has revoked", "", set_text(files.crl)},
+      {"--crl", "FILE", when + ": what the CA, and each CA below it, has revoked", "", set_text(files.crl)},
       {"--key-file", "FILE", when + ": instead of these, a key that both sides have: identity:hex, or random bytes", "",
        set_text(files.key_file)},
   };

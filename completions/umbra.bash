@@ -25,7 +25,7 @@ _umbra() {
     model) flags="--trace --history --out --from-scratch --name --note --seed --resource -w --within --threshold --step --predictions --html --no-learning --model -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="train backtest show list back" ;;
     status) flags="-o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     doctor) flags="--show-config --install-hook --host --hook -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
-    receive) flags="--session --images --into --retain --export --format --bitmap --above --guard --listen --ca --cert --key --crl --key-file --allow --most --idle -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
+    receive) flags="--session --images --into --retain --export --format --bitmap --above --guard --keepalive --listen --ca --cert --key --crl --key-file --allow --most --idle -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
   esac
   if [[ $cur == -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$flags --help" -- "$cur")

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cerrno>
+#include <filesystem>
 #include <system_error>
 #include <utility>
 
@@ -93,6 +94,8 @@ const char* hint_of(int error_number) {
       return "a part of that path is a file and no folder: look at it with namei -l";
     case EISDIR:
       return "it is a folder: name a file";
+    case ELOOP:
+      return "symbolic links on that path lead round in a circle: look at it with namei -l";
     case ENAMETOOLONG:
       return "choose a shorter name, or a folder nearer to /";
     case EMFILE:
@@ -117,7 +120,16 @@ Error from_errno(int error_number, std::string_view what) {
 }
 
 Error from_system(const std::system_error& failure) {
-  return with_kind_of(failure.code().value(), failure.what());
+  const int number = failure.code().value();
+  const auto* of_files = dynamic_cast<const std::filesystem::filesystem_error*>(&failure);
+  if (of_files == nullptr) return with_kind_of(number, failure.what());
+  // Its own what() begins with the class of the exception, and has the paths in brackets behind the reason.
+  std::string act = of_files->std::system_error::what();
+  const std::string reason = ": " + failure.code().message();
+  if (act.ends_with(reason)) act.resize(act.size() - reason.size());
+  if (!of_files->path1().empty()) act += " " + of_files->path1().string();
+  if (!of_files->path2().empty()) act += ", " + of_files->path2().string();
+  return with_kind_of(number, act + reason);
 }
 
 }  // namespace umbra::base

@@ -4,14 +4,17 @@
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstdlib>
 #include <utility>
+#include <vector>
 
 #include "base/error.hpp"
 #include "base/text.hpp"
@@ -41,9 +44,30 @@ UniqueFd open_file(const std::filesystem::path& path, int flags, unsigned mode) 
   return UniqueFd(fd);
 }
 
-std::size_t read_full(int fd, std::span<std::byte> buffer, std::string_view what) {
+bool ready_within(int fd, short events, std::optional<Millis> most, const CancelToken* cancel) {
+  constexpr Millis longest_look{500};  // a signal that comes just before the wait does not end it
+  const auto end = std::chrono::steady_clock::now() + most.value_or(Millis{0});
+  for (;;) {
+    if (cancel != nullptr) cancel->check();
+    Millis left = longest_look;
+    if (most)
+      left = std::clamp(std::chrono::ceil<Millis>(end - std::chrono::steady_clock::now()), Millis{0}, longest_look);
+    pollfd one{fd, events, 0};
+    const int ready = ::poll(&one, 1, static_cast<int>(left.count()));
+    if (ready > 0) return true;
+    if (ready < 0 && errno != EINTR) throw from_errno(errno, "poll");
+    if (ready == 0 && most && std::chrono::steady_clock::now() >= end) return false;
+  }
+}
+
+bool readable_within(int fd, Millis deadline) {
+  return ready_within(fd, POLLIN, deadline, nullptr);
+}
+
+std::size_t read_full(int fd, std::span<std::byte> buffer, std::string_view what, const CancelToken* cancel) {
   std::size_t done = 0;
   while (done < buffer.size()) {
+    if (cancel != nullptr) ready_within(fd, POLLIN, std::nullopt, cancel);
     const ssize_t n = ::read(fd, buffer.data() + done, buffer.size() - done);
     if (n == 0) break;
     if (n < 0) {
@@ -55,48 +79,31 @@ std::size_t read_full(int fd, std::span<std::byte> buffer, std::string_view what
   return done;
 }
 
-bool readable_within(int fd, Millis deadline) {
-  const auto end = std::chrono::steady_clock::now() + deadline;
-  for (;;) {
-    const auto left = std::chrono::ceil<Millis>(end - std::chrono::steady_clock::now());
-    pollfd one{fd, POLLIN, 0};
-    const int ready = ::poll(&one, 1, static_cast<int>(std::max(left, Millis{0}).count()));
-    if (ready >= 0) return ready > 0;
-    if (errno != EINTR) throw from_errno(errno, "poll");
-  }
-}
-
 void write_all(int fd, std::span<const std::byte> data, std::string_view what) {
-  std::size_t done = 0;
-  while (done < data.size()) {
-    const ssize_t n = ::write(fd, data.data() + done, data.size() - done);
-    if (n < 0) {
-      if (errno == EINTR) continue;
-      throw from_errno(errno, fmt::format("write {}", what));
-    }
-    done += static_cast<std::size_t>(n);
-  }
+  write_all(fd, data, {}, what);
 }
 
 void write_all(int fd, std::string_view text, std::string_view what) {
   write_all(fd, std::as_bytes(std::span(text.data(), text.size())), what);
 }
 
-void write_all(int fd, std::span<const std::byte> first, std::span<const std::byte> second, std::string_view what) {
-  while (!first.empty() && !second.empty()) {
-    const auto piece = [](std::span<const std::byte> data) {
-      return iovec{const_cast<std::byte*>(data.data()), data.size()};
-    };
+void write_all(int fd, std::span<const std::byte> first, std::span<const std::byte> second, std::string_view what,
+               const CancelToken* cancel) {
+  const auto piece = [](std::span<const std::byte> data) {
+    return iovec{const_cast<std::byte*>(data.data()), data.size()};
+  };
+  while (!first.empty() || !second.empty()) {
     const iovec pieces[]{piece(first), piece(second)};
-    const ssize_t n = ::writev(fd, pieces, 2);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw from_errno(errno, fmt::format("write {}", what));
+    const bool both = !first.empty() && !second.empty();
+    const iovec& one = first.empty() ? pieces[1] : pieces[0];
+    const ssize_t n = both ? ::writev(fd, pieces, 2) : ::write(fd, one.iov_base, one.iov_len);
+    if (n < 0 && errno != EINTR) throw from_errno(errno, fmt::format("write {}", what));
+    if (n < 0 && cancel != nullptr) cancel->check();
+    if (n < 0) continue;
     const std::size_t of_first = std::min(static_cast<std::size_t>(n), first.size());
     first = first.subspan(of_first);
     second = second.subspan(static_cast<std::size_t>(n) - of_first);
   }
-  write_all(fd, first, what);
-  write_all(fd, second, what);
 }
 
 std::size_t read_at(int fd, std::uint64_t at, std::span<std::byte> buffer, std::string_view what) {
@@ -160,9 +167,36 @@ void sync_dir(const std::filesystem::path& dir) {
   sync_fd(fd.get(), dir.string());
 }
 
+namespace {
+
+constexpr std::string_view temporary_mark = ".tmp.";
+
+/// The process that was writing such a file; nothing for another name.
+std::optional<pid_t> writer_of(const std::string& name) {
+  const std::size_t at = name.rfind(temporary_mark);
+  if (at == std::string::npos || at == 0) return std::nullopt;
+  const char* first = name.data() + at + temporary_mark.size();
+  const char* last = name.data() + name.size();
+  pid_t pid = 0;
+  const auto [end, error] = std::from_chars(first, last, pid);
+  if (error != std::errc{} || end != last || pid <= 0) return std::nullopt;
+  return pid;
+}
+
+}  // namespace
+
+void remove_leftovers(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> left;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const auto writer = writer_of(entry.path().filename().string());
+    if (writer && entry.is_regular_file() && ::kill(*writer, 0) != 0 && errno == ESRCH) left.push_back(entry.path());
+  }
+  for (const auto& file : left) std::filesystem::remove(file);
+}
+
 void write_file_atomic(const std::filesystem::path& path, std::string_view content, unsigned mode) {
   std::filesystem::path temporary = path;
-  temporary += fmt::format(".tmp.{}", ::getpid());
+  temporary += fmt::format("{}{}", temporary_mark, ::getpid());
   try {
     const UniqueFd fd = open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC, mode);
     write_all(fd.get(), content, temporary.string());

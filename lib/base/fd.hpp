@@ -5,10 +5,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
+#include "base/cancel.hpp"
 #include "base/clock.hpp"
 
 namespace umbra::base {
@@ -34,14 +36,19 @@ class UniqueFd {
 
 /// open(2) with O_CLOEXEC; throws with the path named.
 UniqueFd open_file(const std::filesystem::path& path, int flags, unsigned mode = 0644);
-/// Reads up to buffer.size() bytes; fewer only at the end of the file. Retries on EINTR.
-std::size_t read_full(int fd, std::span<std::byte> buffer, std::string_view what);
+/// Waits for `events` of poll(2), an end, or a failure. False where `most` has passed, Kind::cancelled once `cancel`,
+/// which may be null, is asked for.
+bool ready_within(int fd, short events, std::optional<Millis> most, const CancelToken* cancel);
 /// Whether there is something to read, or an end, before `deadline` has passed.
 bool readable_within(int fd, Millis deadline);
+/// Reads up to buffer.size() bytes; fewer only at the end of the file. Retries on EINTR. Ends by Kind::cancelled once
+/// `cancel`, which may be null, is asked for.
+std::size_t read_full(int fd, std::span<std::byte> buffer, std::string_view what, const CancelToken* cancel = nullptr);
 void write_all(int fd, std::span<const std::byte> data, std::string_view what);
 void write_all(int fd, std::string_view text, std::string_view what);
-/// Both, one after the other, in as few calls as can be.
-void write_all(int fd, std::span<const std::byte> first, std::span<const std::byte> second, std::string_view what);
+/// Both, one after the other, in as few calls as can be. Where that waits, a request to `cancel` ends it.
+void write_all(int fd, std::span<const std::byte> first, std::span<const std::byte> second, std::string_view what,
+               const CancelToken* cancel = nullptr);
 /// From a place of the file: the same, with no regard to where its descriptor stands.
 std::size_t read_at(int fd, std::uint64_t at, std::span<std::byte> buffer, std::string_view what);
 void write_at(int fd, std::uint64_t at, std::span<const std::byte> data, std::string_view what);
@@ -51,6 +58,9 @@ std::string read_text_file(const std::filesystem::path& path, std::size_t limit 
 void sync_fd(int fd, std::string_view what);
 /// fsync of a folder: makes renames and new names in it durable.
 void sync_dir(const std::filesystem::path& dir);
+/// Removes what write_file_atomic left in the folder where its process was killed: files NAME.tmp.PID of processes that
+/// are gone.
+void remove_leftovers(const std::filesystem::path& folder);
 /// Writes a temporary file beside `path`, syncs it, renames it over `path`, syncs the folder.
 void write_file_atomic(const std::filesystem::path& path, std::string_view content, unsigned mode = 0644);
 

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <span>
 
+#include "base/cancel.hpp"
+
 namespace umbra::base {
 
 class Line {
@@ -25,10 +27,11 @@ class Line {
   virtual void end() noexcept {}
 };
 
-/// Over two descriptors (one, twice, for a socket), which are the caller's. -1 for a way that is not used.
+/// Over two descriptors (one, twice, for a socket), which are the caller's. -1 for a way that is not used. Waiting ends
+/// by Kind::cancelled once `cancel`, which may be null, is asked for.
 class FdLine final : public Line {
  public:
-  FdLine(int in, int out) : m_in(in), m_out(out) {}
+  FdLine(int in, int out, const CancelToken* cancel = nullptr) : m_in(in), m_out(out), m_cancel(cancel) {}
   std::size_t read_full(std::span<std::byte> buffer) override;
   void write_all(std::span<const std::byte> data) override;
   void write_both(std::span<const std::byte> first, std::span<const std::byte> second) override;
@@ -37,6 +40,7 @@ class FdLine final : public Line {
  private:
   int m_in;
   int m_out;
+  const CancelToken* m_cancel;
 };
 
 }  // namespace umbra::base

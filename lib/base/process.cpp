@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/text.hpp"
 
 extern char** environ;
 
@@ -175,19 +176,7 @@ Finished run(const Argv& argv, std::string_view input, Millis deadline) {
 
 std::string to_shell(const Argv& argv) {
   std::string line;
-  for (const std::string& word : argv) {
-    if (!line.empty()) line += ' ';
-    const bool plain = !word.empty() && word.find_first_not_of(
-                                            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                            "0123456789-_./:=,+@%") == std::string::npos;
-    if (plain) {
-      line += word;
-      continue;
-    }
-    line += '\'';
-    for (const char c : word) line += c == '\'' ? std::string("'\\''") : std::string(1, c);
-    line += '\'';
-  }
+  for (const std::string& word : argv) line += (line.empty() ? "" : " ") + shell_word(word);
   return line;
 }
 

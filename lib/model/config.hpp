@@ -21,9 +21,14 @@ struct TlsFiles {
   std::string ca{};
   std::string cert{};  ///< this side's own, with its key
   std::string key{};
-  std::string crl{};  ///< of the CA; empty: nothing is revoked
+  std::string crl{};  ///< of each CA in the chain; empty: nothing is revoked
   std::string key_file{};
   bool given() const { return !(ca + cert + key + crl + key_file).empty(); }
+  /// A CA with an own certificate and its key, or a key file, and not both.
+  bool complete() const {
+    const int certificates = int(!ca.empty()) + int(!cert.empty()) + int(!key.empty());
+    return key_file.empty() ? certificates == 3 : certificates == 0 && crl.empty();
+  }
 };
 
 struct HostConfig {

@@ -58,10 +58,15 @@ Ground ground_of(const std::vector<PointInfo>& points) {
   return ground;
 }
 
+void VerifyReport::add(Mismatch mismatch) {
+  ++places;
+  if (mismatches.size() < most_told) mismatches.push_back(std::move(mismatch));
+}
+
 std::string first_of(const VerifyReport& report) {
   const Mismatch& first = report.mismatches.front();
   std::string text = fmt::format("{} at byte {}: {}", first.disk.get(), first.offset, first.what);
-  if (report.mismatches.size() > 1) text += fmt::format(", and in {} more places", report.mismatches.size() - 1);
+  if (report.places > 1) text += fmt::format(", and in {} more places", report.places - 1);
   return text;
 }
 

@@ -119,8 +119,11 @@ struct Mismatch {
 };
 
 struct VerifyReport {
+  static constexpr std::size_t most_told = 1000;
   std::uint64_t blocks_read = 0;
-  std::vector<Mismatch> mismatches;
+  std::uint64_t places = 0;          ///< differences in all
+  std::vector<Mismatch> mismatches;  ///< the first most_told of them
+  void add(Mismatch mismatch);
   bool sound() const { return mismatches.empty(); }
 };
 

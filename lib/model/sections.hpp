@@ -89,16 +89,16 @@ struct Replica {
   base::Digest root;
   base::Instant taken_at;
   double lag_s = 0;
-  ByteCount dirty;    ///< bytes that the pass had to look at: the sum of the next four
-  ByteCount data;     ///< bytes told, before compression
-  ByteCount zero;     ///< bytes that became zero
-  ByteCount resumed;  ///< bytes that an earlier, cut pass had sent
-  ByteCount skipped;  ///< bytes that the shadow has already
-  ByteCount sent;     ///< bytes on the wire
-  bool verified = false;
+  ByteCount dirty;        ///< bytes that the pass had to look at: the sum of the next four
+  ByteCount data;         ///< bytes told, before compression
+  ByteCount zero;         ///< bytes that became zero
+  ByteCount resumed;      ///< bytes that an earlier, cut pass had sent
+  ByteCount skipped;      ///< bytes that the shadow has already
+  ByteCount sent;         ///< bytes on the wire; written, where the point lies on this machine
+  bool verified = false;  ///< the point was read back, and is what was sent
   std::optional<bool>
-      quiesced;        ///< whether the guest's file systems were frozen for its instant; not for a VM that is off
-  std::string method;  ///< "full", "bitmap", "digest", "frozen"
+      quiesced;        ///< whether the guest's file systems were frozen for its instant; of a running VM alone
+  std::string method;  ///< "full", "bitmap", "above", "digest"
   std::string why;     ///< why this method, where it is not the cheapest
   double duration_s = 0;
   std::vector<Phase> phases;  ///< of `duration_s`, in their order

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ports/read_ahead.hpp"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <algorithm>
 #include <chrono>
 
+#include "base/thread.hpp"
 #include "model/points.hpp"
 
 namespace umbra::ports {
@@ -31,17 +29,7 @@ void digest_blocks(std::span<const std::byte> bytes, std::vector<base::Digest>& 
 }
 
 ReadAhead::ReadAhead(BlockSource& source, Next next) : m_source(source), m_next(std::move(next)), m_spare(most_pieces) {
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  try {
-    m_thread = std::thread([this] { run(); });
-  } catch (...) {
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    throw;
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  m_thread = base::thread_without_signals([this] { run(); });
 }
 
 ReadAhead::~ReadAhead() {

@@ -30,13 +30,17 @@ class MoveGuard {
 class Transport {
  public:
   virtual ~Transport() = default;
-  /// The far end on `host`, started by its configured command. Kind::unreachable where it can't be.
+  /// The far end on `host`: behind its TLS address, or started by its command, or, where neither is configured, this
+  /// process itself. Kind::unreachable where it does not answer, Kind::refused where the two ends don't accept each
+  /// other.
   virtual std::unique_ptr<PointStore> connect(const model::HostName& host) = 0;
   virtual std::unique_ptr<BlockSource> open(const NbdExport& nbd) = 0;
-  /// Kind::not_found where the file has no such bitmap, Kind::corrupt where the bitmap is inconsistent.
+  /// Kind::not_found where the file has no such bitmap, Kind::corrupt where the bitmap is inconsistent,
+  /// Kind::unsupported where the host takes points alone.
   virtual std::unique_ptr<BlockSource> open(const model::HostName& host, const FileExport& file) = 0;
   /// From now on a connection that the VM's QEMU on `host` opens is cut once its other end has not answered for a few
-  /// seconds: the migration fails then, and the guest runs on there. Throws where that host can't be watched.
+  /// seconds: the migration fails then, and the guest runs on there. Kind::unsupported where the host takes points
+  /// alone; throws where it can't be watched.
   virtual std::unique_ptr<MoveGuard> guard_move(const model::HostName& host, const model::Uuid& vm) = 0;
 };
 

@@ -72,11 +72,17 @@ model::Correction correction_of(const Said& said, const Examples& examples) {
 }
 
 std::array<double, model::learned_quantiles.size()> peak_ranks_of(const Said& said) {
-  std::vector<double> sorted = said.peak_rank;
-  std::sort(sorted.begin(), sorted.end());
   std::array<double, model::learned_quantiles.size()> ranks = model::learned_quantiles;
-  if (sorted.empty()) return ranks;
-  for (double& rank : ranks) rank = sorted[static_cast<std::size_t>(rank * static_cast<double>(sorted.size()))];
+  if (said.peak_rank.empty()) return ranks;
+  std::vector<double> sorted;
+  for (double& rank : ranks) {
+    sorted.clear();
+    // A peak that is the quantile itself lies within p10 to p90, from either side.
+    const double side = rank < 0.5 ? 0 : rank > 0.5 ? 1 : 0.5;
+    for (const RankRange& r : said.peak_rank) sorted.push_back(std::lerp(r.to, r.from, side));
+    std::sort(sorted.begin(), sorted.end());
+    rank = sorted[static_cast<std::size_t>(rank * static_cast<double>(sorted.size()))];
+  }
   return ranks;
 }
 

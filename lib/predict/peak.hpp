@@ -20,13 +20,17 @@ inline constexpr std::array peak_ladder{-3.0, -2.0, -1.4, -1.0, -0.7, -0.45, -0.
 /// Appends a row per rung: the course, then the level's columns.
 void append_ladder(const LevelColumns& columns, std::span<const float> course, double now, std::vector<float>& rows);
 
-/// The levels that the peak stays below with the probabilities `ranks`, by straight lines between rungs. `log_odds` of
-/// the rungs' being reached, rising or not.
+/// The levels that the peak stays below with the probabilities `ranks`, by straight lines between rungs; but what would
+/// lie less than a rung above `now` is `now`, save for the last. `log_odds` of the rungs' being reached, rising or not.
 std::array<double, model::learned_quantiles.size()> peak_quantiles(
     std::span<const float> log_odds, double now, double scale,
     const std::array<double, model::learned_quantiles.size()>& ranks);
 
-/// With which probability the peak was to stay below `peak`.
-double peak_rank(std::span<const float> log_odds, double now, double scale, double peak);
+/// Which ranks' quantiles are `peak`: of those below `from` the quantiles lie below it, of those above `to` above.
+struct RankRange {
+  double from = 0;
+  double to = 0;
+};
+RankRange peak_rank(std::span<const float> log_odds, double now, double scale, double peak);
 
 }  // namespace umbra::predict

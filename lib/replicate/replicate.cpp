@@ -8,6 +8,7 @@
 
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "ports/roles.hpp"
 #include "replicate/allowance.hpp"
 #include "replicate/schedule.hpp"
 
@@ -33,20 +34,6 @@ struct Start {
   bool live() const { return domain.state != DomainState::off; }
 };
 
-void check_primary(const ports::Hypervisor& hypervisor, const model::Domain& domain, const PassRequest& request) {
-  const std::string where = fmt::format("{} on {}", domain.name.get(), request.primary.get());
-  if (domain.tag.role == model::Role::shadow || domain.tag.role == model::Role::hibernated)
-    throw Error(Kind::refused, fmt::format("{} is no primary but {}", where, model::to_string(domain.tag.role)),
-                "replicate from the host where the VM runs: umbra status shows which");
-  if (domain.state == DomainState::other)
-    throw Error(Kind::refused, fmt::format("{} is neither running, paused nor off", where),
-                "bring it to one of these first; what it is now: " + hypervisor.by_hand("domstate", domain.name));
-  if (domain.state == DomainState::off)
-    ports::require_file_disks(hypervisor, domain);  // read whole, whatever their format
-  else
-    ports::require_disks(hypervisor, domain);  // a backup job reads whatever QEMU does
-}
-
 std::string with_damage(const model::Ground& ground, const std::string& why) {
   return ground.damage.empty() ? why : ground.damage + "; " + why;
 }
@@ -64,20 +51,21 @@ void explain_untracked(Start& start) {
 
 /// Of the shadow's files: what their descriptions tell, or what is found where they are examined too. That marks what
 /// is damaged, so that a plan does without.
-enum class Depth { told, examined };
+enum class Knowledge { told, examined };
 
-Start look(const Context& context, const PassRequest& request, Depth depth) {
+Start look(const Context& context, const PassRequest& request, Knowledge of_files) {
   ports::check_hosts_differ(request.vm, request.primary, request.shadow_host);
   ports::Hypervisor& primary = context.hypervisors.at(request.primary);
   auto domain = primary.find(request.vm);
   if (!domain)
     throw Error(Kind::not_found, fmt::format("no VM {} on {}", request.vm.get(), request.primary.get()),
                 "umbra status lists what is where");
-  check_primary(primary, *domain, request);
+  check_primary(primary, *domain, request.primary);
+  ports::require_shadow_is_off(context.hypervisors, request.shadow_host, *domain);
   Start start{primary, context.transport.connect(request.shadow_host), std::move(*domain), {}, {}, {}, {}, {}};
-  if (depth == Depth::examined) start.ground = start.far->examine(request.shadow);
+  if (of_files == Knowledge::examined) start.ground = start.far->examine(request.shadow);
   start.points = start.far->points(request.shadow);
-  if (depth == Depth::told) start.ground = model::ground_of(start.points);
+  if (of_files == Knowledge::told) start.ground = model::ground_of(start.points);
   if (start.points.empty() && !std::ranges::count(start.far->shadows(), request.shadow))
     throw Error(Kind::not_found, fmt::format("{} has no shadow on {}", request.vm.get(), request.shadow_host.get()),
                 ports::make_first(request.vm));
@@ -201,21 +189,9 @@ ports::SentPoint send_running(const Context& context, const PassRequest& request
 
 ports::SentPoint send_off(const Context& context, const PassRequest& request, Start& start,
                           const ports::SendOptions& options) {
-  std::vector<ports::PartSource> parts;
-  for (const model::Disk& disk : start.domain.disks) {
-    ports::FileExport file;
-    file.path = disk.path;
-    file.format = disk.format;
-    parts.push_back({disk.name, context.transport.open(request.primary, file), ports::Look::all});
-  }
-  const auto still_off = [&] {
-    const auto now = start.primary.find(request.vm);
-    if (!now || now->state != DomainState::off)
-      throw Error(Kind::busy, fmt::format("{} was started while its disks were read", request.vm.get()),
-                  fmt::format("umbra replicate {}", base::shell_word(request.vm)));
-  };
-  return ports::send_point(context, *start.far, start.ground, header_of(request, context.clock.now()), std::move(parts),
-                           options, still_off);
+  return ports::send_point(context, *start.far, start.ground, header_of(request, context.clock.now()),
+                           parts_of_files(context, request.primary, start.domain), options,
+                           [&] { require_off(start.primary, request.vm); });
 }
 
 /// The checkpoint of the pass before: the new point has its own.
@@ -280,6 +256,37 @@ PassPlan with_duration(PassPlan plan, const PassRequest& request) {
 
 }  // namespace
 
+void check_primary(const ports::Hypervisor& hypervisor, const model::Domain& domain, const model::HostName& host) {
+  const std::string where = fmt::format("{} on {}", domain.name.get(), host.get());
+  ports::require_primary(hypervisor, domain);
+  if (domain.state == DomainState::other)
+    throw Error(Kind::refused, fmt::format("{} is neither running, paused nor off", where),
+                "bring it to one of these first; what it is now: " + hypervisor.by_hand("domstate", domain.name));
+  if (domain.state == DomainState::off)
+    ports::require_file_disks(hypervisor, domain);  // read whole, whatever their format
+  else
+    ports::require_disks(hypervisor, domain);  // a backup job reads whatever QEMU does
+}
+
+std::vector<ports::PartSource> parts_of_files(const Context& context, const model::HostName& host,
+                                              const model::Domain& domain) {
+  std::vector<ports::PartSource> parts;
+  for (const model::Disk& disk : domain.disks) {
+    ports::FileExport file;
+    file.path = disk.path;
+    file.format = disk.format;
+    parts.push_back({disk.name, context.transport.open(host, file), ports::Look::all});
+  }
+  return parts;
+}
+
+void require_off(ports::Hypervisor& primary, const model::VmName& vm) {
+  const auto now = primary.find(vm);
+  if (!now || now->state != DomainState::off)
+    throw Error(Kind::busy, fmt::format("{} was started while its disks were read", vm.get()),
+                fmt::format("umbra replicate {}", base::shell_word(vm)));
+}
+
 PassRequest pass_request(const model::VmName& vm, const model::VmPolicy& policy, const model::HostConfig& primary,
                          const model::HostName& shadow_host, const model::ShadowId& shadow) {
   PassRequest request;
@@ -300,7 +307,7 @@ PassRequest pass_request(const model::VmName& vm, const model::VmPolicy& policy,
 }
 
 PassPlan plan_pass(const Context& context, const PassRequest& request) {
-  const Start start = look(context, request, Depth::told);
+  const Start start = look(context, request, Knowledge::told);
   PassPlan plan;
   plan.point = start.ground.last.next();
   plan.method = start.choice.method;
@@ -319,7 +326,7 @@ PassPlan plan_first_pass(const model::Domain& primary, const PassRequest& reques
 PassResult run_pass(const Context& context, const PassRequest& request) {
   const base::Millis began = context.clock.steady();
   ports::Stopwatch stopwatch(context.clock);
-  Start start = look(context, request, Depth::examined);
+  Start start = look(context, request, Knowledge::examined);
   const Allowance allowance(context, request.primary, request.vm, limits_of(request));
   const ports::SendOptions options{[&] { return allowance.now(); }, request.resume, &stopwatch};
   const ports::SentPoint sent = ports::with_what_is_safe(context_of(request), start.points, [&] {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // Replication: makes the shadow's next restore point out of what the primary wrote since the last one. Written against
-// the ports alone. A pass either ends with a committed point or leaves nothing: no backup job, no fresh checkpoint, no
-// half point; the last point stays restorable all along.
+// the ports alone. A pass that fails leaves no point, no backup job, and no checkpoint of its own (one that can't be
+// deleted goes with the next pass); what it sent stays for the next. The last point stays restorable all along.
 
 #include <optional>
 #include <string>
@@ -54,14 +54,23 @@ struct PassResult {
 PassRequest pass_request(const model::VmName& vm, const model::VmPolicy& policy, const model::HostConfig& primary,
                          const model::HostName& shadow_host, const model::ShadowId& shadow);
 
+/// Kind::refused where the domain is no primary, or in a state in which nothing can be read; Kind::unsupported where
+/// its disks can't be.
+void check_primary(const ports::Hypervisor& hypervisor, const model::Domain& domain, const model::HostName& host);
+/// The disks of a domain that is off, to be read as files of that host.
+std::vector<ports::PartSource> parts_of_files(const Context& context, const model::HostName& host,
+                                              const model::Domain& domain);
+/// Kind::busy where it was started meanwhile.
+void require_off(ports::Hypervisor& primary, const model::VmName& vm);
+
 /// Changes nothing.
 PassPlan plan_pass(const Context& context, const PassRequest& request);
 /// The plan of the first pass onto a shadow that is not made yet; `why` says so.
 PassPlan plan_first_pass(const model::Domain& primary, const PassRequest& request, std::string why);
 
-/// One pass: a running guest through a backup job and its checkpoint, one that is off through its files.
-/// Kind::refused where the domain is no primary, Kind::unsupported for a running guest on a raw disk, Kind::busy where
-/// another job is under way.
+/// One pass: a running guest through a backup job and its checkpoint, one that is off through its files. Kind::refused
+/// where the domain is no primary or in no such state, Kind::unsupported where it has no disk that can be read,
+/// Kind::busy where another job is under way, another run writes to the shadow, or it was started meanwhile.
 PassResult run_pass(const Context& context, const PassRequest& request);
 
 }  // namespace umbra::replicate

@@ -8,6 +8,7 @@
 
 #include "base/text.hpp"
 #include "ports/delta.hpp"
+#include "ports/roles.hpp"
 #include "shadow/undo.hpp"
 
 namespace umbra::shadow {
@@ -41,11 +42,7 @@ Domain find_primary(const Context& context, const EnsureRequest& request) {
   if (!domain)
     throw Error(Kind::not_found, fmt::format("no VM {} on {}", request.vm.get(), request.primary.get()),
                 "umbra status lists what is where");
-  if (domain->tag.role == Role::shadow || domain->tag.role == Role::hibernated)
-    throw Error(Kind::refused,
-                fmt::format("{} on {} is no primary but {}", request.vm.get(), request.primary.get(),
-                            model::to_string(domain->tag.role)),
-                "umbra status shows where the VM runs");
+  ports::require_primary(hypervisor, *domain);
   if (!domain->persistent)
     throw Error(Kind::unsupported, fmt::format("{} is transient: it has no definition to copy", request.vm.get()),
                 fmt::format("define it first: {} > vm.xml; then virsh define vm.xml, with the same -c",

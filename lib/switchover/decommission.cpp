@@ -51,12 +51,13 @@ void check_window(const Ports& ports, const DecommissionRequest& request, const 
   if (request.force) return;
   for (const ports::Walk& walk : ports.journal.walks(uuid)) {
     if (walk.state != "done") continue;
-    const auto entries = ports.journal.entries(walk.id);
-    const base::Seconds age = ports.clock.now() - (entries.empty() ? walk.started : entries.back().at);
+    const base::Seconds age = since_end_of(ports, walk);
     if (age >= request.rollback_window) return;
+    const std::string ago =
+        age.count() < 0 ? "later than it is now (the clock was set back)" : base::to_human(age) + " ago";
     throw Error(Kind::refused,
-                fmt::format("{} left {} {} ago; until {} have passed it can be rolled back", request.vm.get(),
-                            request.host.get(), base::to_human(age), base::to_human(request.rollback_window)),
+                fmt::format("{} left {} {}; until {} have passed it can be rolled back", request.vm.get(),
+                            request.host.get(), ago, base::to_human(request.rollback_window)),
                 fmt::format("wait, or give up the way back: umbra switchover {} --decommission --force",
                             base::shell_word(request.vm)));
   }
@@ -87,6 +88,16 @@ std::optional<ports::ShadowRow> checked(const Ports& ports, const DecommissionRe
 
 }  // namespace
 
+bool is_decommission_due(const Ports& ports, const DecommissionRequest& request) {
+  const auto row = ports.registry.find(request.vm);
+  const auto old = ports.hypervisors.at(request.host).find(request.vm);
+  if (!row || !old || old->tag.role != Role::hibernated) return false;
+  for (const ports::Walk& walk : ports.journal.walks(row->vm_uuid)) {
+    if (walk.state == "done") return since_end_of(ports, walk) >= request.rollback_window;
+  }
+  return false;
+}
+
 void check_decommission(const Ports& ports, const DecommissionRequest& request) {
   checked(ports, request);
 }
@@ -101,6 +112,7 @@ model::Outcome decommission(const Ports& ports, const DecommissionRequest& reque
   outcome.primary = "decommissioned";
   if (!row) return outcome;
   ports.transport.connect(request.host)->drop_with_adopted(request.shadow);
+  outcome.notes.push_back(fmt::format("the old primary on {} is gone, with its disks", request.host.get()));
   ports.registry.remove(row->vm_uuid);
   outcome.host = row->primary_host;
   outcome.epoch = ports.journal.epoch(row->vm_uuid);

@@ -7,6 +7,7 @@
 
 #include "base/text.hpp"
 #include "ports/delta.hpp"
+#include "ports/roles.hpp"
 #include "ports/sync_files.hpp"
 
 namespace umbra::switchover {
@@ -59,18 +60,13 @@ model::Domain check_source(const Ports& ports, const Request& request) {
   return *domain;
 }
 
-void check_source_epoch(const model::Domain& source, const model::HostName& host, model::Epoch known) {
+void check_source_epoch(const model::Domain& source, const model::HostName& host, model::Epoch known,
+                        const std::string& by_whom = {}) {
   const model::RoleTag& tag = source.tag;
-  if (tag.role == Role::shadow || tag.role == Role::hibernated) {
-    throw Error(Kind::refused,
-                fmt::format("{} runs on {} although it is tagged {} of {}: it may be an old copy", source.name.get(),
-                            host.get(), to_string(tag.role), tag.peer.get()),
-                fmt::format("umbra status {}", base::shell_word(source.name)));
-  }
   if (tag.epoch < known) {
     throw Error(Kind::refused,
-                fmt::format("{} on {} has epoch {}, but {} is the newest known: it may be an old copy",
-                            source.name.get(), host.get(), tag.epoch.value, known.value),
+                fmt::format("{} on {} has epoch {}, but {} is the newest known{}: it may be an old copy",
+                            source.name.get(), host.get(), tag.epoch.value, known.value, by_whom),
                 fmt::format("umbra status {}", base::shell_word(source.name)));
   }
 }
@@ -157,7 +153,7 @@ void check_media(const Ports& ports, const Request& request, const model::Domain
 ports::ShadowRow check_shadow(const Ports& ports, const Request& request, const model::Uuid& uuid) {
   const std::string vm = request.vm.get();
   const auto row = ports.registry.find(request.vm);
-  if (!row) throw Error(Kind::not_found, fmt::format("{} has no shadow", vm), ports::make_first(request.vm));
+  if (!row) throw Error(Kind::refused, fmt::format("{} has no shadow", vm), ports::make_first(request.vm));
   ports::require_shadow_of(*row, uuid);
   if (row->id != request.shadow || row->host != request.to.host || row->primary_host != request.from.host) {
     throw Error(Kind::refused,
@@ -186,11 +182,25 @@ model::PointInfo newest_point(const Request& request, ports::PointStore& store) 
 
 namespace {
 
+/// A clock that was set back makes points of the past look like those of the future, and what is to come older than
+/// what is there.
+void check_clock(const Ports& ports, const Request& request, const model::PointInfo& newest) {
+  constexpr base::Millis unnoticed{60'000};
+  const base::Instant now = ports.clock.now();
+  if (newest.taken_at - now < unnoticed) return;
+  throw Error(
+      Kind::refused,
+      fmt::format("point {} of {} was taken at {}, and it is {} now: the clock was set back", newest.number.value,
+                  request.vm.get(), base::to_rfc3339(newest.taken_at), base::to_rfc3339(now)),
+      fmt::format("see that the clock is right (date -u); then: umbra replicate {}", base::shell_word(request.vm)));
+}
+
 model::PointInfo check_points(const Ports& ports, const Request& request, const model::Domain& source,
                               const ports::ShadowRow& row) {
   const std::string vm = request.vm.get();
   const auto store = ports.transport.connect(request.to.host);
   const model::PointInfo newest = newest_point(request, *store);
+  check_clock(ports, request, newest);
   for (const model::Disk& disk : source.disks) {
     const auto part = std::find_if(newest.parts.begin(), newest.parts.end(),
                                    [&](const model::Part& p) { return p.name == disk.name; });
@@ -203,7 +213,7 @@ model::PointInfo check_points(const Ports& ports, const Request& request, const 
   }
   const model::ByteCount delta = row.replica ? row.replica->dirty : model::ByteCount{};
   if (const model::ByteCount room = store->free_space(); room < delta + spare_room) {
-    throw Error(Kind::no_space,
+    throw Error(Kind::refused,
                 fmt::format("{} has {} MiB free for the layers of {}, about {} are needed", request.to.host.get(),
                             room.value >> 20, vm, (delta + spare_room).value >> 20),
                 fmt::format("make room on {}, or lower `retain`", request.to.host.get()));
@@ -211,11 +221,23 @@ model::PointInfo check_points(const Ports& ports, const Request& request, const 
   return newest;
 }
 
+/// Where the old home is given up after the window, there is no way back to it by then.
+void check_window(const Ports& ports, const Request& request, const ports::Walk& there) {
+  if (request.policy.after != model::After::decommission) return;
+  const base::Seconds over = since_end_of(ports, there) - request.policy.rollback_window;
+  if (over.count() < 0) return;
+  throw Error(Kind::refused,
+              fmt::format("the rollback window of {} ended {} ago: the old primary of {} on {} may be decommissioned",
+                          base::to_human(request.policy.rollback_window), base::to_human(over), request.vm.get(),
+                          request.to.host.get()),
+              fmt::format("as long as it is not: umbra switchover {} moves it there", base::shell_word(request.vm)));
+}
+
 /// A walk back needs a walk there: the newest finished one must have come from where this one goes.
-void check_there_was_a_walk(const Request& request, const std::vector<ports::Walk>& walks) {
+void check_there_was_a_walk(const Ports& ports, const Request& request, const std::vector<ports::Walk>& walks) {
   for (const ports::Walk& walk : walks) {
     if (walk.state != "done") continue;
-    if (walk.from == request.to.host && walk.to == request.from.host) return;
+    if (walk.from == request.to.host && walk.to == request.from.host) return check_window(ports, request, walk);
     break;
   }
   throw Error(Kind::refused,
@@ -244,11 +266,14 @@ Survey survey(const Ports& ports, const Request& request, const std::string& kin
   ports.hypervisors.at(request.from.host)
       .begin_dirty_rate(request.vm);  // for the estimate, while the rest is looked at
   ports::require_tracked_disks(ports.hypervisors.at(request.from.host), seen.source);
-  const model::Epoch known = ports.journal.epoch(seen.source.uuid);
-  check_source_epoch(seen.source, request.from.host, known);
+  ports::require_primary(ports.hypervisors.at(request.from.host), seen.source);
+  check_source_epoch(seen.source, request.from.host, ports.journal.epoch(seen.source.uuid));
   const auto walks = ports.journal.walks(seen.source.uuid);
-  if (kind == "rollback") check_there_was_a_walk(request, walks);
+  if (kind == "rollback") check_there_was_a_walk(ports, request, walks);
   seen.target = check_target(ports, request, seen.source.uuid);
+  // The state may be lost, or another's: the hosts know too.
+  if (seen.target)
+    check_source_epoch(seen.source, request.from.host, seen.target->tag.epoch, " on " + request.to.host.get());
   seen.shadow = check_shadow(ports, request, seen.source.uuid);
   seen.newest = check_points(ports, request, seen.source, seen.shadow);
   check_target_can_hold(ports, request, seen.source);
@@ -256,6 +281,27 @@ Survey survey(const Ports& ports, const Request& request, const std::string& kin
 
   seen.proposed = next_epoch(ports, seen);
   return seen;
+}
+
+void require_sound_files(const Ports& ports, const Request& request) {
+  const auto examine = [&] {
+    try {
+      return ports.transport.connect(request.to.host)->examine(request.shadow).damage;
+    } catch (const Error& e) {
+      if (e.kind() != Kind::corrupt) throw;
+      throw Error(Kind::refused, e.what(), e.hint());
+    }
+  };
+  const std::string damage = examine();
+  if (damage.empty()) return;
+  throw Error(Kind::refused,
+              fmt::format("the shadow of {} on {} is damaged: {}", request.vm.get(), request.to.host.get(), damage),
+              fmt::format("umbra replicate {} repairs it", base::shell_word(request.vm)));
+}
+
+base::Seconds since_end_of(const Ports& ports, const ports::Walk& walk) {
+  const auto entries = ports.journal.entries(walk.id);
+  return ports.clock.now() - (entries.empty() ? walk.started : entries.back().at);
 }
 
 model::Epoch next_epoch(const Ports& ports, const Survey& seen) {

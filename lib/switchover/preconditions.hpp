@@ -31,7 +31,13 @@ model::Epoch next_epoch(const Ports& ports, const Survey& seen);
 void check_no_open_walk(const Ports& ports, const model::VmName& vm);
 
 /// Changes nothing. Throws what is in the way, each with what to do: Kind::refused, busy, not_found, unsupported,
-/// no_space, interrupted (an open walk). `kind` is "switchover" or "rollback".
+/// interrupted (an open walk). `kind` is "switchover" or "rollback".
 Survey survey(const Ports& ports, const Request& request, const std::string& kind);
+/// Looks at the files of the shadow's points, not at their descriptions alone, and marks what is damaged. Kind::refused
+/// where the newest is.
+void require_sound_files(const Ports& ports, const Request& request);
+
+/// How long ago a walk ended. Negative where the clock was set back since.
+base::Seconds since_end_of(const Ports& ports, const ports::Walk& walk);
 
 }  // namespace umbra::switchover

@@ -124,6 +124,8 @@ struct DecommissionRequest {
 /// while a walk is open, or where anything runs there. Again: nothing is left to do. The outcome's `primary` is
 /// "decommissioned".
 model::Outcome decommission(const Ports& ports, const DecommissionRequest& request);
+/// Whether there is an old primary whose rollback window is over.
+bool is_decommission_due(const Ports& ports, const DecommissionRequest& request);
 /// The checks alone; throws where decommission() would refuse.
 void check_decommission(const Ports& ports, const DecommissionRequest& request);
 

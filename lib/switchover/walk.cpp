@@ -296,6 +296,7 @@ model::Outcome walk_through(const Ports& ports, const Request& request, const st
   const Survey seen = survey(ports, request, kind);
   const Estimate expected = estimate(ports, request, seen);
   check_limits(request, expected);
+  require_sound_files(ports, request);
   Walk walk = open_walk(ports, request, kind, seen);
   walk_to_the_line(walk, lease_json(seen, expected), steps);
   // From here on the guest runs on the shadow.

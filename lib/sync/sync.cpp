@@ -9,6 +9,7 @@
 #include "base/text.hpp"
 #include "model/record.hpp"
 #include "ports/delta.hpp"
+#include "ports/roles.hpp"
 #include "ports/sync_files.hpp"
 
 namespace umbra::sync {
@@ -33,9 +34,7 @@ void check_running(const ports::Hypervisor& primary, const std::optional<model::
                    const WarmRequest& request) {
   const std::string where = fmt::format("{} on {}", request.vm.get(), request.primary.get());
   if (!domain) throw Error(Kind::not_found, fmt::format("no VM {}", where), "umbra status lists what is where");
-  if (domain->tag.role == model::Role::shadow || domain->tag.role == model::Role::hibernated)
-    throw Error(Kind::refused, fmt::format("{} is no primary but {}", where, model::to_string(domain->tag.role)),
-                "sync from the host where the VM runs: umbra status shows which");
+  ports::require_primary(primary, *domain);
   if (domain->state != DomainState::running)
     throw Error(Kind::refused,
                 fmt::format("{} is {}: there is no running memory to sync", where, model::to_string(domain->state)),
@@ -48,6 +47,7 @@ Start look(const Context& context, const WarmRequest& request) {
   ports::Hypervisor& primary = context.hypervisors.at(request.primary);
   auto domain = primary.find(request.vm);
   check_running(primary, domain, request);
+  ports::require_shadow_is_off(context.hypervisors, request.shadow_host, *domain);
   Start start{primary,
               std::move(*domain),
               context.transport.connect(request.primary),

@@ -88,14 +88,14 @@ model::Manifest held_by(const MemoryPoint& point) {
 /// Reads it back, and marks it where it differs.
 model::VerifyReport check(MemoryPoint& point) {
   model::VerifyReport report;
-  if (!point.opens) report.mismatches.push_back({point.info.parts.at(0).name, 0, "its file is gone"});
+  if (!point.opens) report.add({point.info.parts.at(0).name, 0, "its file is gone"});
   const model::Manifest held = point.opens ? held_by(point) : model::Manifest{};
   for (std::size_t i = 0; i < held.parts.size(); ++i) {
     const model::PartManifest& expected = point.manifest.parts.at(i);
     report.blocks_read += held.parts[i].blocks.size();
     for (std::size_t block = 0; block < expected.blocks.size(); ++block) {
       if (expected.blocks[block] != held.parts[i].blocks[block])
-        report.mismatches.push_back({expected.part.name, block * model::block_size, "another digest"});
+        report.add({expected.part.name, block * model::block_size, "another digest"});
     }
   }
   point.info.read_back = report.sound();

@@ -176,7 +176,7 @@ class SimPoints : public ports::PointStore {
       const SimPoint& point = host().shadows.at(id).points.at(number);
       for (std::size_t i = 0; i < point.info.layers.size(); ++i) {
         const model::PartManifest& part = point.manifest.parts[i];
-        if (!equals(point.info.layers[i], part)) report.mismatches.push_back({part.part.name, 0, "differs"});
+        if (!equals(point.info.layers[i], part)) report.add({part.part.name, 0, "differs"});
       }
       return report;
     });

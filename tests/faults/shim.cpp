@@ -5,7 +5,7 @@
 //   FAULT_PROGRAM  in processes of this name alone
 //   FAULT_AT       the number of the call that is hit, from 1 on; 0 or absent: none
 //   FAULT_DO       EIO, ENOSPC, SHORT (half of what was asked for) or KILL (before the call)
-//   FAULT_COUNT    a file that gets the number of calls when the process ends
+//   FAULT_CALLS    a file that gets the names of the calls, in order, when the process ends
 //   FAULT_SYNCED   a folder: files/KEY holds what was synced of a file, dirs/KEY the names in a folder when it was
 // KEY is inode and time of birth, since inodes are used again.
 
@@ -14,15 +14,17 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <string>
+#include <vector>
 
 extern "C" char* program_invocation_short_name;
 
@@ -39,12 +41,19 @@ struct Plan {
   long at = std::atol(setting("FAULT_AT").c_str());
   std::string what = setting("FAULT_DO");
   std::string synced = setting("FAULT_SYNCED");
-  std::atomic<long> calls{0};
+  std::mutex mutex;
+  std::vector<const char*> calls;
+  /// The call's number.
+  long add(const char* name) {
+    const std::lock_guard lock(mutex);
+    calls.push_back(name);
+    return static_cast<long>(calls.size());
+  }
   ~Plan() {
-    const std::string file = setting("FAULT_COUNT");
+    const std::string file = setting("FAULT_CALLS");
     if (!is_meant || file.empty()) return;
     if (std::FILE* out = std::fopen(file.c_str(), "w")) {
-      std::fprintf(out, "%ld\n", calls.load());
+      for (const char* name : calls) std::fprintf(out, "%s\n", name);
       std::fclose(out);
     }
   }
@@ -76,10 +85,10 @@ bool counts(const std::string& path) {
 enum class Fate { goes_on, fails, is_short };
 
 /// What becomes of this call; errno is set where it fails.
-Fate fate_of(const std::string& path) {
+Fate fate_of(const char* call, const std::string& path) {
   if (!counts(path)) return Fate::goes_on;
   Plan& p = plan();
-  if (++p.calls != p.at) return Fate::goes_on;
+  if (p.add(call) != p.at) return Fate::goes_on;
   if (p.what == "KILL") ::kill(::getpid(), SIGKILL);
   if (p.what == "SHORT") return Fate::is_short;
   errno = p.what == "ENOSPC" ? ENOSPC : EIO;
@@ -137,7 +146,7 @@ void record(int fd) {
 
 template <class Call>
 ssize_t transfer(const char* name, int fd, std::size_t size, Call call) {
-  switch (fate_of(path_of(fd))) {
+  switch (fate_of(name, path_of(fd))) {
     case Fate::fails:
       return -1;
     case Fate::is_short:
@@ -148,10 +157,14 @@ ssize_t transfer(const char* name, int fd, std::size_t size, Call call) {
 }
 
 int synced(const char* name, int fd) {
-  if (fate_of(path_of(fd)) == Fate::fails) return -1;
+  if (fate_of(name, path_of(fd)) == Fate::fails) return -1;
   const int result = next<int (*)(int)>(name)(fd);
   if (result == 0) record(fd);
   return result;
+}
+
+std::string path_in(int dir, const char* name) {
+  return dir == AT_FDCWD || *name == '/' ? name : path_of(dir) + "/" + name;
 }
 
 /// The third argument of open(2), which is there with these flags alone.
@@ -188,13 +201,29 @@ ssize_t read(int fd, void* data, size_t size) {
   return transfer("read", fd, size,
                   [&](const char* name, size_t n) { return next<ssize_t (*)(int, void*, size_t)>(name)(fd, data, n); });
 }
-/// Of opening, what makes a nameless file alone.
+ssize_t writev(int fd, const iovec* pieces, int count) {
+  switch (fate_of("writev", path_of(fd))) {
+    case Fate::fails:
+      return -1;
+    case Fate::is_short:
+      return next<ssize_t (*)(int, const iovec*, int)>("writev")(fd, pieces, 1);
+    default:
+      return next<ssize_t (*)(int, const iovec*, int)>("writev")(fd, pieces, count);
+  }
+}
+ssize_t copy_file_range(int from, off64_t* in, int to, off64_t* out, size_t size, unsigned flags) {
+  return transfer("copy_file_range", to, size, [&](const char* name, size_t n) {
+    return next<ssize_t (*)(int, off64_t*, int, off64_t*, size_t, unsigned)>(name)(from, in, to, out, n, flags);
+  });
+}
+/// Of opening, what makes a file alone.
 int open(const char* path, int flags, ...) {
   va_list more;
   va_start(more, flags);
   const mode_t mode = mode_in(flags, more);
   va_end(more);
-  if ((flags & O_TMPFILE) == O_TMPFILE && fate_of(path) == Fate::fails) return -1;
+  const bool makes = (flags & O_TMPFILE) == O_TMPFILE || (flags & O_CREAT) != 0;
+  if (makes && fate_of("open", path) == Fate::fails) return -1;
   return next<int (*)(const char*, int, ...)>("open")(path, flags, mode);
 }
 int open64(const char* path, int flags, ...) {
@@ -211,22 +240,49 @@ int fdatasync(int fd) {
   return synced("fdatasync", fd);
 }
 int ftruncate(int fd, off_t size) noexcept {
-  if (fate_of(path_of(fd)) == Fate::fails) return -1;
+  if (fate_of("ftruncate", path_of(fd)) == Fate::fails) return -1;
   return next<int (*)(int, off_t)>("ftruncate")(fd, size);
 }
 int ftruncate64(int fd, off64_t size) noexcept {
   return ftruncate(fd, size);
 }
+int fallocate(int fd, int mode, off_t at, off_t size) {
+  if (fate_of("fallocate", path_of(fd)) == Fate::fails) return -1;
+  return next<int (*)(int, int, off_t, off_t)>("fallocate")(fd, mode, at, size);
+}
+int fallocate64(int fd, int mode, off64_t at, off64_t size) {
+  return fallocate(fd, mode, at, size);
+}
+int renameat2(int from_dir, const char* from, int to_dir, const char* to, unsigned flags) noexcept {
+  if (fate_of("renameat2", path_in(to_dir, to)) == Fate::fails) return -1;
+  return next<int (*)(int, const char*, int, const char*, unsigned)>("renameat2")(from_dir, from, to_dir, to, flags);
+}
+int link(const char* from, const char* to) noexcept {
+  if (fate_of("link", to) == Fate::fails) return -1;
+  return next<int (*)(const char*, const char*)>("link")(from, to);
+}
 int rename(const char* from, const char* to) noexcept {
-  if (fate_of(to) == Fate::fails) return -1;
+  if (fate_of("rename", to) == Fate::fails) return -1;
   return next<int (*)(const char*, const char*)>("rename")(from, to);
 }
 int unlink(const char* path) noexcept {
-  if (fate_of(path) == Fate::fails) return -1;
+  if (fate_of("unlink", path) == Fate::fails) return -1;
   return next<int (*)(const char*)>("unlink")(path);
 }
+int unlinkat(int dir, const char* name, int flags) noexcept {
+  if (fate_of("unlinkat", path_in(dir, name)) == Fate::fails) return -1;
+  return next<int (*)(int, const char*, int)>("unlinkat")(dir, name, flags);
+}
+int remove(const char* path) noexcept {
+  if (fate_of("remove", path) == Fate::fails) return -1;
+  return next<int (*)(const char*)>("remove")(path);
+}
+int rmdir(const char* path) noexcept {
+  if (fate_of("rmdir", path) == Fate::fails) return -1;
+  return next<int (*)(const char*)>("rmdir")(path);
+}
 int mkdir(const char* path, mode_t mode) noexcept {
-  if (fate_of(path) == Fate::fails) return -1;
+  if (fate_of("mkdir", path) == Fate::fails) return -1;
   return next<int (*)(const char*, mode_t)>("mkdir")(path, mode);
 }
 

@@ -11,8 +11,8 @@ using namespace umbra;
 namespace {
 
 void address(const std::string& text) {
-  const tls::Address read = tls::parse_address(text);
-  const tls::Address again = tls::parse_address(read.to_string());
+  const tls::Address read = base::parse_address(text);
+  const tls::Address again = base::parse_address(read.to_string());
   fuzz::must(again.host == read.host && again.port == read.port);
 }
 

@@ -213,6 +213,17 @@ TEST_CASE("what can't be replicated is refused before anything is changed") {
     scene.domain().tag.role = model::Role::hibernated;
     CHECK(refusal() == Kind::refused);
   }
+  SECTION("one that is leaving") {
+    scene.domain().tag.role = model::Role::leaving;
+    CHECK(refusal() == Kind::refused);
+  }
+  SECTION("a VM that is up where its shadow is, too") {
+    model::Domain twin = scene.domain();
+    twin.tag.role = model::Role::shadow;
+    twin.state = GENERATE(model::DomainState::running, model::DomainState::paused);
+    scene.lab.host("beta").domains[scene.vm] = twin;
+    CHECK(refusal() == Kind::refused);
+  }
   SECTION("no such VM") {
     scene.request.vm = model::VmName("web2");
     CHECK(refusal() == Kind::not_found);

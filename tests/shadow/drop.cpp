@@ -58,7 +58,7 @@ TEST_CASE("what is in use or not a shadow is not dropped") {
     scene.stand_in().tag.role = Role::hibernated;
   }
   SECTION("tagged otherwise") {
-    scene.stand_in().tag.role = Role::primary;
+    scene.stand_in().tag.role = GENERATE(Role::none, Role::primary, Role::leaving);
   }
   CHECK(kind_of([&] { drop(scene.lab.context(), scene.registries, {scene.vm}); }) == Kind::refused);
   CHECK(scene.has_stand_in());

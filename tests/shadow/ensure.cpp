@@ -80,8 +80,8 @@ TEST_CASE("what can't be a shadow is refused, and nothing is made") {
   SECTION("the VM is defined there, but not by Umbra") {
     scene.lab.add_vm("beta", "web1", {block}).state = model::DomainState::off;
   }
-  SECTION("the primary is a shadow") {
-    scene.primary().tag.role = Role::shadow;
+  SECTION("the primary is none") {
+    scene.primary().tag.role = GENERATE(Role::shadow, Role::hibernated, Role::leaving);
   }
   SECTION("no such VM") {
     scene.request.vm = model::VmName("web2");

@@ -146,7 +146,7 @@ TEST_CASE("a shadow that can't be rehearsed is refused untouched") {
     CHECK(scene.stand_in().state == model::DomainState::running);
   }
   SECTION("no shadow") {
-    scene.stand_in().tag.role = model::Role::none;
+    scene.stand_in().tag.role = GENERATE(model::Role::none, model::Role::primary, model::Role::leaving);
     CHECK(kind_of([&] { rehearse(scene.lab.context(), scene.rehearsal); }) == Kind::refused);
   }
   CHECK(scene.lab.count_of("hv.restore") == 0);

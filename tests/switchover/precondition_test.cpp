@@ -52,6 +52,24 @@ const std::vector<Case>& cases() {
          w.guests.at(web1).acknowledged.clear();
          live(w).disks[1].path.clear();
        }},
+      {"it is leaving by a walk that this state does not know", Kind::refused,
+       [](World& w, Request&) {
+         live(w).tag = {model::Role::leaving, beta, {}};
+       }},
+      {"the shadow's host knows a newer epoch than the state", Kind::refused,
+       [](World& w, Request&) { stand_in(w).tag.epoch = {7}; }},
+      {"the newest point is of the future", Kind::refused,
+       [](World& w, Request&) {
+         w.hosts.at(beta).shadows.at(shadow_id).points.rbegin()->second.info.taken_at += std::chrono::hours(2);
+       }},
+      {"the newest point is damaged", Kind::refused,
+       [](World& w, Request&) {
+         w.hosts.at(beta).shadows.at(shadow_id).points.rbegin()->second.info.damaged = "vda differs";
+       }},
+      {"every point is damaged", Kind::refused,
+       [](World& w, Request&) {
+         for (auto& [number, point] : w.hosts.at(beta).shadows.at(shadow_id).points) point.info.damaged = "vda differs";
+       }},
       {"it runs though it is tagged a shadow", Kind::refused,
        [](World& w, Request&) {
          live(w).tag = {model::Role::hibernated, beta, {}};
@@ -68,7 +86,7 @@ const std::vector<Case>& cases() {
        [](World& w, Request&) { stand_in(w).tag.role = model::Role::none; }},
       {"the shadow is of a VM on another host", Kind::refused,
        [](World& w, Request&) { stand_in(w).tag.peer = model::HostName("gamma"); }},
-      {"no shadow", Kind::not_found, [](World& w, Request&) { w.registry.clear(); }},
+      {"no shadow", Kind::refused, [](World& w, Request&) { w.registry.clear(); }},
       {"the shadow is of another VM", Kind::refused,
        [](World& w, Request&) { w.registry.at(web1).vm_uuid = model::Uuid("ffffffff-0000-4000-8000-000000000001"); }},
       {"the shadow stands elsewhere", Kind::refused,
@@ -82,7 +100,7 @@ const std::vector<Case>& cases() {
        }},
       {"a disk was resized since the point", Kind::refused,
        [](World& w, Request&) { live(w).disks[1].size = {1ull << 30}; }},
-      {"the target's disk is full", Kind::no_space, [](World& w, Request&) { w.hosts.at(beta).free = {1000}; }},
+      {"the target's disk is full", Kind::refused, [](World& w, Request&) { w.hosts.at(beta).free = {1000}; }},
       {"the target can't run the CPU", Kind::refused,
        [](World& w, Request&) {
          w.hosts.at(beta).cpu = {false, "it lacks avx512f"};
@@ -122,6 +140,7 @@ TEST_CASE("what stands in the way is refused before anything changes") {
         INFO(e.what());
         CHECK(e.kind() == c.kind);
         CHECK_FALSE(std::string(e.what()).empty());
+        if (c.kind == Kind::refused || c.kind == Kind::interrupted) CHECK_FALSE(e.hint().empty());
       }
       CHECK(picture(world) == before);
     }

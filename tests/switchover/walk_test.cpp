@@ -189,6 +189,38 @@ TEST_CASE("a roll-back is refused where there was no switchover") {
   CHECK(picture(world) == before);
 }
 
+TEST_CASE("where the old primary is to be given up, it is rolled back within the window alone") {
+  fakes::SimWorld world = make_world();
+  Run run(world);
+  switch_over(run.ports, request_for(alpha, beta));
+  Request back = request_for(beta, alpha);
+  back.policy.after = model::After::decommission;
+  SECTION("within it") {
+    roll_back(run.ports, back);
+    CHECK(world.running_on(web1) == std::vector{alpha});
+  }
+  SECTION("after it, with the reason and the other way") {
+    world.time += std::chrono::hours(2);
+    const std::string before = picture(world);
+    try {
+      roll_back(run.ports, back);
+      FAIL("it was rolled back");
+    } catch (const base::Error& e) {
+      CHECK(e.kind() == Kind::refused);
+      CHECK(std::string(e.what()).find("the rollback window of 1h ended 1h ago: ") == 0);
+      CHECK(e.hint() == "as long as it is not: umbra switchover web1 moves it there");
+    }
+    CHECK(picture(world) == before);
+    switch_over(run.ports, back);
+    CHECK(world.running_on(web1) == std::vector{alpha});
+  }
+  SECTION("after it, where it is kept") {
+    world.time += std::chrono::hours(2);
+    roll_back(run.ports, request_for(beta, alpha));
+    CHECK(world.running_on(web1) == std::vector{alpha});
+  }
+}
+
 TEST_CASE("a roll-back is refused where the reverse shadow is gone") {
   fakes::SimWorld world = make_world();
   Run run(world);
@@ -346,6 +378,16 @@ TEST_CASE("an old primary is decommissioned only after the rollback window, or b
     CHECK(world.registry.empty());
     CHECK(world.running_on(web1) == std::vector{beta});
     CHECK(decommission(run.ports, request).primary == "decommissioned");
+  }
+  SECTION("a clock that was set back does not end it") {
+    world.time -= std::chrono::hours(2);
+    CHECK(kind_of([&] { decommission(run.ports, request); }) == Kind::refused);
+  }
+  SECTION("the way back is open until it is gone") {
+    roll_back(run.ports, request_for(beta, alpha));
+    CHECK(world.running_on(web1) == std::vector{alpha});
+    CHECK(kind_of([&] { decommission(run.ports, request); }) == Kind::refused);
+    CHECK(untidy(world) == "");
   }
   SECTION("by force at once") {
     request.force = true;

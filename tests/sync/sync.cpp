@@ -173,8 +173,13 @@ TEST_CASE("what can't be synced is refused before the guest is touched") {
   SECTION("paused") {
     scene.domain().state = model::DomainState::paused;
   }
-  SECTION("a shadow") {
-    scene.domain().tag.role = model::Role::shadow;
+  SECTION("no primary") {
+    scene.domain().tag.role = GENERATE(model::Role::shadow, model::Role::hibernated, model::Role::leaving);
+  }
+  SECTION("the VM is up where its shadow is, too") {
+    model::Domain twin = scene.domain();
+    twin.tag.role = model::Role::shadow;
+    scene.lab.host("beta").domains[scene.vm] = twin;
   }
   SECTION("no such VM") {
     scene.request.vm = model::VmName("web2");

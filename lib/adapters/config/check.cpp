@@ -72,10 +72,7 @@ class Checks {
     const auto first = m_document.places.lower_bound(path + ".");
     const std::string where = first == m_document.places.end() ? host_path : first->first;
     if (host.tls_address.empty()) problem(where, path + " has no address, such as address = \"beta:7900\"");
-    const int certificates = int(!host.tls.ca.empty()) + int(!host.tls.cert.empty()) + int(!host.tls.key.empty());
-    const bool by_key = !host.tls.key_file.empty() && certificates == 0 && host.tls.crl.empty();
-    const bool by_certificate = host.tls.key_file.empty() && certificates == 3;
-    if (!by_key && !by_certificate) problem(where, path + " takes either ca, cert and key together, or key_file");
+    if (!host.tls.complete()) problem(where, path + " takes either ca, cert and key together, or key_file");
   }
 
   /// What stands for hosts in them must name hosts.

@@ -11,6 +11,8 @@
 
 #include "adapters/config/document.hpp"
 #include "adapters/config/uri.hpp"
+#include "base/address.hpp"
+#include "base/error.hpp"
 #include "base/text.hpp"
 #include "model/units.hpp"
 
@@ -113,9 +115,12 @@ std::string show_quoted(const toml::node& node) {
 }
 
 bool is_address_with_port(const std::string& text) {
-  const std::size_t colon = text.rfind(':');
-  return colon != std::string::npos && colon > 0 && colon + 1 < text.size() &&
-         text.find_first_not_of("0123456789", colon + 1) == std::string::npos && text.find("//") == std::string::npos;
+  if (text.find("//") != std::string::npos) return false;
+  try {
+    return !base::parse_address(text).host.empty();
+  } catch (const base::Error&) {
+    return false;
+  }
 }
 
 bool is_probe_url(const std::string& text) {

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -49,14 +50,28 @@ std::vector<DiskToExport> disks_to_export(const StoredPoint& point, const model:
   return disks;
 }
 
+/// Where a file system can't name a file but over another: a second name, else a place that is held meanwhile. 0, or
+/// why it failed.
+int name_without_replacing(const fs::path& made, const fs::path& to) {
+  if (::link(made.c_str(), to.c_str()) == 0) {
+    ::unlink(made.c_str());
+    return 0;
+  }
+  if (errno == EEXIST) return EEXIST;
+  const base::UniqueFd place(::open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!place || ::rename(made.c_str(), to.c_str()) == 0) return place ? 0 : errno;
+  const int error = errno;
+  ::unlink(to.c_str());
+  return error;
+}
+
 /// Under its name at last, never over another file.
 void name_it(const fs::path& made, const fs::path& to) {
-  if (::renameat2(AT_FDCWD, made.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0)
-    return base::sync_dir(to.parent_path());
-  const int error = errno;
-  fs::remove(made);
+  int error = 0;
+  if (::renameat2(AT_FDCWD, made.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) != 0) error = errno;
+  if (error == EINVAL || error == ENOSYS || error == EOPNOTSUPP) error = name_without_replacing(made, to);
   if (error == EEXIST) refuse_existing(to);
-  throw base::from_errno(error, fmt::format("name {}", to.string()));
+  if (error != 0) throw base::from_errno(error, fmt::format("name {}", to.string()));
 }
 
 }  // namespace
@@ -66,8 +81,7 @@ void copy_out(const fs::path& layer, const model::PartManifest& expected, const 
   base::or_undo(
       [&] {
         qemu_img::convert(layer, to);
-        model::VerifyReport report;
-        verify_part(expected, to, report, cancel);
+        const model::VerifyReport report = verify_part(expected, to, cancel);
         if (!report.sound())
           throw Error(Kind::corrupt,
                       fmt::format("what was copied from {} differs from its manifest: {}", layer.string(),
@@ -80,15 +94,27 @@ void copy_out(const fs::path& layer, const model::PartManifest& expected, const 
 
 std::vector<std::string> export_disks(const ShadowFolder& folder, const StoredPoint& point, const std::string& target) {
   const model::Manifest manifest = folder.manifest(point);
-  std::vector<std::string> files;
-  for (const DiskToExport& disk : disks_to_export(point, manifest, fs::path(target).lexically_normal())) {
-    const fs::path made =
-        disk.to.parent_path() / fmt::format(".umbra-export-{}-{}", folder.id().get(), disk.to.filename().string());
-    fs::remove(made);  // of an export that was cut short; the folder's lock is held
-    copy_out(disk.layer, disk.manifest, made, folder.cancel());
-    name_it(made, disk.to);
-    files.push_back(disk.to);
-  }
+  const std::vector<DiskToExport> disks = disks_to_export(point, manifest, fs::path(target).lexically_normal());
+  const auto made = [&](const DiskToExport& disk) {
+    return disk.to.parent_path() / fmt::format(".umbra-export-{}-{}", folder.id().get(), disk.to.filename().string());
+  };
+  std::vector<std::string> files;  // under their names
+  base::or_undo(
+      [&] {
+        for (const DiskToExport& disk : disks) {
+          fs::remove(made(disk));  // of an export that was cut short; the folder's lock is held
+          copy_out(disk.layer, disk.manifest, made(disk), folder.cancel());
+        }
+        for (const DiskToExport& disk : disks) {
+          name_it(made(disk), disk.to);
+          files.push_back(disk.to);
+        }
+        base::sync_dir(disks.front().to.parent_path());
+      },
+      [&] {  // a disk without its others is no machine's
+        for (const DiskToExport& disk : disks) fs::remove(made(disk));
+        for (const std::string& file : files) fs::remove(file);
+      });
   return files;
 }
 

@@ -23,20 +23,10 @@ namespace fs = std::filesystem;
 using base::Error;
 using model::VerifyReport;
 
-constexpr std::size_t differences_at_once = 50'000;  // some MiB of them
-
 std::vector<StoredPoint> sound_points(const ShadowFolder& folder) {
   std::vector<StoredPoint> points = folder.points();
   std::erase_if(points, [](const StoredPoint& point) { return !point.info.sound(); });
   return points;
-}
-
-/// Where the differences are; those at a file as a whole have no block, and show when the file is opened.
-Blocks blocks_in(const VerifyReport& report) {
-  Blocks blocks;
-  for (const model::Mismatch& mismatch : report.mismatches)
-    blocks[mismatch.disk].insert(mismatch.offset / model::block_size);
-  return blocks;
 }
 
 void mark(const ShadowFolder& folder, const StoredPoint& point, const VerifyReport& report,
@@ -45,11 +35,10 @@ void mark(const ShadowFolder& folder, const StoredPoint& point, const VerifyRepo
 }
 
 /// Every other sound point that shows the same is marked too.
-void spread(const ShadowFolder& folder, model::PointNumber from, const VerifyReport& report) {
-  const Blocks blocks = blocks_in(report);
+void spread(const ShadowFolder& folder, model::PointNumber from, const Blocks& blocks) {
   for (const StoredPoint& point : sound_points(folder)) {
     if (point.info.number == from) continue;
-    const VerifyReport same = verify_blocks(folder, point, blocks);
+    const VerifyReport same = verify_blocks(folder, point, blocks).report;
     if (!same.sound()) mark(folder, point, same, fmt::format(", as found at point {}", from.value));
   }
 }
@@ -73,8 +62,7 @@ Error written_by_a_guest(const ShadowFolder& folder, const StoredPoint& point, c
       base::Kind::corrupt,
       fmt::format("{} was written to after it had become a layer of point {} of shadow {}: {} blocks differ from its "
                   "manifest, the first: {}",
-                  layer.string(), point.info.number.value, folder.id().get(), report.mismatches.size(),
-                  model::first_of(report)),
+                  layer.string(), point.info.number.value, folder.id().get(), report.places, model::first_of(report)),
       fmt::format("if {0} was started from it by hand, save what it wrote; then make the shadow anew: umbra switchover "
                   "{0} --decommission where {0} ran there before, else umbra shadow {0} --drop",
                   base::shell_word(folder.vm())));
@@ -83,33 +71,33 @@ Error written_by_a_guest(const ShadowFolder& folder, const StoredPoint& point, c
 /// Of a point whose layer has another size or time than it had. All that the point shows is read: where metadata are
 /// damaged, what the layer says that it holds says nothing.
 void settle_changed(const ShadowFolder& folder, const StoredPoint& point, const fs::path& changed) {
-  const VerifyReport report = verify_whole(folder, point);
-  if (report.sound()) {
+  const Differences found = verify_whole(folder, point);
+  if (found.sound()) {
     base::log(base::Level::info, fmt::format("{} has another time than when point {} was committed, its contents are "
                                              "the same",
                                              changed.string(), point.info.number.value));
     return write_point_file(folder.point_dir(point.info.number), folder, point);
   }
   if (fs::exists(changed) && !is_made_by_passes(folder, changed))
-    throw written_by_a_guest(folder, point, changed, report);
+    throw written_by_a_guest(folder, point, changed, found.report);
   const std::string remark = fs::exists(changed)
                                  ? fmt::format("; {} was written to after it had become the point's", changed.string())
                                  : fmt::format("; {} is gone", changed.string());
-  mark(folder, point, report, remark);
-  spread(folder, point.info.number, report);
+  mark(folder, point, found.report, remark);
+  spread(folder, point.info.number, found.blocks);
 }
 
 /// Blocks that were read.
 std::uint64_t settle_unread(const ShadowFolder& folder, StoredPoint point) {
-  const VerifyReport report = verify_own(folder, point);
-  if (report.sound()) {
+  const Differences found = verify_own(folder, point);
+  if (found.sound()) {
     point.info.read_back = true;
     write_point_file(folder.point_dir(point.info.number), folder, point);
   } else {
-    mark(folder, point, report);
-    spread(folder, point.info.number, report);
+    mark(folder, point, found.report);
+    spread(folder, point.info.number, found.blocks);
   }
-  return report.blocks_read;
+  return found.report.blocks_read;
 }
 
 /// A damaged layer that changed once more: what stands on it was compared with what it held before.
@@ -119,7 +107,7 @@ void settle_above_damaged(const ShadowFolder& folder) {
     note_files(folder, damaged);
     for (const StoredPoint& point : sound_points(folder)) {
       if (point.info.number < damaged.info.number) continue;
-      const VerifyReport report = verify_whole(folder, point);
+      const VerifyReport report = verify_whole(folder, point).report;
       if (!report.sound()) mark(folder, point, report);
     }
   }
@@ -136,7 +124,7 @@ void require_image(const fs::path& layer, model::ByteCount size) {
 /// Whether every file of the disks' chains is there and is an image, as far as their headers tell, and the manifests
 /// are whole.
 VerifyReport look_at_files(const ShadowFolder& folder, const StoredPoint& point) {
-  VerifyReport report = verify_blocks(folder, point, {});  // reads the manifests alone
+  VerifyReport report = verify_blocks(folder, point, {}).report;  // reads the manifests alone
   for (std::size_t i = 0; report.sound() && i < point.info.parts.size(); ++i) {
     const fs::path& layer = point.info.layers[i];
     try {
@@ -146,7 +134,7 @@ VerifyReport look_at_files(const ShadowFolder& folder, const StoredPoint& point)
         throw Error(base::Kind::not_found, fmt::format("{} is gone", layer.string()));
     } catch (const Error& e) {
       if (!is_damage(e)) throw;
-      report.mismatches.push_back({point.info.parts[i].name, 0, e.message()});
+      report.add({point.info.parts[i].name, 0, e.message()});
     }
   }
   return report;
@@ -162,8 +150,7 @@ VerifyReport look_for_manifests(const ShadowFolder& folder, const StoredPoint& p
     } catch (const Error& e) {
       if (!is_damage(e)) throw;
       const bool gone = e.kind() == base::Kind::not_found;
-      report.mismatches.push_back(
-          {part.name, 0, gone ? fmt::format("the manifest {} is gone", file.string()) : e.message()});
+      report.add({part.name, 0, gone ? fmt::format("the manifest {} is gone", file.string()) : e.message()});
     }
   }
   return report;
@@ -184,6 +171,7 @@ void settle_files(const ShadowFolder& folder) {
 
 /// Where what was found differs from the manifest, other points that show the same are marked.
 void spread_found(const ShadowFolder& folder, const Found& found) {
+  Blocks differences;
   for (const model::PartManifest& part : found.manifest.parts) {
     model::PartManifest expected;
     try {
@@ -193,17 +181,13 @@ void spread_found(const ShadowFolder& folder, const Found& found) {
       if (!is_damage(e)) throw;
       continue;  // the mark tells of the manifest
     }
-    VerifyReport report;
     const auto& blocks = part.blocks;
     for (std::uint64_t block = blocks.next_difference(expected.blocks, 0); block < blocks.size();
-         block = blocks.next_difference(expected.blocks, block + 1)) {
-      report.mismatches.push_back({part.part.name, block * model::block_size, "it differs from the manifest"});
-      if (report.mismatches.size() < differences_at_once) continue;
-      spread(folder, found.point.info.number, report);
-      report.mismatches.clear();
-    }
-    if (!report.sound()) spread(folder, found.point.info.number, report);
+         block = blocks.next_difference(expected.blocks, block + 1))
+      differences.try_emplace(part.part.name, part.part.size)
+          .first->second.mark_block(block, ports::BlockMap::State::data);
   }
+  if (!differences.empty()) spread(folder, found.point.info.number, differences);
 }
 
 /// What the point really holds: of all its disks, or, where `any` will do, of those that open. Other points that show
@@ -285,15 +269,15 @@ VerifyReport check_unread(const ShadowFolder& folder, model::PointNumber number)
 
 VerifyReport check_whole(const ShadowFolder& folder, model::PointNumber number) {
   const StoredPoint point = folder.point(number);
-  VerifyReport report = verify_whole(folder, point);
-  if (!report.sound()) {
-    if (point.readable && !point.is_copy) mark(folder, point, report);
-    spread(folder, number, report);
+  Differences found = verify_whole(folder, point);
+  if (!found.sound()) {
+    if (point.readable && !point.is_copy) mark(folder, point, found.report);
+    spread(folder, number, found.blocks);
   } else if (!point.info.sound()) {
     clear_damage(folder, number);
     write_point_file(folder.point_dir(number), folder, folder.point(number));
   }
-  return report;
+  return std::move(found.report);
 }
 
 namespace {
@@ -318,7 +302,9 @@ Blocks random_blocks(const ShadowFolder& folder, const StoredPoint& point, std::
     for (const std::uint64_t one : chosen) {
       if (one >= before && one - before < part.blocks.held()) here.push_back(one - before);
     }
-    for (const std::uint64_t block : part.blocks.places_of(here)) blocks[part.part.name].insert(block);
+    ports::BlockMap& wanted = blocks.try_emplace(part.part.name, part.part.size).first->second;
+    for (const std::uint64_t block : part.blocks.places_of(here))
+      wanted.mark_block(block, ports::BlockMap::State::data);
     before += part.blocks.held();
   }
   return blocks;
@@ -338,11 +324,11 @@ VerifyReport check_sample(const ShadowFolder& folder, model::PointNumber number)
   std::ranges::sample(older, std::back_inserter(chosen), 1, random);
   VerifyReport shown;
   for (const StoredPoint& point : chosen) {
-    const VerifyReport report = verify_blocks(folder, point, random_blocks(folder, point, random));
-    shown.blocks_read += report.blocks_read;
-    if (report.sound()) continue;
-    mark(folder, point, report);
-    spread(folder, point.info.number, report);
+    const Differences found = verify_blocks(folder, point, random_blocks(folder, point, random));
+    shown.blocks_read += found.report.blocks_read;
+    if (found.sound()) continue;
+    mark(folder, point, found.report);
+    spread(folder, point.info.number, found.blocks);
   }
   return folder.point(number).info.sound() ? shown : check_whole(folder, number);
 }

@@ -3,8 +3,6 @@
 
 #include <fmt/core.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -18,6 +16,7 @@
 #include "adapters/nbd/qemu_nbd.hpp"
 #include "adapters/nbd/source.hpp"
 #include "base/error.hpp"
+#include "base/thread.hpp"
 
 namespace umbra::nbd {
 namespace {
@@ -75,20 +74,14 @@ void copy_bytes(int from, int to) noexcept {
   }
 }
 
-/// The server's bytes on the way out, on a thread of its own: neither way can hold up the other. Signals stay with the
-/// thread that asked for the relay.
+/// The server's bytes on the way out, on a thread of its own: neither way can hold up the other.
 class WayOut {
  public:
   WayOut(int socket, int out_fd) : m_socket(socket) {
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    m_thread = std::thread([socket, out_fd] {
+    m_thread = base::thread_without_signals([socket, out_fd] {
       copy_bytes(socket, out_fd);
       ::shutdown(socket, SHUT_RDWR);
     });
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
   ~WayOut() {
     ::shutdown(m_socket, SHUT_RDWR);

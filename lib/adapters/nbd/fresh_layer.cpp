@@ -210,8 +210,8 @@ std::unique_ptr<PartWriter> open_fresh_layer(const std::filesystem::path& layer)
   const std::optional<Shape> shape = shape_of(fd.get(), layer.string());
   if (!shape) return nullptr;
   std::vector<std::byte> first(shape->first_entries * 8);
-  const ssize_t n = ::pread(fd.get(), first.data(), first.size(), static_cast<off_t>(first_level_at));
-  if (n < 0 || !base::all_zero(std::span(first).first(static_cast<std::size_t>(n)))) return nullptr;
+  const std::size_t n = base::read_at(fd.get(), first_level_at, first, layer.string());
+  if (!base::all_zero(std::span(first).first(n))) return nullptr;
   return std::make_unique<FreshLayer>(layer, std::move(fd), *shape);
 }
 

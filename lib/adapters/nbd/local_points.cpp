@@ -104,7 +104,7 @@ std::vector<fs::path> adopted_files(const ShadowFolder& folder) {
 /// when nothing moves; where another run has that, it is told and not noted.
 model::VerifyReport read_all(const ShadowFolder& folder, model::PointNumber number) {
   const StoredPoint stored = folder.point(number);
-  const model::VerifyReport report = verify_whole(folder, stored);
+  const model::VerifyReport report = verify_whole(folder, stored).report;
   if (report.sound() == stored.info.sound()) return report;
   try {
     const FolderLock lock = folder.lock();
@@ -132,197 +132,235 @@ void LocalPoints::require_reach(const fs::path& file) const {
 
 Paths LocalPoints::create(const model::ShadowId& shadow, const model::VmName& vm,
                           const std::vector<model::Part>& disks) {
-  const ShadowFolder folder = folder_of(shadow);
-  for (const model::Part& disk : disks) check_name(disk.name.get(), "a disk's name");
-  fs::remove_all(doomed_dir(folder));  // of a removal that was cut short
-  folder.make(vm);
-  folder.require_vm(vm);
-  const FolderLock lock = folder.lock();
-  return ensure_empties(folder, disks);
+  return base::as_error([&]() -> Paths {
+    const ShadowFolder folder = folder_of(shadow);
+    if (!disks.empty()) check_parts(disks);
+    fs::remove_all(doomed_dir(folder));  // of a removal that was cut short
+    folder.make(vm);
+    folder.require_vm(vm);
+    const FolderLock lock = folder.lock();
+    return ensure_empties(folder, disks);
+  });
 }
 
 Paths LocalPoints::claim(const model::ShadowId& from, const model::ShadowId& to, const model::VmName& vm,
                          const std::vector<model::Part>& disks) {
-  const ShadowFolder source = folder_of(from);
-  const ShadowFolder target = folder_of(to);
-  if (!source.exists() && target.exists()) return create(to, vm, disks);  // claimed before
-  source.require();
-  if (target.exists()) throw Error(Kind::refused, fmt::format("a shadow {} is there already", to.get()));
-  const FolderLock lock = source.lock();
-  if (!source.points().empty())
-    throw Error(Kind::refused, fmt::format("the shadow {} holds points, it can't be handed on", from.get()));
-  remove_misfits(source, disks);
-  ensure_empties(source, disks);
-  source.write_vm(vm);
-  if (::rename(source.path().c_str(), target.path().c_str()) != 0)
-    throw base::from_errno(errno, fmt::format("rename {} to {}", source.path().string(), target.path().string()));
-  base::sync_dir(m_root);
-  return ensure_empties(target, disks);
+  return base::as_error([&]() -> Paths {
+    if (!disks.empty()) check_parts(disks);
+    const ShadowFolder source = folder_of(from);
+    const ShadowFolder target = folder_of(to);
+    if (!source.exists() && target.exists()) return create(to, vm, disks);  // claimed before
+    source.require();
+    if (target.exists()) throw Error(Kind::refused, fmt::format("a shadow {} is there already", to.get()));
+    const FolderLock lock = source.lock();
+    if (!source.points().empty())
+      throw Error(Kind::refused, fmt::format("the shadow {} holds points, it can't be handed on", from.get()));
+    remove_misfits(source, disks);
+    ensure_empties(source, disks);
+    source.write_vm(vm);
+    if (::rename(source.path().c_str(), target.path().c_str()) != 0)
+      throw base::from_errno(errno, fmt::format("rename {} to {}", source.path().string(), target.path().string()));
+    base::sync_dir(m_root);
+    return ensure_empties(target, disks);
+  });
 }
 
 void LocalPoints::drop(const model::ShadowId& shadow) {
-  const ShadowFolder folder = folder_of(shadow);
-  fs::remove_all(doomed_dir(folder));
-  if (!fs::exists(folder.path())) return;
-  const FolderLock lock = folder.lock();
-  require_unused(folder.path());
-  remove_folder(folder);
+  base::as_error([&] {
+    const ShadowFolder folder = folder_of(shadow);
+    fs::remove_all(doomed_dir(folder));
+    if (!fs::exists(folder.path())) return;
+    const FolderLock lock = folder.lock();
+    require_unused(folder.path());
+    remove_folder(folder);
+  });
 }
 
 void LocalPoints::drop_with_adopted(const model::ShadowId& shadow) {
-  const ShadowFolder folder = folder_of(shadow);
-  fs::remove_all(doomed_dir(folder));
-  if (!fs::exists(folder.path())) return;
-  const FolderLock lock = folder.lock();
-  require_unused(folder.path());
-  const std::vector<fs::path> adopted = adopted_files(folder);
-  for (const fs::path& file : adopted) {
-    require_reach(file);
-    require_file_unused(file);
-  }
-  for (const fs::path& file : adopted) fs::remove(file);  // first: where it is cut, the shadow still names them
-  remove_folder(folder);
+  base::as_error([&] {
+    const ShadowFolder folder = folder_of(shadow);
+    fs::remove_all(doomed_dir(folder));
+    if (!fs::exists(folder.path())) return;
+    const FolderLock lock = folder.lock();
+    require_unused(folder.path());
+    const std::vector<fs::path> adopted = adopted_files(folder);
+    for (const fs::path& file : adopted) {
+      require_reach(file);
+      require_file_unused(file);
+    }
+    for (const fs::path& file : adopted) fs::remove(file);  // first: where it is cut, the shadow still names them
+    remove_folder(folder);
+  });
 }
 
 void LocalPoints::take_back(const model::ShadowId& shadow) {
-  const ShadowFolder folder(m_root, shadow);
-  if (!fs::exists(folder.path())) return;
-  const FolderLock lock = folder.lock();
-  if (folder.last_number().value != 0) return;
-  for (const std::string_view what : {"incoming-", "top-"}) {
-    if (!folders(folder, what).empty()) return;
-  }
-  remove_folder(folder);
-  ::rmdir(m_root.c_str());  // where it was made for this one
+  base::as_error([&] {
+    const ShadowFolder folder(m_root, shadow);
+    if (!fs::exists(folder.path())) return;
+    const FolderLock lock = folder.lock();
+    if (folder.last_number().value != 0) return;
+    for (const std::string_view what : {"incoming-", "top-"}) {
+      if (!folders(folder, what).empty()) return;
+    }
+    remove_folder(folder);
+    ::rmdir(m_root.c_str());  // where it was made for this one
+  });
 }
 
 std::vector<model::ShadowId> LocalPoints::shadows() {
-  std::vector<model::ShadowId> found;
-  std::error_code absent;
-  for (const auto& entry : fs::directory_iterator(m_root, absent)) {
-    const std::string name = entry.path().filename();
-    if (name[0] != '.' && folder_of(model::ShadowId(name)).exists()) found.emplace_back(name);
-  }
-  std::sort(found.begin(), found.end());
-  return found;
+  return base::as_error([&]() -> std::vector<model::ShadowId> {
+    std::vector<model::ShadowId> found;
+    std::error_code absent;
+    for (const auto& entry : fs::directory_iterator(m_root, absent)) {
+      const std::string name = entry.path().filename();
+      if (name[0] != '.' && folder_of(model::ShadowId(name)).exists()) found.emplace_back(name);
+    }
+    std::sort(found.begin(), found.end());
+    return found;
+  });
 }
 
 std::vector<model::PointInfo> LocalPoints::points(const model::ShadowId& shadow) {
-  std::vector<model::PointInfo> infos;
-  for (StoredPoint& point : folder_of(shadow).points()) infos.push_back(std::move(point.info));
-  return infos;
+  return base::as_error([&]() -> std::vector<model::PointInfo> {
+    std::vector<model::PointInfo> infos;
+    for (StoredPoint& point : folder_of(shadow).points()) infos.push_back(std::move(point.info));
+    return infos;
+  });
 }
 
 model::Manifest LocalPoints::manifest(const model::ShadowId& shadow, model::PointNumber point) {
-  const ShadowFolder folder = folder_of(shadow);
-  return folder.manifest(folder.point(point));
+  return base::as_error([&]() -> model::Manifest {
+    const ShadowFolder folder = folder_of(shadow);
+    return folder.manifest(folder.point(point));
+  });
 }
 
 std::string LocalPoints::activity(const model::ShadowId& shadow, model::PointNumber point) {
-  return folder_of(shadow).point(point).activity;
+  return base::as_error([&]() -> std::string { return folder_of(shadow).point(point).activity; });
 }
 
 model::Ground LocalPoints::examine(const model::ShadowId& shadow) {
-  const ShadowFolder folder = folder_of(shadow);
-  if (!folder.exists()) return {};
-  const FolderLock lock = folder.lock();
-  return examine_points(folder);
+  return base::as_error([&]() -> model::Ground {
+    const ShadowFolder folder = folder_of(shadow);
+    if (!folder.exists()) return {};
+    const FolderLock lock = folder.lock();
+    return examine_points(folder);
+  });
 }
 
 std::unique_ptr<ports::BlockSink> LocalPoints::begin(const model::PointHeader& header) {
-  return begin_point(folder_of(header.shadow), header);
+  return base::as_error(
+      [&]() -> std::unique_ptr<ports::BlockSink> { return begin_point(folder_of(header.shadow), header); });
 }
 
 model::VerifyReport LocalPoints::verify(const model::ShadowId& shadow, model::PointNumber point, ports::Verify what) {
-  const ShadowFolder folder = folder_of(shadow);
-  folder.require();
-  if (what == ports::Verify::whole) return read_all(folder, point);
-  const FolderLock lock = folder.lock();
-  return what == ports::Verify::unread ? check_unread(folder, point) : check_sample(folder, point);
+  return base::as_error([&]() -> model::VerifyReport {
+    const ShadowFolder folder = folder_of(shadow);
+    folder.require();
+    if (what == ports::Verify::whole) return read_all(folder, point);
+    const FolderLock lock = folder.lock();
+    return what == ports::Verify::unread ? check_unread(folder, point) : check_sample(folder, point);
+  });
 }
 
 std::vector<std::string> LocalPoints::export_point(const model::ShadowId& shadow, model::PointNumber point,
                                                    const std::string& target) {
-  require_reach(target);
-  const ShadowFolder folder = folder_of(shadow);
-  folder.require();
-  const FolderLock lock = folder.lock();
-  const StoredPoint stored = folder.point(point);
-  require_sound(folder, stored);
-  return export_disks(folder, stored, target);
+  return base::as_error([&]() -> std::vector<std::string> {
+    require_reach(target);
+    const ShadowFolder folder = folder_of(shadow);
+    folder.require();
+    const FolderLock lock = folder.lock();
+    const StoredPoint stored = folder.point(point);
+    require_sound(folder, stored);
+    return export_disks(folder, stored, target);
+  });
 }
 
 unsigned LocalPoints::retain(const model::ShadowId& shadow, const ports::Keep& keep) {
-  const ShadowFolder folder = folder_of(shadow);
-  folder.require();
-  const FolderLock lock = folder.lock();
-  folder.sweep();
-  return merge_oldest(folder, keep);
+  return base::as_error([&]() -> unsigned {
+    const ShadowFolder folder = folder_of(shadow);
+    folder.require();
+    const FolderLock lock = folder.lock();
+    folder.sweep();
+    return merge_oldest(folder, keep);
+  });
 }
 
 Paths LocalPoints::raise_top(const model::ShadowId& shadow, model::PointNumber point, const std::string& purpose) {
-  const ShadowFolder folder = folder_of(shadow);
-  folder.require();
-  const FolderLock lock = folder.lock();
-  folder.sweep();
-  return nbd::raise_top(folder, point, purpose);
+  return base::as_error([&]() -> Paths {
+    const ShadowFolder folder = folder_of(shadow);
+    folder.require();
+    const FolderLock lock = folder.lock();
+    folder.sweep();
+    return nbd::raise_top(folder, point, purpose);
+  });
 }
 
 void LocalPoints::drop_top(const model::ShadowId& shadow, const std::string& purpose) {
-  const ShadowFolder folder = folder_of(shadow);
-  if (!fs::exists(folder.top_dir(purpose))) return;
-  const FolderLock lock = folder.lock();
-  nbd::drop_top(folder, purpose);
+  base::as_error([&] {
+    const ShadowFolder folder = folder_of(shadow);
+    if (!fs::exists(folder.top_dir(purpose))) return;
+    const FolderLock lock = folder.lock();
+    nbd::drop_top(folder, purpose);
+  });
 }
 
 void LocalPoints::adopt(const ports::AdoptRequest& request) {
-  for (const auto& [disk, layer] : request.layers) require_reach(layer);
-  const ShadowFolder folder = folder_of(request.shadow);
-  folder.make(request.vm);
-  folder.require_vm(request.vm);
-  const FolderLock lock = folder.lock();
-  folder.sweep();
-  adopt_layers(folder, request);
+  base::as_error([&] {
+    for (const auto& [disk, layer] : request.layers) require_reach(layer);
+    const ShadowFolder folder = folder_of(request.shadow);
+    folder.make(request.vm);
+    folder.require_vm(request.vm);
+    const FolderLock lock = folder.lock();
+    folder.sweep();
+    adopt_layers(folder, request);
+  });
 }
 
 void LocalPoints::remove_made(const std::string& path) {
-  require_reach(path);
-  const fs::path file = fs::path(path).lexically_normal();
-  if (!file.is_absolute() || file != fs::path(path) || file.filename().string().find(made_mark) == std::string::npos)
-    throw Error(Kind::invalid, fmt::format("{} is no file that Umbra made: its name lacks \"{}\"", path, made_mark));
-  if (fs::symlink_status(file).type() == fs::file_type::not_found) return;
-  if (fs::symlink_status(file).type() != fs::file_type::regular)
-    throw Error(Kind::invalid, fmt::format("{} is no regular file", path));
-  for (const model::ShadowId& shadow : shadows()) {
-    const ShadowFolder folder = folder_of(shadow);
-    try {
-      if (const auto owner = folder.owner_of(file))
-        throw Error(Kind::refused,
-                    fmt::format("{} is a layer of point {} of shadow {}", path, owner->value, shadow.get()));
-    } catch (const Error& e) {
-      // One damaged shadow must not hold up every other VM of the host.
-      if (e.kind() != Kind::corrupt || folder.may_name(file)) throw;
+  base::as_error([&] {
+    require_reach(path);
+    const fs::path file = fs::path(path).lexically_normal();
+    if (!file.is_absolute() || file != fs::path(path) || file.filename().string().find(made_mark) == std::string::npos)
+      throw Error(Kind::invalid, fmt::format("{} is no file that Umbra made: its name lacks \"{}\"", path, made_mark));
+    if (fs::symlink_status(file).type() == fs::file_type::not_found) return;
+    if (fs::symlink_status(file).type() != fs::file_type::regular)
+      throw Error(Kind::invalid, fmt::format("{} is no regular file", path));
+    for (const model::ShadowId& shadow : shadows()) {
+      const ShadowFolder folder = folder_of(shadow);
+      try {
+        if (const auto owner = folder.owner_of(file))
+          throw Error(Kind::refused,
+                      fmt::format("{} is a layer of point {} of shadow {}", path, owner->value, shadow.get()));
+      } catch (const Error& e) {
+        // One damaged shadow must not hold up every other VM of the host.
+        if (e.kind() != Kind::corrupt || folder.may_name(file)) throw;
+      }
     }
-  }
-  require_file_unused(file);
-  fs::remove(file);
-  base::sync_dir(file.parent_path());
+    require_file_unused(file);
+    fs::remove(file);
+    base::sync_dir(file.parent_path());
+  });
 }
 
 std::vector<std::string> LocalPoints::chain(const std::string& path) {
-  require_reach(path);
-  if (!fs::exists(path)) throw Error(Kind::not_found, fmt::format("no file {}", path));
-  std::vector<std::string> files;
-  for (qemu_img::Info& info : qemu_img::chain(path)) files.push_back(std::move(info.file));
-  return files;
+  return base::as_error([&]() -> std::vector<std::string> {
+    require_reach(path);
+    if (!fs::exists(path)) throw Error(Kind::not_found, fmt::format("no file {}", path));
+    std::vector<std::string> files;
+    for (qemu_img::Info& info : qemu_img::chain(path)) files.push_back(std::move(info.file));
+    return files;
+  });
 }
 
 model::ByteCount LocalPoints::free_space() {
-  const fs::path images = m_root.parent_path();
-  struct statvfs room {};
-  if (::statvfs(images.c_str(), &room) != 0)
-    throw base::from_errno(errno, fmt::format("free space of {}", images.string()));
-  return {static_cast<std::uint64_t>(room.f_bavail) * room.f_frsize};
+  return base::as_error([&]() -> model::ByteCount {
+    const fs::path images = m_root.parent_path();
+    struct statvfs room {};
+    if (::statvfs(images.c_str(), &room) != 0)
+      throw base::from_errno(errno, fmt::format("free space of {}", images.string()));
+    return {static_cast<std::uint64_t>(room.f_bavail) * room.f_frsize};
+  });
 }
 
 }  // namespace umbra::nbd

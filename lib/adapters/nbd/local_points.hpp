@@ -6,11 +6,12 @@
 //   point-000017/          DISK.qcow2 over ../point-000016/DISK.qcow2, memory, PART.digests, point.json; where it is
 //                          damaged also damaged, found.json, PART.found (damage.hpp)
 //   descriptions/          point-000017.json, a second copy of each point.json (descriptions.hpp)
-//   incoming-000018/       a point being written; becomes a point by one rename
+//   incoming-000018/       a point being written, or what a cut pass left of it; becomes a point by one rename
 //   top-PURPOSE/DISK.qcow2 writable layers over a point
-// A folder point-N that holds layers alone is no point any more: newer ones stand on them. One whose point.json alone
-// is gone is a damaged point. One writer at a time: a lock on the shadow's folder; readers take none. Touches only
-// <images>/umbra, and adopted files.
+// A folder point-N that holds layers alone, or merging.json or given-up.json beside them, is no point any more: newer
+// ones stand on them. One whose point.json alone is gone is a damaged point. One writer at a time: a lock on the
+// shadow's folder; readers take none. Touches <images>/umbra and what it is asked to adopt, to remove, to export or to
+// look at. All that fails in it leaves it as a base::Error.
 
 #include <filesystem>
 
@@ -24,7 +25,7 @@ class LocalPoints final : public ports::PointStore {
   /// `images` is the host's folder for disks; "umbra" is made in it when first needed.
   /// Long work on whole disks ends by Kind::cancelled once `cancel` is asked for; null: it does not.
   explicit LocalPoints(std::filesystem::path images, const base::CancelToken* cancel = nullptr);
-  /// For a caller who may be anyone with a key: files outside of `images` are refused from now on, whatever is asked.
+  /// For a caller who may be anyone with a key: files outside of `images` are refused from now on, Kind::refused.
   void confine() { m_confined = true; }
 
   std::map<model::DiskName, std::string> create(const model::ShadowId& shadow, const model::VmName& vm,

@@ -27,8 +27,8 @@ using nlohmann::json;
 using ports::Extent;
 using ports::Range;
 
-/// A piece of the disk: zeroes, or bytes of the chain's nth file from `place` on.
-struct Piece {
+/// A stretch of the disk: zeroes, or bytes of the chain's nth file from `place` on.
+struct Stretch {
   std::uint64_t offset = 0;
   std::uint64_t length = 0;
   std::uint64_t place = 0;
@@ -37,7 +37,7 @@ struct Piece {
   bool changed = false;
 };
 
-using Pieces = base::PagedList<Piece>;
+using Stretches = base::PagedList<Stretch>;
 
 /// Takes what qemu-img tells entry by entry, so that no more of it is in memory than the entry under way.
 class MapReader final : public json::json_sax_t {
@@ -45,7 +45,7 @@ class MapReader final : public json::json_sax_t {
   explicit MapReader(std::uint32_t depth) : m_depth(depth) {}
 
   /// The whole disk, without gaps; nothing where that was not told.
-  std::optional<Pieces> take() && { return m_is_whole ? std::optional(std::move(m_pieces)) : std::nullopt; }
+  std::optional<Stretches> take() && { return m_is_whole ? std::optional(std::move(m_stretches)) : std::nullopt; }
 
   bool start_object(std::size_t) override {
     m_entry = {};
@@ -74,7 +74,7 @@ class MapReader final : public json::json_sax_t {
     if (!*e.zero && (!e.data || !e.offset)) return false;  // it has no place of its own
     if (m_depth != 0 && !e.present) return false;
     const auto file = static_cast<std::uint32_t>(*e.depth);
-    m_pieces.push_back(
+    m_stretches.push_back(
         {m_end, *e.length, e.offset.value_or(0), file, *e.zero, m_depth == 0 || (*e.present && file < m_depth)});
     m_end += *e.length;
     return true;
@@ -97,7 +97,7 @@ class MapReader final : public json::json_sax_t {
     bool data = false;
   };
   std::uint32_t m_depth;
-  Pieces m_pieces;
+  Stretches m_stretches;
   Entry m_entry;
   std::string m_key;
   std::uint64_t m_end = 0;
@@ -105,7 +105,7 @@ class MapReader final : public json::json_sax_t {
 };
 
 /// Nothing where qemu-img can't tell.
-std::optional<Pieces> map_of(const fs::path& image, std::uint32_t depth) {
+std::optional<Stretches> map_of(const fs::path& image, std::uint32_t depth) {
   MapReader reader(depth);
   const int status = read_tool({"qemu-img", "map", "--output=json", "-f", "qcow2", image.string()},
                                [&](std::FILE* told) { json::sax_parse(told, &reader); });
@@ -114,18 +114,18 @@ std::optional<Pieces> map_of(const fs::path& image, std::uint32_t depth) {
 
 class MappedSource final : public ports::BlockSource {
  public:
-  MappedSource(Pieces pieces, std::vector<base::UniqueFd> files, bool tracks)
-      : m_pieces(std::move(pieces)), m_files(std::move(files)), m_tracks(tracks) {}
+  MappedSource(Stretches stretches, std::vector<base::UniqueFd> files, bool tracks)
+      : m_stretches(std::move(stretches)), m_files(std::move(files)), m_tracks(tracks) {}
 
-  model::ByteCount size() const override { return {m_pieces.empty() ? 0 : end_of(m_pieces.back())}; }
+  model::ByteCount size() const override { return {m_stretches.empty() ? 0 : end_of(m_stretches.back())}; }
   bool tracks_changes() const override { return m_tracks; }
   bool stands_alone() const override { return true; }
   void stop() noexcept override { m_reads.stop(); }
 
   void each_extent(const std::function<void(const Extent&)>& each) override {
-    for (std::size_t n = 0; n < m_pieces.size(); ++n) {
-      const Piece piece = m_pieces[n];
-      each({piece.offset, piece.length, piece.zero, piece.changed});
+    for (std::size_t n = 0; n < m_stretches.size(); ++n) {
+      const Stretch stretch = m_stretches[n];
+      each({stretch.offset, stretch.length, stretch.zero, stretch.changed});
     }
   }
 
@@ -143,18 +143,18 @@ class MappedSource final : public ports::BlockSource {
   }
 
  private:
-  static std::uint64_t end_of(const Piece& piece) { return piece.offset + piece.length; }
+  static std::uint64_t end_of(const Stretch& stretch) { return stretch.offset + stretch.length; }
 
-  /// The first piece that ends behind `at`. Reads rise: it is mostly the last one's, or the next.
-  std::size_t piece_at(std::uint64_t at) {
-    for (std::size_t n = m_near; n < std::min(m_near + 4, m_pieces.size()); ++n) {
-      const Piece piece = m_pieces[n];
-      if (piece.offset <= at && at < end_of(piece)) return m_near = n;
+  /// The first stretch that ends behind `at`. Reads rise: it is mostly the last one's, or the next.
+  std::size_t stretch_at(std::uint64_t at) {
+    for (std::size_t n = m_near; n < std::min(m_near + 4, m_stretches.size()); ++n) {
+      const Stretch stretch = m_stretches[n];
+      if (stretch.offset <= at && at < end_of(stretch)) return m_near = n;
     }
     std::size_t first = 0;
-    for (std::size_t left = m_pieces.size(); left > 0;) {
+    for (std::size_t left = m_stretches.size(); left > 0;) {
       const std::size_t half = left / 2;
-      const bool ends_before = end_of(m_pieces[first + half]) <= at;
+      const bool ends_before = end_of(m_stretches[first + half]) <= at;
       first += ends_before ? half + 1 : 0;
       left = ends_before ? left - half - 1 : half;
     }
@@ -163,15 +163,15 @@ class MappedSource final : public ports::BlockSource {
 
   void fill(const Range& range, std::span<std::byte> buffer) {
     std::uint64_t at = range.offset;
-    for (std::size_t n = piece_at(at); !buffer.empty(); ++n) {
-      if (n >= m_pieces.size()) throw Error(Kind::io, fmt::format("read at offset {}, past the disk's end", at));
-      const Piece piece = m_pieces[n];
-      const std::uint64_t within = at - piece.offset;
-      const auto part = buffer.first(std::min<std::uint64_t>(buffer.size(), piece.length - within));
-      if (piece.zero)
+    for (std::size_t n = stretch_at(at); !buffer.empty(); ++n) {
+      if (n >= m_stretches.size()) throw Error(Kind::io, fmt::format("read at offset {}, past the disk's end", at));
+      const Stretch stretch = m_stretches[n];
+      const std::uint64_t within = at - stretch.offset;
+      const auto part = buffer.first(std::min<std::uint64_t>(buffer.size(), stretch.length - within));
+      if (stretch.zero)
         std::fill(part.begin(), part.end(), std::byte{0});
       else
-        read_file(m_files.at(piece.file).get(), piece.place + within, part, at);
+        read_file(m_files.at(stretch.file).get(), stretch.place + within, part, at);
       at += part.size();
       buffer = buffer.subspan(part.size());
     }
@@ -183,8 +183,8 @@ class MappedSource final : public ports::BlockSource {
     std::fill(part.begin() + static_cast<std::ptrdiff_t>(n), part.end(), std::byte{0});
   }
 
-  Pieces m_pieces;
-  std::size_t m_near = 0;               ///< the piece that was read last
+  Stretches m_stretches;
+  std::size_t m_near = 0;               ///< the stretch that was read last
   std::vector<base::UniqueFd> m_files;  ///< of the chain, as far as they are read
   bool m_tracks;
   FileReads m_reads;
@@ -193,13 +193,13 @@ class MappedSource final : public ports::BlockSource {
 }  // namespace
 
 std::unique_ptr<ports::BlockSource> open_mapped(const fs::path& image, std::uint32_t depth) {
-  std::optional<Pieces> pieces = map_of(image, depth);
-  if (!pieces) return nullptr;
+  std::optional<Stretches> stretches = map_of(image, depth);
+  if (!stretches) return nullptr;
   std::vector<base::UniqueFd> files;
   std::uint32_t needed = 1;
-  for (std::size_t n = 0; n < pieces->size(); ++n) {
-    const Piece piece = (*pieces)[n];
-    if (!piece.zero && piece.changed) needed = std::max(needed, piece.file + 1);
+  for (std::size_t n = 0; n < stretches->size(); ++n) {
+    const Stretch stretch = (*stretches)[n];
+    if (!stretch.zero && stretch.changed) needed = std::max(needed, stretch.file + 1);
   }
   if (needed == 1) {
     files.push_back(base::open_file(image, O_RDONLY));
@@ -209,7 +209,7 @@ std::unique_ptr<ports::BlockSource> open_mapped(const fs::path& image, std::uint
       files.push_back(base::open_file(file.file, O_RDONLY));
     }
   }
-  return std::make_unique<MappedSource>(std::move(*pieces), std::move(files), depth != 0);
+  return std::make_unique<MappedSource>(std::move(*stretches), std::move(files), depth != 0);
 }
 
 }  // namespace umbra::nbd

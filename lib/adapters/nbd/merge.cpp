@@ -63,7 +63,7 @@ fs::path merge_disk(const ShadowFolder& folder, const fs::path& lower, const fs:
   if (const model::VerifyReport report = verify_merged(expected, upper, above, lower, folder.cancel()); !report.sound())
     throw Error(Kind::corrupt,
                 fmt::format("{} differs in {} places from what was merged into it; {} still holds it", lower.string(),
-                            report.mismatches.size(), upper.string()),
+                            report.places, upper.string()),
                 "check that host's storage");
   rebase_all(folder, newer, expected.part.name, upper, lower);
   return lower;

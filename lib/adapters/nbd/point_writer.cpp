@@ -25,25 +25,6 @@ using base::Error;
 using base::Kind;
 using model::block_size;
 
-void check_parts(const model::PointHeader& header) {
-  if (header.parts.empty() || header.parts.size() > most_parts)
-    throw Error(Kind::invalid, fmt::format("a point has 1 to {} parts, not {}", most_parts, header.parts.size()),
-                too_many_hint);
-  std::set<model::DiskName> names;
-  std::uint64_t left = model::most_size;
-  for (const model::Part& part : header.parts) {
-    check_name(part.name.get(), "a part's name");
-    if (!names.insert(part.name).second)
-      throw Error(Kind::invalid, fmt::format("the part {} comes twice", part.name.get()));
-    if (part.size.value == 0 || part.size.value > left || (!part.is_memory() && part.size.value % sector != 0))
-      throw Error(Kind::invalid,
-                  fmt::format("the part {} can't have a size of {} bytes", part.name.get(), part.size.value),
-                  fmt::format("a disk is whole sectors of {} bytes, and all of a point are at most {} TiB", sector,
-                              model::most_size >> 40));
-    left -= part.size.value;
-  }
-}
-
 /// What is to be built on where the header names it: the newest sound point, or a damaged one as it was found.
 std::optional<Found> parent_in(const ShadowFolder& folder, const StoredPoint& point) {
   if (point.info.sound()) return Found{point, folder.manifest(point)};
@@ -103,7 +84,7 @@ class PointWriter final : public ports::BlockSink {
     settle_changed_files(folder);  // marks, so that a parent that changed meanwhile is none
     const std::optional<Found> parent = check_parent(folder, header);
     m_on_damage = parent && !parent->point.info.sound();
-    folder.sweep(header.resume ? m_dir : fs::path());
+    folder.sweep_passes(header.resume ? m_dir : fs::path());
     fs::create_directory(m_dir);
     remove_all_but_layers();
     try {
@@ -151,7 +132,7 @@ class PointWriter final : public ports::BlockSink {
     if (m_broken || m_committed) throw Error(Kind::internal, "a point that failed or is committed can't be committed");
     m_broken = true;
     try {
-      return commit_point(changes);
+      return base::as_error([&] { return commit_point(changes); });
     } catch (const Error& e) {
       m_is_full = e.kind() == Kind::no_space;  // much of what was told is written only now
       throw;
@@ -283,7 +264,7 @@ class PointWriter final : public ports::BlockSink {
     if (m_broken) throw Error(Kind::internal, "a point that failed takes no more blocks");
     try {
       if (m_folder.cancel() != nullptr) m_folder.cancel()->check();
-      what();
+      base::as_error(what);
     } catch (const Error& e) {
       m_broken = true;
       m_is_full = e.kind() == Kind::no_space;
@@ -354,8 +335,27 @@ class PointWriter final : public ports::BlockSink {
 
 }  // namespace
 
+void check_parts(const std::vector<model::Part>& parts) {
+  if (parts.empty() || parts.size() > most_parts)
+    throw Error(Kind::invalid, fmt::format("a point has 1 to {} parts, not {}", most_parts, parts.size()),
+                too_many_hint);
+  std::set<model::DiskName> names;
+  std::uint64_t left = model::most_size;
+  for (const model::Part& part : parts) {
+    check_name(part.name.get(), "a part's name");
+    if (!names.insert(part.name).second)
+      throw Error(Kind::invalid, fmt::format("the part {} comes twice", part.name.get()));
+    if (part.size.value == 0 || part.size.value > left || (!part.is_memory() && part.size.value % sector != 0))
+      throw Error(Kind::invalid,
+                  fmt::format("the part {} can't have a size of {} bytes", part.name.get(), part.size.value),
+                  fmt::format("a disk is whole sectors of {} bytes, and all of a point are at most {} TiB", sector,
+                              model::most_size >> 40));
+    left -= part.size.value;
+  }
+}
+
 std::unique_ptr<ports::BlockSink> begin_point(const ShadowFolder& folder, const model::PointHeader& header) {
-  check_parts(header);
+  check_parts(header.parts);
   folder.require();
   folder.require_vm(header.vm);
   return std::make_unique<PointWriter>(folder, header);

@@ -166,8 +166,7 @@ base::UniqueFd make_capture() {
 std::string captured(const base::UniqueFd& capture, std::size_t limit) {
   const off_t size = ::lseek(capture.get(), 0, SEEK_END);
   std::string text(std::min(limit, static_cast<std::size_t>(std::max<off_t>(size, 0))), '\0');
-  const ssize_t n = ::pread(capture.get(), text.data(), text.size(), 0);
-  text.resize(static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+  text.resize(base::read_at(capture.get(), 0, std::as_writable_bytes(std::span(text)), "what a tool said"));
   while (!text.empty() && text.back() == '\n') text.pop_back();
   return text;
 }

@@ -97,15 +97,8 @@ class RawSource final : public ports::BlockSource {
   }
 
   void fill(const Range& range, std::span<std::byte> buffer) const {
-    std::uint64_t at = range.offset;
-    while (!buffer.empty()) {
-      const ssize_t n = ::pread(m_fd.get(), buffer.data(), buffer.size(), static_cast<off_t>(at));
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) throw base::from_errno(errno, fmt::format("read {} at offset {}", m_path, at));
-      if (n == 0) throw Error(Kind::io, fmt::format("{} became shorter while it was read", m_path));
-      at += static_cast<std::uint64_t>(n);
-      buffer = buffer.subspan(static_cast<std::size_t>(n));
-    }
+    if (base::read_at(m_fd.get(), range.offset, buffer, m_path) < buffer.size())
+      throw Error(Kind::io, fmt::format("{} became shorter while it was read", m_path));
   }
 
   std::string m_path;

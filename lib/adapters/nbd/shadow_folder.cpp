@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -33,6 +34,15 @@ constexpr std::string_view incoming_prefix = "incoming-";
 constexpr std::string_view top_prefix = "top-";
 constexpr std::string_view making_prefix = ".making-";
 
+std::optional<model::PointNumber> numbered(std::string_view name, std::string_view prefix) {
+  if (!name.starts_with(prefix)) return std::nullopt;
+  name.remove_prefix(prefix.size());
+  model::PointNumber number;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number.value);
+  if (error != std::errc{} || end != name.data() + name.size()) return std::nullopt;
+  return number;
+}
+
 json read_json(const fs::path& path) {
   json value = json::parse(base::read_text_file(path), nullptr, false);
   if (!value.is_object()) throw Error(Kind::corrupt, fmt::format("{} is no JSON object", path.string()));
@@ -41,8 +51,10 @@ json read_json(const fs::path& path) {
 
 std::vector<fs::path> entries(const fs::path& dir) {
   std::vector<fs::path> found;
-  std::error_code absent;
-  for (const auto& entry : fs::directory_iterator(dir, absent)) found.push_back(entry.path());
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(dir, error)) found.push_back(entry.path());
+  if (error && error != std::errc::no_such_file_or_directory && error != std::errc::not_a_directory)
+    throw fs::filesystem_error("cannot read the folder", dir, error);
   std::sort(found.begin(), found.end());
   return found;
 }
@@ -93,11 +105,28 @@ void check_name(const std::string& text, std::string_view what) {
                 "use 1 to 128 characters without slashes and without a dot at the start");
 }
 
-FolderLock::FolderLock(const fs::path& folder) : m_fd(base::open_file(folder, O_RDONLY | O_DIRECTORY)) {
-  if (::flock(m_fd.get(), LOCK_EX | LOCK_NB) == 0) return;
-  if (errno != EWOULDBLOCK) throw base::from_errno(errno, fmt::format("lock {}", folder.string()));
-  throw Error(Kind::busy, fmt::format("another run writes to the shadow in {}", folder.string()),
-              fmt::format("wait for it, or look who it is: fuser -v {}", folder.string()));
+std::optional<FolderLock> FolderLock::of_opened(base::UniqueFd opened, const fs::path& folder) {
+  if (::flock(opened.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) throw base::from_errno(errno, fmt::format("lock {}", folder.string()));
+    throw Error(Kind::busy, fmt::format("another run writes to the shadow in {}", folder.string()),
+                fmt::format("wait for it, or look who it is: fuser -v {}", folder.string()));
+  }
+  struct stat locked {};
+  struct stat named {};
+  if (::fstat(opened.get(), &locked) != 0) throw base::from_errno(errno, fmt::format("look at {}", folder.string()));
+  const bool same =
+      ::stat(folder.c_str(), &named) == 0 && named.st_dev == locked.st_dev && named.st_ino == locked.st_ino;
+  if (!same) return std::nullopt;  // it was renamed, or dropped, between the two
+  return FolderLock(std::move(opened));
+}
+
+FolderLock::FolderLock(const fs::path& folder) {
+  for (;;) {
+    auto lock = of_opened(base::open_file(folder, O_RDONLY | O_DIRECTORY), folder);
+    if (!lock) continue;
+    m_fd = std::move(lock->m_fd);
+    return;
+  }
 }
 
 ShadowFolder::ShadowFolder(const fs::path& root, const model::ShadowId& shadow, const base::CancelToken* cancel)
@@ -231,11 +260,23 @@ model::Manifest ShadowFolder::manifest(const StoredPoint& point) const {
   }
 }
 
-void ShadowFolder::sweep(const fs::path& but) const {
+void ShadowFolder::sweep() const {
+  const model::PointNumber last = last_number();
+  base::remove_leftovers(m_path);
   for (const fs::path& dir : entries(m_path)) {
     const std::string name = dir.filename();
-    if (dir == but) continue;
-    if (name.starts_with(incoming_prefix) || name.starts_with(making_prefix)) fs::remove_all(dir);
+    const auto cut = numbered(name, incoming_prefix);
+    if (name.starts_with(making_prefix) || (cut && *cut <= last))
+      fs::remove_all(dir);
+    else if (fs::is_directory(dir))
+      base::remove_leftovers(dir);
+  }
+}
+
+void ShadowFolder::sweep_passes(const fs::path& but) const {
+  sweep();
+  for (const fs::path& dir : entries(m_path)) {
+    if (dir != but && dir.filename().string().starts_with(incoming_prefix)) fs::remove_all(dir);
   }
 }
 
@@ -279,12 +320,7 @@ bool ShadowFolder::may_name(const fs::path& file) const {
 }
 
 std::optional<model::PointNumber> point_in(std::string_view name) {
-  if (!name.starts_with(point_prefix)) return std::nullopt;
-  name.remove_prefix(point_prefix.size());
-  model::PointNumber number;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number.value);
-  if (error != std::errc{} || end != name.data() + name.size()) return std::nullopt;
-  return number;
+  return numbered(name, point_prefix);
 }
 
 bool same_file(const fs::path& a, const fs::path& b) {

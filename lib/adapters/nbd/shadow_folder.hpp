@@ -39,10 +39,13 @@ struct StoredPoint {
 /// Held as long as it lives; the kernel frees it when the process dies.
 class FolderLock {
  public:
-  /// Kind::busy where another holds it.
+  /// Kind::busy where another holds it, Kind::not_found where there is no such folder.
   explicit FolderLock(const std::filesystem::path& folder);
+  /// The same on a folder that was opened before; nothing where its name leads elsewhere, or nowhere, by now.
+  static std::optional<FolderLock> of_opened(base::UniqueFd opened, const std::filesystem::path& folder);
 
  private:
+  explicit FolderLock(base::UniqueFd locked) : m_fd(std::move(locked)) {}
   base::UniqueFd m_fd;
 };
 
@@ -82,8 +85,11 @@ class ShadowFolder {
   /// Kind::corrupt where it is damaged.
   model::Manifest manifest(const StoredPoint& point) const;
 
-  /// Removes what unfinished work left: points and top layers that were being written, but for the folder `but`.
-  void sweep(const std::filesystem::path& but = {}) const;
+  /// Removes what unfinished work left and nothing goes on with: layers and files that were being made, and what a cut
+  /// pass left of a number that is given by now. What a cut pass to the next point sent stays.
+  void sweep() const;
+  /// And what cut passes left, but for the folder `but`.
+  void sweep_passes(const std::filesystem::path& but) const;
   /// Files in top-* folders that are no point's layer.
   std::vector<std::filesystem::path> tops() const;
   /// The point whose layer `file` is. Kind::corrupt where a description that can't be read may name it.

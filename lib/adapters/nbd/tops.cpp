@@ -10,6 +10,7 @@
 #include "adapters/nbd/descriptions.hpp"
 #include "adapters/nbd/examine.hpp"
 #include "adapters/nbd/manifest_file.hpp"
+#include "adapters/nbd/point_writer.hpp"
 #include "adapters/nbd/qemu_img.hpp"
 #include "base/error.hpp"
 #include "ports/delta.hpp"
@@ -66,6 +67,9 @@ model::PointNumber parent_of(const ShadowFolder& folder, const ports::AdoptReque
 }
 
 StoredPoint described(const ports::AdoptRequest& request) {
+  std::vector<model::Part> parts;
+  for (const model::PartManifest& part : request.manifest.parts) parts.push_back(part.part);
+  check_parts(parts);
   StoredPoint point;
   point.info.number = request.number;
   point.info.root = model::root_of(request.manifest);
@@ -75,7 +79,6 @@ StoredPoint described(const ports::AdoptRequest& request) {
     const model::DiskName& disk = part.part.name;
     const auto layer = request.layers.find(disk);
     if (layer == request.layers.end()) throw Error(Kind::invalid, fmt::format("no file is given for {}", disk.get()));
-    check_name(disk.get(), "a disk's name");
     const fs::path file = layer->second;
     if (!file.is_absolute()) throw Error(Kind::invalid, fmt::format("{} is no absolute path", file.string()));
     if (part.blocks.size() != model::blocks_in(part.part.size))
@@ -183,6 +186,7 @@ void adopt_layers(const ShadowFolder& folder, const ports::AdoptRequest& request
     base::sync_fd(base::open_file(layer, 0).get(), layer);
   }
   const fs::path incoming = folder.incoming_dir(request.number);
+  fs::remove_all(incoming);  // of a cut pass to this number
   fs::create_directory(incoming);
   for (const model::PartManifest& part : request.manifest.parts)
     write_manifest_file(incoming / (part.part.name.get() + ".digests"), part);

@@ -18,31 +18,25 @@ namespace fs = std::filesystem;
 using base::Error;
 using base::Kind;
 
-constexpr std::size_t most_mismatches = 1000;
-
-void add(model::VerifyReport& report, const model::DiskName& disk, std::uint64_t offset, std::string what) {
-  if (report.mismatches.size() < most_mismatches) report.mismatches.push_back({disk, offset, std::move(what)});
-}
-
 void compare(const model::PartManifest& expected, BlockReader& reader, const ports::BlockMap& looks,
-             model::VerifyReport& report) {
+             Differences& found) {
   const std::uint64_t size = expected.part.size.value;
   const std::uint64_t shown = reader.shown();
   if (shown < size || shown >= size + sector)
-    return add(report, expected.part.name, 0, fmt::format("the size is {} bytes, not {}", shown, size));
+    return found.add(expected.part, 0, fmt::format("the size is {} bytes, not {}", shown, size));
   const auto differs = [&](std::uint64_t block, const char* how) {
-    add(report, expected.part.name, block * model::block_size, how);
+    found.add(expected.part, block * model::block_size, how);
   };
   constexpr const char* other_contents = "the contents differ from the manifest";
   reader.read(
       looks,
-      [&](std::uint64_t block, const base::Digest& found) {
-        ++report.blocks_read;
-        if (found == expected.blocks[block]) return;
-        differs(block, found == model::unreadable_block ? "it can't be read" : other_contents);
+      [&](std::uint64_t block, const base::Digest& read) {
+        ++found.report.blocks_read;
+        if (read == expected.blocks[block]) return;
+        differs(block, read == model::unreadable_block ? "it can't be read" : other_contents);
       },
       [&](std::uint64_t first, std::uint64_t count) {
-        report.blocks_read += count;
+        found.report.blocks_read += count;
         const auto& blocks = expected.blocks;
         const std::uint64_t end = first + count;
         for (std::uint64_t block = blocks.next(first, end); block < end; block = blocks.next(block + 1, end))
@@ -51,8 +45,7 @@ void compare(const model::PartManifest& expected, BlockReader& reader, const por
 }
 
 /// The manifest, or why there is none.
-std::optional<model::Manifest> manifest_of(const ShadowFolder& folder, const StoredPoint& point,
-                                           model::VerifyReport& report) {
+std::optional<model::Manifest> manifest_of(const ShadowFolder& folder, const StoredPoint& point, Differences& found) {
   model::Manifest manifest;
   for (const model::Part& part : point.info.parts) {
     try {
@@ -60,39 +53,59 @@ std::optional<model::Manifest> manifest_of(const ShadowFolder& folder, const Sto
           read_manifest_file(folder.digests_file(point.info.number, part.name), part, folder.cancel()));
     } catch (const Error& e) {
       if (!is_damage(e)) throw;
-      add(report, part.name, 0, e.message());
+      found.add(part, 0, e.message());
     }
   }
   if (manifest.parts.size() < point.info.parts.size()) return std::nullopt;
   if (model::root_of(manifest) == point.info.root) return manifest;
-  for (const model::Part& part : point.info.parts)
-    add(report, part.name, 0, "the manifests do not give the point's root");
+  for (const model::Part& part : point.info.parts) found.add(part, 0, "the manifests do not give the point's root");
   return std::nullopt;
 }
 
 /// Runs `check` on each part; a file that does not open is a difference.
-model::VerifyReport each_part(
+Differences each_part(
     const ShadowFolder& folder, const StoredPoint& point,
-    const std::function<void(const model::PartManifest&, const fs::path& file, model::VerifyReport&)>& check) {
-  model::VerifyReport report;
-  if (!point.readable || point.is_copy) add(report, model::DiskName(std::string(point_file)), 0, point.info.damaged);
-  if (!point.readable) return report;
-  const std::optional<model::Manifest> manifest = manifest_of(folder, point, report);
+    const std::function<void(const model::PartManifest&, const fs::path& file, Differences&)>& check) {
+  Differences found;
+  if (!point.readable || point.is_copy)
+    found.report.add({model::DiskName(std::string(point_file)), 0, point.info.damaged});
+  if (!point.readable) return found;
+  const std::optional<model::Manifest> manifest = manifest_of(folder, point, found);
   for (std::size_t i = 0; manifest && i < manifest->parts.size(); ++i) {
     const model::PartManifest& part = manifest->parts[i];
     try {
-      check(part, point.info.layers.at(i), report);
+      check(part, point.info.layers.at(i), found);
     } catch (const Error& e) {
       if (!is_damage(e)) throw;
-      add(report, part.part.name, 0, e.message());
+      found.add(part.part, 0, e.message());
     }
   }
-  return report;
+  return found;
+}
+
+/// Those of the blocks that a part of this size has.
+ports::BlockMap within(const ports::BlockMap& blocks, model::ByteCount size) {
+  ports::BlockMap looks(size);
+  const std::uint64_t end = std::min(blocks.blocks(), looks.blocks());
+  for (std::uint64_t block = 0; block < end; block = blocks.alike_until(block)) {
+    if (blocks.at(block) != ports::BlockMap::State::data) continue;
+    const std::uint64_t past = std::min(blocks.alike_until(block), end);
+    looks.mark({block * model::block_size, (past - block) * model::block_size});
+  }
+  return looks;
 }
 
 void drop_caches(const model::Part& part, const fs::path& file) {
   if (part.is_memory()) return drop_cache(file);
   for (const qemu_img::Info& below : qemu_img::chain(file)) drop_cache(below.file);
+}
+
+/// The whole of it, as far as it shows.
+void compare_all(const model::PartManifest& expected, const fs::path& file, Differences& found,
+                 const base::CancelToken* cancel) {
+  drop_caches(expected.part, file);
+  BlockReader reader(file, expected.part, all_of_it, cancel);
+  compare(expected, reader, reader.looks(), found);
 }
 
 }  // namespace
@@ -113,49 +126,51 @@ bool is_damage(const Error& error) {
   return true;
 }
 
-void verify_part(const model::PartManifest& expected, const fs::path& file, model::VerifyReport& report,
-                 const base::CancelToken* cancel) {
-  drop_caches(expected.part, file);
-  BlockReader reader(file, expected.part, all_of_it, cancel);
-  compare(expected, reader, reader.looks(), report);
+void Differences::add(const model::Part& part, std::uint64_t offset, std::string what) {
+  report.add({part.name, offset, std::move(what)});
+  blocks.try_emplace(part.name, part.size)
+      .first->second.mark_block(offset / model::block_size, ports::BlockMap::State::data);
 }
 
-model::VerifyReport verify_whole(const ShadowFolder& folder, const StoredPoint& point) {
-  return each_part(folder, point, [&](const auto& part, const fs::path& file, auto& report) {
-    verify_part(part, file, report, folder.cancel());
+model::VerifyReport verify_part(const model::PartManifest& expected, const fs::path& file,
+                                const base::CancelToken* cancel) {
+  Differences found;
+  compare_all(expected, file, found, cancel);
+  return found.report;
+}
+
+Differences verify_whole(const ShadowFolder& folder, const StoredPoint& point) {
+  return each_part(folder, point, [&](const auto& part, const fs::path& file, Differences& found) {
+    compare_all(part, file, found, folder.cancel());
   });
 }
 
-model::VerifyReport verify_own(const ShadowFolder& folder, const StoredPoint& point) {
-  return each_part(folder, point, [&](const auto& part, const fs::path& file, auto& report) {
+Differences verify_own(const ShadowFolder& folder, const StoredPoint& point) {
+  return each_part(folder, point, [&](const auto& part, const fs::path& file, Differences& found) {
     drop_cache(file);
     BlockReader reader(file, part.part, own, folder.cancel());
-    compare(part, reader, reader.looks(), report);
+    compare(part, reader, reader.looks(), found);
   });
 }
 
-model::VerifyReport verify_blocks(const ShadowFolder& folder, const StoredPoint& point, const Blocks& blocks) {
-  return each_part(folder, point, [&](const auto& part, const fs::path& file, auto& report) {
+Differences verify_blocks(const ShadowFolder& folder, const StoredPoint& point, const Blocks& blocks) {
+  return each_part(folder, point, [&](const auto& part, const fs::path& file, Differences& found) {
     const auto wanted = blocks.find(part.part.name);
     if (wanted == blocks.end()) return;
-    ports::BlockMap looks(part.part.size);
-    for (const std::uint64_t block : wanted->second) {
-      if (block < looks.blocks()) looks.mark_block(block, ports::BlockMap::State::data);
-    }
     drop_caches(part.part, file);
     BlockReader reader(file, part.part, all_of_it, folder.cancel());
-    compare(part, reader, looks, report);
+    compare(part, reader, within(wanted->second, part.part.size), found);
   });
 }
 
 model::VerifyReport verify_merged(const model::PartManifest& expected, const fs::path& top, std::uint32_t layers,
                                   const fs::path& merged, const base::CancelToken* cancel) {
-  model::VerifyReport report;
+  Differences found;
   const ports::BlockMap looks = BlockReader(top, expected.part, layers, cancel).looks();
   drop_cache(merged);
   BlockReader reader(merged, expected.part, all_of_it, cancel);
-  compare(expected, reader, looks, report);
-  return report;
+  compare(expected, reader, looks, found);
+  return found.report;
 }
 
 std::optional<model::PartManifest> read_part(const model::Part& part, const fs::path& file,

@@ -5,7 +5,6 @@
 
 #include <map>
 #include <optional>
-#include <set>
 
 #include "adapters/nbd/block_reader.hpp"
 #include "adapters/nbd/shadow_folder.hpp"
@@ -13,23 +12,30 @@
 
 namespace umbra::nbd {
 
-// All reads come from the disk, as far as the kernel lets its cache go. Reports tell the first thousand differences of
-// each part at most. A manifest that is damaged, a file that is gone or does not open is a difference at byte 0.
-// Kind::busy where another process holds a file.
+// All reads come from the disk, as far as the kernel lets its cache go. A manifest that is damaged, a file that is gone
+// or does not open is a difference at byte 0. Kind::busy where another process holds a file.
 
-/// Numbers of blocks, by part.
-using Blocks = std::map<model::DiskName, std::set<std::uint64_t>>;
+/// Blocks, by part: those that are data.
+using Blocks = std::map<model::DiskName, ports::BlockMap>;
+
+/// What a look at a point's files showed.
+struct Differences {
+  model::VerifyReport report;  ///< tells the first of them alone
+  Blocks blocks;               ///< all of them, however many
+  bool sound() const { return report.sound(); }
+  void add(const model::Part& part, std::uint64_t offset, std::string what);
+};
 
 /// All that the point's files show.
-model::VerifyReport verify_whole(const ShadowFolder& folder, const StoredPoint& point);
+Differences verify_whole(const ShadowFolder& folder, const StoredPoint& point);
 /// The blocks that the point's own layers hold; a memory image is read whole.
-model::VerifyReport verify_own(const ShadowFolder& folder, const StoredPoint& point);
+Differences verify_own(const ShadowFolder& folder, const StoredPoint& point);
 /// These blocks alone, of parts that the point has.
-model::VerifyReport verify_blocks(const ShadowFolder& folder, const StoredPoint& point, const Blocks& blocks);
+Differences verify_blocks(const ShadowFolder& folder, const StoredPoint& point, const Blocks& blocks);
 
 /// One part's file, as far as it shows, against `expected`.
-void verify_part(const model::PartManifest& expected, const std::filesystem::path& file, model::VerifyReport& report,
-                 const base::CancelToken* cancel);
+model::VerifyReport verify_part(const model::PartManifest& expected, const std::filesystem::path& file,
+                                const base::CancelToken* cancel);
 
 /// Whether the last file of a chain holds what the `layers` above it, which were merged into it, hold themselves: the
 /// part `expected` of the point whose layer is `top`, the chain's first file.

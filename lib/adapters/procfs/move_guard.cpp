@@ -4,6 +4,9 @@
 #include <fmt/core.h>
 #include <poll.h>
 
+#include <map>
+
+#include "adapters/procfs/peer_probe.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
 
@@ -24,16 +27,31 @@ std::string host_of(const Stream& stream) {
   return peer.substr(0, peer.rfind(':'));
 }
 
+/// By address of the host.
+using Probes = std::map<std::string, PeerProbe>;
+
+/// Asks each host that a connection leads to, and forgets the others.
+void ask_peers(const std::vector<Stream>& streams, Probes& probes, base::Millis now) {
+  std::set<std::string> hosts;
+  for (const Stream& stream : streams) {
+    const std::string host = host_of(stream);
+    if (!hosts.insert(host).second) continue;
+    probes.try_emplace(host, stream).first->second.look(now);
+  }
+  std::erase_if(probes, [&](const auto& probe) { return !hosts.contains(probe.first); });
+}
+
 /// With the one that is stalled go all others to the same host: QEMU may wait on any of them, as for the answer to a
-/// flush of the disk that is mirrored there.
-void cut_where_stalled(const GuardOptions& options, const std::vector<Stream>& streams) {
-  for (const Stream& stalled : streams) {
-    if (!is_stalled(stalled, options.stall)) continue;
+/// flush of the disk that is mirrored there. Where none is stalled, the host itself may be silent.
+void cut_what_does_not_answer(const GuardOptions& options, const std::vector<Stream>& streams, const Probes& probes,
+                              base::Millis now) {
+  for (const Stream& stream : streams) {
+    const std::string host = host_of(stream);
+    if (!is_stalled(stream, options.stall) && !probes.at(host).is_silent(now, options.stall)) continue;
     base::log(
         base::Level::warning,
-        fmt::format("{} has not answered QEMU of {} for {}: the connections there are cut, so that the guest runs on",
-                    peer_of(stalled), options.vm.get(), base::to_human(options.stall)));
-    const std::string host = host_of(stalled);
+        fmt::format("{} has not answered for {}: QEMU of {} has its connections there cut, so that the guest runs on",
+                    host, base::to_human(options.stall), options.vm.get()));
     for (const Stream& other : streams) {
       if (host_of(other) == host) cut(other);
     }
@@ -52,9 +70,11 @@ void guard_move(const GuardOptions& options, const base::CancelToken& cancel, ba
   for (const Stream& stream : streams.open([](std::uint64_t) { return true; })) before.insert(stream.inode);
   ready();
   base::Millis last_seen = clock.steady();
+  Probes probes;
   while (!streams.has_ended() && !cancel.requested()) {
     const std::vector<Stream> ours = streams.open([&](std::uint64_t inode) { return !before.contains(inode); });
-    cut_where_stalled(options, ours);
+    ask_peers(ours, probes, clock.steady());
+    cut_what_does_not_answer(options, ours, probes, clock.steady());
     if (!ours.empty()) last_seen = clock.steady();
     if (ours.empty() && is_gone(options.owner_fd) && clock.steady() - last_seen >= wait_for_first) return;
     clock.pause(between_looks);

@@ -38,9 +38,9 @@ void put_varint(std::string& out, std::uint64_t value) {
   out.push_back(static_cast<char>(value));
 }
 
-class BlockReader {
+class PackedReader {
  public:
-  explicit BlockReader(std::string_view bytes)
+  explicit PackedReader(std::string_view bytes)
       : m_next(reinterpret_cast<const std::uint8_t*>(bytes.data())), m_end(m_next + bytes.size()) {}
 
   std::uint8_t byte() {
@@ -122,7 +122,7 @@ void pack_column(std::string& out, std::span<const model::Sample> samples, std::
   }
 }
 
-void unpack_times(BlockReader& in, base::Instant start, std::span<model::Sample> samples) {
+void unpack_times(PackedReader& in, base::Instant start, std::span<model::Sample> samples) {
   std::uint64_t offset = 0;
   std::uint64_t step = 0;
   for (std::size_t i = 0; i < samples.size(); ++i) {
@@ -133,20 +133,20 @@ void unpack_times(BlockReader& in, base::Instant start, std::span<model::Sample>
       step += unzigzag(in.varint());
       offset += step;
     }
-    if (offset >= longest_offset || (i > 0 && offset <= before)) BlockReader::fail("its times do not rise");
+    if (offset >= longest_offset || (i > 0 && offset <= before)) PackedReader::fail("its times do not rise");
     samples[i].at = start + base::Millis{offset};
   }
 }
 
 double value_of(std::uint64_t units) {
-  if (units > most_units) BlockReader::fail("a value is out of range");
+  if (units > most_units) PackedReader::fail("a value is out of range");
   return static_cast<double>(units) / units_per_one;
 }
 
-void unpack_column(BlockReader& in, std::size_t resource, std::span<model::Sample> samples) {
+void unpack_column(PackedReader& in, std::size_t resource, std::span<model::Sample> samples) {
   const std::uint8_t flags = in.byte();
   if (flags == 0) return;
-  if ((flags & there) == 0 || flags > (there | some_missing | with_peaks)) BlockReader::fail("a column is unknown");
+  if ((flags & there) == 0 || flags > (there | some_missing | with_peaks)) PackedReader::fail("a column is unknown");
   const std::uint8_t* bitmap = (flags & some_missing) != 0 ? in.skip((samples.size() + 7) / 8) : nullptr;
   std::uint64_t units = 0;
   for (std::size_t i = 0; i < samples.size(); ++i) {
@@ -158,7 +158,7 @@ void unpack_column(BlockReader& in, std::size_t resource, std::span<model::Sampl
   for (model::Sample& sample : samples) {
     if (!sample.values[resource]) continue;
     const std::uint64_t above = in.varint();
-    if (above > most_units) BlockReader::fail("a peak is out of range");
+    if (above > most_units) PackedReader::fail("a peak is out of range");
     if (above > 0) sample.peaks[resource] = value_of(units_of(*sample.values[resource]) + above);
   }
 }
@@ -179,16 +179,16 @@ std::string pack(std::span<const model::Sample> samples, base::Instant start) {
 }
 
 void unpack(std::string_view block, base::Instant start, std::vector<model::Sample>& samples) {
-  BlockReader in(block);
+  PackedReader in(block);
   const std::uint64_t count = in.varint();
   if (count > in.left())
-    BlockReader::fail("it ends too soon");  // each takes a byte at least: no memory is taken for less
+    PackedReader::fail("it ends too soon");  // each takes a byte at least: no memory is taken for less
   const std::size_t had = samples.size();
   samples.resize(had + count);
   const std::span added = std::span(samples).subspan(had);
   unpack_times(in, start, added);
   for (std::size_t r = 0; r < model::all_resources.size(); ++r) unpack_column(in, r, added);
-  if (in.left() != 0) BlockReader::fail("something follows it");
+  if (in.left() != 0) PackedReader::fail("something follows it");
 }
 
 }  // namespace umbra::store

@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 
+#include "adapters/store/log_tail.hpp"
 #include "adapters/store/store.hpp"
 #include "base/clock.hpp"
 #include "base/error.hpp"
@@ -115,9 +116,16 @@ class Database {
     });
   }
 
+  /// For what is damaged beyond use.
+  std::string how_to_begin_anew() const;
+
  private:
   void refuse_if_read_only() const;
   void open_file();
+  void refuse_what_was_damaged();
+  void refuse_half_a_page(SQLite::Database& db) const;
+  base::Error cut_database(std::uintmax_t size) const;
+  void cut_torn_log();
   void open_memory();
   base::Error translate(const SQLite::Exception& error) const;
 

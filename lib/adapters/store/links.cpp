@@ -41,9 +41,11 @@ class FileShare final : public ports::LinkShare {
     if (m_asked && now - *m_asked < good_for) return m_share;
     m_asked = now;
     double all = m_weight;
-    for (const auto& entry : fs::directory_iterator(m_file.parent_path())) {
-      if (entry.path() != m_file && entry.path().extension() == suffix) all += weight_of(entry.path());
-    }
+    base::as_error([&] {
+      for (const auto& entry : fs::directory_iterator(m_file.parent_path())) {
+        if (entry.path() != m_file && entry.path().extension() == suffix) all += weight_of(entry.path());
+      }
+    });
     return m_share = m_weight / all;
   }
 
@@ -63,7 +65,7 @@ std::unique_ptr<ports::LinkShare> FileLinks::enter(const model::HostName& from, 
                                                    double weight) {
   make_private_dir(m_dir.parent_path());
   const fs::path dir = m_dir / file_name_of(from.get());
-  fs::create_directories(dir);
+  base::as_error([&] { fs::create_directories(dir); });
   fs::path file = dir / (file_name_of(vm.get()) + std::string(suffix));
   base::UniqueFd fd = base::open_file(file, O_RDWR | O_CREAT, 0600);
   // Another pass of the same VM is kept out by its lease; whoever looks holds the lock for a moment alone.

@@ -75,6 +75,8 @@ class SqliteModels final : public ports::ModelStore {
   Database& m_database;
 };
 
+/// Kind::corrupt from each call where what is read is not what was written: each row has a digest, and the tables are
+/// looked through, with their indices, at the first call.
 class SqliteJournal final : public ports::Journal {
  public:
   explicit SqliteJournal(Database& database) : m_database(database) {}
@@ -90,7 +92,17 @@ class SqliteJournal final : public ports::Journal {
   void raise_epoch(const model::Uuid& vm, model::Epoch epoch) override;
 
  private:
+  template <class Act>
+  auto read(Act&& act);
+  template <class Act>
+  void write(Act&& act);
+  void check_tables(SQLite::Database& db);
+  std::vector<ports::Walk> walks_from(Query& row) const;
+  model::Epoch epoch_in(SQLite::Database& db, const model::Uuid& vm) const;
+  base::Error damaged(const std::string& what) const;
+  void require(const std::string& digest, const std::string& written, const std::string& what) const;
   Database& m_database;
+  bool m_checked = false;
 };
 
 }  // namespace umbra::store

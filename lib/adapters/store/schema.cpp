@@ -17,7 +17,7 @@ constexpr std::int64_t application_id = 0x556d6272;
 // Times are milliseconds since 1970 UTC, sizes are bytes, fractions are 0..1. Samples are written to
 // `samples`, some 40 bytes a row, found by series and time without an index beside it; after half an hour they move
 // into packed `blocks` (tiers.hpp, block.hpp), one per series and slice of time.
-constexpr std::array<Migration, 6> steps{{
+constexpr std::array<Migration, 7> steps{{
     {"history", R"sql(
       CREATE TABLE series (
         id INTEGER PRIMARY KEY,
@@ -113,6 +113,12 @@ constexpr std::array<Migration, 6> steps{{
         in_use INTEGER NOT NULL,
         file BLOB NOT NULL);
       CREATE UNIQUE INDEX one_model_in_use ON models (in_use) WHERE in_use = 1;
+    )sql"},
+    {"digests of the journal", R"sql(
+      -- Of the other columns; empty: the row was written before there were any.
+      ALTER TABLE walks ADD COLUMN digest TEXT NOT NULL DEFAULT '';
+      ALTER TABLE journal ADD COLUMN digest TEXT NOT NULL DEFAULT '';
+      ALTER TABLE epochs ADD COLUMN digest TEXT NOT NULL DEFAULT '';
     )sql"},
 }};
 

@@ -31,7 +31,10 @@ enum class FrameType : std::uint16_t {
 };
 
 inline constexpr std::size_t digest_size = 32;
+inline constexpr std::size_t most_request = 4u << 20;  // one text in it may be long: the guest's activity
 inline constexpr std::size_t most_json = 16u << 20;
+inline constexpr std::size_t most_request_values = 4096;  // numbers, texts, lists and so on of a message
+inline constexpr std::size_t most_reply_values = 1u << 19;
 inline constexpr std::size_t block_prefix = 52;
 inline constexpr std::size_t digests_prefix = 12;
 inline constexpr std::size_t most_digests = base::DigestList::page_digests;
@@ -49,9 +52,10 @@ struct Bounds {
 constexpr Bounds payload_bounds(FrameType type) {
   switch (type) {
     case FrameType::request:
+    case FrameType::begin:
+      return {2, most_request};
     case FrameType::reply:
     case FrameType::error:
-    case FrameType::begin:
       return {2, most_json};
     case FrameType::digests:
       return {digests_prefix + digest_size, digests_prefix + most_digests * digest_size};

@@ -53,7 +53,7 @@ struct Frame {
 /// Kind::corrupt for torn or damaged bytes, Kind::unsupported for another version.
 class FrameReader {
  public:
-  explicit FrameReader(int fd) : m_own(fd, -1) {}
+  explicit FrameReader(int fd, const base::CancelToken* cancel = nullptr) : m_own(fd, -1, cancel) {}
   explicit FrameReader(base::Line& line) : m_own(-1, -1), m_line(&line) {}
   void preamble(StreamKind kind);
   /// Nothing where the input ends between two frames.

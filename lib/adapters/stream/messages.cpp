@@ -3,6 +3,10 @@
 
 #include <fmt/core.h>
 
+#include <limits>
+
+#include "base/text.hpp"
+
 namespace umbra::stream {
 namespace {
 
@@ -10,11 +14,12 @@ using base::Error;
 using base::Kind;
 
 constexpr std::size_t most_parts = 64;
-constexpr std::uint64_t most_number = 1ull << 53;  // of points: what every reader of JSON holds exactly
+constexpr std::uint64_t most_number = 1ull
+                                      << 53;  // of points: what every reader of JSON holds exactly; none could follow
 
 base::Digest digest_from(const json& value) {
   const auto digest = base::Digest::parse(value.get<std::string>());
-  if (!digest) throw Error(Kind::invalid, fmt::format("{} is no digest", value.dump()));
+  if (!digest) throw Error(Kind::invalid, fmt::format("{} is no digest", base::shown(value.dump())));
   return *digest;
 }
 
@@ -24,15 +29,31 @@ std::string dump(const json& value) {
   return value.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-json parse_object(std::string_view text) {
-  json value = json::parse(text, nullptr, false);
+json parse_object(std::string_view text, std::size_t most_values) {
+  std::size_t values = 0;
+  const auto count = [&](int, json::parse_event_t, const json&) {
+    if (++values > most_values)
+      throw Error(Kind::invalid, fmt::format("a message of the stream has more than {} values", most_values));
+    return true;
+  };
+  json value = json::parse(text, count, false);
   if (!value.is_object()) throw Error(Kind::invalid, "a message of the stream is no JSON object");
   return value;
 }
 
+std::uint64_t number_from(const json& value, std::uint64_t most) {
+  if (!value.is_number_unsigned() || value.get<std::uint64_t>() > most)
+    throw Error(Kind::invalid, fmt::format("{} is no whole number from 0 to {}", base::shown(value.dump()), most));
+  return value.get<std::uint64_t>();
+}
+
+model::PointNumber point_number_from(const json& value) {
+  return {number_from(value, most_number)};
+}
+
 base::Instant instant_from(const json& value) {
   const auto instant = base::parse_rfc3339(value.get<std::string>());
-  if (!instant) throw Error(Kind::invalid, fmt::format("{} is no time", value.dump()));
+  if (!instant) throw Error(Kind::invalid, fmt::format("{} is no time", base::shown(value.dump())));
   return *instant;
 }
 
@@ -48,13 +69,13 @@ std::vector<model::Part> parts_from(const json& value) {
     if (value.size() > most_parts)  // before anything is made for each of them
       throw Error(Kind::invalid, fmt::format("a point has at most {} parts, not {}", most_parts, value.size()));
     for (const json& part : value)
-      parts.push_back({model::DiskName(part.at("name").get<std::string>()), {part.at("size").get<std::uint64_t>()}});
+      parts.push_back({model::DiskName(part.at("name").get<std::string>()), {number_from(part.at("size"))}});
     return parts;
   });
 }
 
 std::uint64_t pages_from(const json& value) {
-  return reading([&] { return value.at("pages").get<std::uint64_t>(); });
+  return reading([&] { return number_from(value.at("pages")); });
 }
 
 json to_json(const model::PointHeader& h) {
@@ -75,10 +96,8 @@ model::PointHeader header_from(const json& value) {
     model::PointHeader h;
     h.shadow = model::ShadowId(value.at("shadow").get<std::string>());
     h.vm = model::VmName(value.at("vm").get<std::string>());
-    h.number = {value.at("number").get<std::uint64_t>()};
-    if (h.number.value > most_number)  // none could follow
-      throw Error(Kind::invalid, fmt::format("a point can't have the number {}", h.number.value));
-    h.parent = {value.at("parent").get<std::uint64_t>()};
+    h.number = point_number_from(value.at("number"));
+    h.parent = point_number_from(value.at("parent"));
     h.parent_root = digest_from(value.at("parent_root"));
     h.taken_at = instant_from(value.at("taken_at"));
     h.parts = parts_from(value.at("parts"));
@@ -150,7 +169,7 @@ ports::Verify verify_from(const std::string& text) {
   for (const auto what : {ports::Verify::unread, ports::Verify::whole, ports::Verify::sample}) {
     if (to_string(what) == text) return what;
   }
-  throw Error(Kind::invalid, fmt::format("\"{}\" is no way to verify", text));
+  throw Error(Kind::invalid, fmt::format("\"{}\" is no way to verify", base::shown(text)));
 }
 
 json to_json(const ports::Keep& keep) {
@@ -161,7 +180,7 @@ json to_json(const ports::Keep& keep) {
 
 ports::Keep keep_from(const json& value) {
   return reading([&] {
-    ports::Keep keep(value.at("most").get<unsigned>());
+    ports::Keep keep(static_cast<unsigned>(number_from(value.at("most"), std::numeric_limits<unsigned>::max())));
     if (value.contains("since")) keep.since = instant_from(value["since"]);
     return keep;
   });
@@ -185,7 +204,7 @@ json to_json(const model::VerifyReport& report) {
   json mismatches = json::array();
   for (const model::Mismatch& m : report.mismatches)
     mismatches.push_back({{"disk", m.disk.get()}, {"offset", m.offset}, {"what", m.what}});
-  return {{"blocks_read", report.blocks_read}, {"mismatches", mismatches}};
+  return {{"blocks_read", report.blocks_read}, {"places", report.places}, {"mismatches", mismatches}};
 }
 
 model::VerifyReport report_from(const json& value) {
@@ -193,8 +212,9 @@ model::VerifyReport report_from(const json& value) {
     model::VerifyReport report;
     report.blocks_read = value.at("blocks_read").get<std::uint64_t>();
     for (const json& m : value.at("mismatches"))
-      report.mismatches.push_back({model::DiskName(m.at("disk").get<std::string>()),
-                                   m.at("offset").get<std::uint64_t>(), m.at("what").get<std::string>()});
+      report.add({model::DiskName(m.at("disk").get<std::string>()), m.at("offset").get<std::uint64_t>(),
+                  m.at("what").get<std::string>()});
+    report.places = value.value("places", report.places);
     return report;
   });
 }

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "adapters/stream/format.hpp"
 #include "base/error.hpp"
 #include "ports/point_store.hpp"
 
@@ -34,8 +35,16 @@ base::Error error_from(const json& value);
 
 /// Of a message before a manifest: how many pages of digests follow.
 std::uint64_t pages_from(const json& value);
-/// The object in a frame; Kind::invalid where it is none.
-json parse_object(std::string_view text);
+/// The object in a frame; Kind::invalid where it is none, or of more values than `most_values`: each takes memory many
+/// times its text.
+json parse_object(std::string_view text, std::size_t most_values = most_reply_values);
+inline json parse_request(std::string_view text) {
+  return parse_object(text, most_request_values);
+}
+/// A whole number from 0 to `most`; Kind::invalid for any other value.
+std::uint64_t number_from(const json& value, std::uint64_t most = ~std::uint64_t{0});
+/// The same of a point, which another can follow.
+model::PointNumber point_number_from(const json& value);
 base::Instant instant_from(const json& value);
 /// As text for a frame. Bytes that are no UTF-8 (a path may hold any) are replaced rather than refused.
 std::string dump(const json& value);

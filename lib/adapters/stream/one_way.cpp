@@ -89,14 +89,14 @@ std::unique_ptr<ports::BlockSink> send_one_way(int fd, const model::PointHeader&
   return std::make_unique<OneWaySink>(fd, header);
 }
 
-Received receive_one_way(ports::PointStore& store, int fd) {
+Received receive_one_way(ports::PointStore& store, int fd, const base::CancelToken* cancel) {
   widen_pipe(fd);
-  FrameReader in(fd);
+  FrameReader in(fd, cancel);
   in.preamble(StreamKind::one_point);
   const Frame first = in.require();
   if (first.type != FrameType::begin)
     throw base::Error(base::Kind::corrupt, "the stream does not begin with a point's header");
-  model::PointHeader header = header_from(parse_object(first.text()));
+  model::PointHeader header = header_from(parse_request(first.text()));
   header.resume = false;  // nobody hears what is there
   number_it(store, header);
   if (header.parent.value != 0 || is_there(store, header.shadow)) return receive_blocks(in, store, header);

@@ -10,6 +10,7 @@
 #include "adapters/stream/kept.hpp"
 #include "adapters/stream/messages.hpp"
 #include "adapters/stream/stream.hpp"
+#include "base/text.hpp"
 
 namespace umbra::stream {
 namespace {
@@ -29,7 +30,7 @@ model::VmName vm_of(const json& request) {
   return model::VmName(request.at("vm").get<std::string>());
 }
 model::PointNumber point_of(const json& request) {
-  return {request.at("point").get<std::uint64_t>()};
+  return {number_from(request.at("point"))};
 }
 std::string text_of(const json& request, const char* field) {
   return request.at(field).get<std::string>();
@@ -52,7 +53,7 @@ class Session {
  private:
   void handle(const std::string& text) {
     json request;
-    const bool understood = answered([&] { request = parse_object(text); });
+    const bool understood = answered([&] { request = parse_request(text); });
     if (!understood) return;
     const json op = request.value("op", json());
     if (op == "begin")
@@ -87,7 +88,7 @@ class Session {
     if (op == "remove_made") return none([&] { m_store.remove_made(text_of(r, "path")); });
     if (op == "chain") return {{"files", m_store.chain(text_of(r, "path"))}};
     if (op == "free_space") return {{"bytes", m_store.free_space().value}};
-    throw Error(Kind::unsupported, fmt::format("the far end knows no request {}", op.dump()),
+    throw Error(Kind::unsupported, fmt::format("the far end knows no request {}", base::shown(op.dump())),
                 "install the same version of Umbra on both hosts");
   }
 
@@ -133,7 +134,7 @@ class Session {
       reading([&] {
         request.shadow = shadow_of(r);
         request.vm = vm_of(r);
-        request.number = {r.at("number").get<std::uint64_t>()};
+        request.number = point_number_from(r.at("number"));
         request.taken_at = instant_from(r.at("taken_at"));
         request.layers = paths_from(r.at("layers"));
         return 0;
@@ -242,9 +243,9 @@ class Session {
 
 }  // namespace
 
-void serve(ports::PointStore& store, int in_fd, int out_fd) {
+void serve(ports::PointStore& store, int in_fd, int out_fd, const base::CancelToken* cancel) {
   widen_pipe(in_fd);
-  base::FdLine line(in_fd, out_fd);
+  base::FdLine line(in_fd, out_fd, cancel);
   serve(store, line);
 }
 

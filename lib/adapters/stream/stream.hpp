@@ -22,7 +22,8 @@ std::unique_ptr<ports::PointStore> connect(std::unique_ptr<base::Line> line, con
 
 /// The far end of a session: answers requests until `in_fd` ends. A bad request is answered by an error; a violation of
 /// the protocol ends the session by an exception. The caller ignores SIGPIPE.
-void serve(ports::PointStore& store, int in_fd, int out_fd);
+/// Waiting for the client ends by Kind::cancelled once `cancel`, which may be null, is asked for.
+void serve(ports::PointStore& store, int in_fd, int out_fd, const base::CancelToken* cancel = nullptr);
 void serve(ports::PointStore& store, base::Line& line);
 /// In place of serve(): the client's first request will be answered by `error`.
 void refuse(base::Line& line, const base::Error& error);
@@ -38,7 +39,8 @@ struct Received {
 };
 
 /// Reads one point from `fd` into `store`; the shadow is made where it is absent, and a point without a number gets the
-/// next. Nothing stays of a stream that is torn, damaged, or of an unknown version.
-Received receive_one_way(ports::PointStore& store, int fd);
+/// next. Nothing stays of a stream that is torn, damaged, of an unknown version, or ended by `cancel`, which may be
+/// null.
+Received receive_one_way(ports::PointStore& store, int fd, const base::CancelToken* cancel = nullptr);
 
 }  // namespace umbra::stream

@@ -26,34 +26,26 @@ namespace {
 using base::Error;
 using base::Kind;
 
-constexpr base::Millis longest_look{500};  // between two looks at the request to stop
 constexpr base::Millis last_words_wait{1000};
 
 /// Waits on a socket until a deadline.
 class Waiter {
  public:
-  Waiter(int socket, base::Millis most, const base::CancelToken* cancel)
-      : m_socket(socket), m_cancel(cancel), m_end(base::system_clock().steady() + most), m_endless(most.count() <= 0) {}
+  Waiter(int socket, base::Millis most, const base::CancelToken* cancel) : m_socket(socket), m_cancel(cancel) {
+    if (most.count() > 0) m_end = base::system_clock().steady() + most;
+  }
 
   /// False where the deadline has passed.
   bool wait(short events) const {
-    for (;;) {
-      if (m_cancel != nullptr) m_cancel->check();
-      const base::Millis left = m_end - base::system_clock().steady();
-      if (!m_endless && left.count() <= 0) return false;
-      const base::Millis slice = m_endless ? longest_look : std::min(left, longest_look);
-      pollfd fd{m_socket, events, 0};
-      const int ready = ::poll(&fd, 1, static_cast<int>(slice.count()));
-      if (ready < 0 && errno != EINTR) throw base::from_errno(errno, "poll");
-      if (ready > 0) return true;
-    }
+    if (!m_end) return base::ready_within(m_socket, events, std::nullopt, m_cancel);
+    const base::Millis left = *m_end - base::system_clock().steady();
+    return left.count() > 0 && base::ready_within(m_socket, events, left, m_cancel);
   }
 
  private:
   int m_socket;
   const base::CancelToken* m_cancel;
-  base::Millis m_end;
-  bool m_endless;
+  std::optional<base::Millis> m_end;  ///< of the steady clock; absent: it waits for ever
 };
 
 /// What a call of OpenSSL waits for; nothing where it failed, or ended.
@@ -121,6 +113,7 @@ class TlsLine final : public base::Line {
 
  private:
   std::size_t read_some(std::span<std::byte> buffer) {
+    if (m_cancel != nullptr) m_cancel->check();  // also of a side that sends so fast that nothing is ever waited for
     for (;;) {
       std::size_t n = 0;
       ERR_clear_error();
@@ -195,22 +188,32 @@ void let_read(int socket) {
   }
 }
 
-void shake_hands(SSL* connection, int socket, Role role, const Timing& timing, const base::CancelToken* cancel) {
-  const Waiter waiter(socket, timing.handshake, cancel);
+/// Whether the other side went away, or the link did, where a refusal would have given a reason.
+bool is_cut(const SSL* connection, int result) {
+  const unsigned long error = ERR_peek_error();
+  return SSL_get_error(connection, result) == SSL_ERROR_SYSCALL ||
+         (ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) == SSL_R_UNEXPECTED_EOF_WHILE_READING);
+}
+
+void shake_hands(SSL* connection, int socket, Role role, const Waiter& waiter, base::Millis most) {
+  const bool client = role == Role::client;
   for (;;) {
     ERR_clear_error();
     const int result = SSL_do_handshake(connection);
     if (result == 1) return;
     if (const auto events = waits_for(connection, result)) {
       if (waiter.wait(*events)) continue;
-      throw Error(
-          Kind::timeout, fmt::format("no handshake came within {}", base::to_human(timing.handshake)),
-          role == Role::client ? "the far end may be busy with as many connections as it takes, or be no Umbra" : "");
+      throw Error(Kind::timeout, fmt::format("no handshake came within {}", base::to_human(most)),
+                  client ? "see what it is that listens there: openssl s_client -connect HOST:PORT" : "");
     }
+    const bool cut = is_cut(connection, result);
     const std::string why = why_refused(connection, role);
-    if (role == Role::server) let_read(socket);
+    if (cut)
+      throw Error(Kind::unreachable, fmt::format("the connection was cut within the handshake: {}", why),
+                  client ? "look at what `umbra receive --listen` says over there" : "");
+    if (!client) let_read(socket);
     throw Error(Kind::refused, why,
-                role == Role::client ? "look at both ends' certificates: openssl x509 -in FILE -noout -text" : "");
+                client ? "look at both ends' certificates: openssl x509 -in FILE -noout -text" : "");
   }
 }
 
@@ -232,6 +235,19 @@ void expect_name(SSL* connection, const std::string& host) {
   if (!set) fail("expect the name " + host);
 }
 
+/// A certificate that has names of its own kind is not known by its subject's: OpenSSL looks there where the names are
+/// addresses alone.
+void require_no_common_name(SSL* connection, const std::string& host) {
+  X509* peer = SSL_get0_peer_certificate(connection);
+  if (peer == nullptr || X509_get_ext_by_NID(peer, NID_subject_alt_name, -1) < 0) return;
+  constexpr unsigned names_alone = X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT;
+  if (X509_check_ip_asc(peer, host.c_str(), 0) == 1 ||
+      X509_check_host(peer, host.c_str(), 0, names_alone, nullptr) == 1)
+    return;
+  throw Error(Kind::refused, fmt::format("the server's certificate: hostname mismatch: none of its names is {}", host),
+              "look at its names: openssl x509 -in FILE -noout -ext subjectAltName");
+}
+
 /// The connected socket, or why there is none.
 base::UniqueFd try_connect(const addrinfo& to, const Timing& timing, const base::CancelToken* cancel,
                            std::string& why) {
@@ -241,7 +257,7 @@ base::UniqueFd try_connect(const addrinfo& to, const Timing& timing, const base:
   if (error == EINPROGRESS) {
     socklen_t size = sizeof error;
     error = ETIMEDOUT;
-    if (Waiter(socket.get(), timing.handshake, cancel).wait(POLLOUT))
+    if (Waiter(socket.get(), timing.connect, cancel).wait(POLLOUT))
       ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size);
   }
   if (error == 0) return socket;
@@ -272,12 +288,11 @@ void prepare(int socket) {
 }
 
 /// A client that speaks in plain is told so in plain.
-void require_tls(int socket, const Timing& timing, const base::CancelToken* cancel) {
+void require_tls(int socket, const Waiter& waiter, base::Millis most) {
   constexpr std::byte handshake_record{0x16};
   std::byte first{};
-  if (!Waiter(socket, timing.handshake, cancel).wait(POLLIN))
-    throw Error(Kind::timeout, fmt::format("it said nothing within {}", base::to_human(timing.handshake)));
-  if (::recv(socket, &first, 1, MSG_PEEK | MSG_DONTWAIT) != 1) throw Error(Kind::refused, "it left without a word");
+  if (!waiter.wait(POLLIN)) throw Error(Kind::timeout, fmt::format("it said nothing within {}", base::to_human(most)));
+  if (::recv(socket, &first, 1, MSG_PEEK | MSG_DONTWAIT) != 1) throw Error(Kind::unreachable, "it left without a word");
   if (first == handshake_record) return;
   constexpr std::string_view words = "umbra receive: TLS 1.3 alone is spoken here\r\n";
   ::send(socket, words.data(), words.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -296,7 +311,9 @@ std::unique_ptr<base::Line> connect(const Address& address, const model::TlsFile
   SSL_set_connect_state(connection.get());
   if (context->keys.empty()) expect_name(connection.get(), address.host);
   base::with_context("connecting to " + address.to_string(), [&] {
-    shake_hands(connection.get(), socket.get(), Role::client, timing, cancel);
+    shake_hands(connection.get(), socket.get(), Role::client, Waiter(socket.get(), timing.handshake, cancel),
+                timing.handshake);
+    if (context->keys.empty()) require_no_common_name(connection.get(), address.host);
     require_key(connection.get(), *context);
   });
   return std::make_unique<TlsLine>(std::move(context), std::move(connection), std::move(socket), Role::client,
@@ -307,10 +324,11 @@ Client accept(base::UniqueFd socket, const model::TlsFiles& files, const std::ve
               const Timing& timing, const base::CancelToken* cancel) {
   auto context = make_context(files, Role::server);
   prepare(socket.get());
-  require_tls(socket.get(), timing, cancel);
+  const Waiter waiter(socket.get(), timing.handshake, cancel);  // of all that comes before it has shown who it is
+  require_tls(socket.get(), waiter, timing.handshake);
   ConnectionHandle connection = over(*context, socket.get());
   SSL_set_accept_state(connection.get());
-  shake_hands(connection.get(), socket.get(), Role::server, timing, cancel);
+  shake_hands(connection.get(), socket.get(), Role::server, waiter, timing.handshake);
   require_key(connection.get(), *context);
   Client client;
   client.names = names_of_peer(connection.get());

@@ -83,7 +83,7 @@ void use_revocations(SSL_CTX* handle, const std::string& crl) {
   X509_LOOKUP* lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
   if (lookup == nullptr || X509_load_crl_file(lookup, crl.c_str(), X509_FILETYPE_PEM) <= 0)
     fail(fmt::format("read the revocations in {}", crl), "it holds the CA's list in PEM: openssl crl -in FILE -text");
-  check(X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK), "ask for revocations");
+  check(X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL), "ask for revocations");
 }
 
 void use_certificates(SSL_CTX* handle, const model::TlsFiles& files, Role role) {
@@ -94,7 +94,8 @@ void use_certificates(SSL_CTX* handle, const model::TlsFiles& files, Role role) 
   check(SSL_CTX_use_certificate_chain_file(handle, files.cert.c_str()),
         fmt::format("read the certificate in {}", files.cert), "it holds the own certificate in PEM, then its issuers");
   check(SSL_CTX_use_PrivateKey_file(handle, files.key.c_str(), SSL_FILETYPE_PEM),
-        fmt::format("read the key in {}", files.key), "it holds the key of that certificate in PEM, without a pass phrase");
+        fmt::format("read the key in {}", files.key),
+        "it holds the key of that certificate in PEM, without a pass phrase");
   check(SSL_CTX_check_private_key(handle), fmt::format("{} is not the key of {}", files.key, files.cert));
   if (!files.crl.empty()) use_revocations(handle, files.crl);
   SSL_CTX_set_verify(handle, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
@@ -138,9 +139,7 @@ std::unique_ptr<Context> make_context(const model::TlsFiles& files, Role role) {
 }
 
 void check_complete(const model::TlsFiles& files, const std::string& how_to_give) {
-  const int certificates = int(!files.ca.empty()) + int(!files.cert.empty()) + int(!files.key.empty());
-  const bool sound = files.key_file.empty() ? certificates == 3 : certificates == 0 && files.crl.empty();
-  if (!sound)
+  if (!files.complete())
     throw Error(Kind::usage, "TLS takes either a CA with an own certificate and its key, or a key file", how_to_give);
 }
 

@@ -49,28 +49,37 @@ std::optional<SharedKey> parse_line(std::string_view line) {
   return key;
 }
 
-/// Every line; nothing where one is no identity:hex: then the file is one of bytes.
-std::optional<std::vector<SharedKey>> parse_lines(std::string_view content) {
+/// Whether it is text with a colon, which bytes at random are not: then each line is to be a key.
+bool is_of_lines(std::string_view content) {
+  const auto of_text = [](unsigned char c) { return (c >= 32 && c != 127) || c == '\n' || c == '\r' || c == '\t'; };
+  return std::ranges::all_of(content, of_text) && content.find(':') != std::string_view::npos;
+}
+
+/// Kind::refused with the number of a line that is no key: one that was meant to be let in, or kept out, is not passed
+/// by.
+std::vector<SharedKey> parse_lines(std::string_view content, const std::string& path) {
   std::vector<SharedKey> keys;
-  while (!content.empty()) {
+  for (unsigned number = 1; !content.empty(); ++number) {
     const std::size_t end = std::min(content.find('\n'), content.size());
     std::string_view line = content.substr(0, end);
     content.remove_prefix(std::min(end + 1, content.size()));
     if (line.ends_with('\r')) line.remove_suffix(1);
     if (line.empty()) continue;
     auto key = parse_line(line);
-    if (!key) return std::nullopt;
+    if (!key)
+      throw Error(Kind::refused, fmt::format("line {} of {} is no identity:hex", number, path),
+                  "an identity has no blanks, the key an even number of hexadecimal digits");
     keys.push_back(std::move(*key));
   }
-  return keys.empty() ? std::nullopt : std::optional(std::move(keys));
+  return keys;
 }
 
 }  // namespace
 
 std::vector<SharedKey> parse_keys(std::string_view content, const std::string& path) {
   std::vector<SharedKey> keys;
-  if (auto lines = parse_lines(content))
-    keys = std::move(*lines);
+  if (is_of_lines(content))
+    keys = parse_lines(content, path);
   else
     keys.push_back({"umbra", {content.begin(), content.end()}});
   std::set<std::string> seen;

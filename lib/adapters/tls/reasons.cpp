@@ -41,6 +41,12 @@ std::string alert_words(int alert) {
   }
 }
 
+std::string verify_words(long result) {
+  std::string words = X509_verify_cert_error_string(result);
+  if (result == X509_V_ERR_UNABLE_TO_GET_CRL) words += ": the file of revocations needs a list of each CA above it";
+  return words;
+}
+
 std::string reason_words(unsigned long error, SSL* connection, Role role) {
   if (ERR_GET_LIB(error) != ERR_LIB_SSL) return {};
   const int reason = ERR_GET_REASON(error);
@@ -48,7 +54,7 @@ std::string reason_words(unsigned long error, SSL* connection, Role role) {
   switch (reason) {
     case SSL_R_CERTIFICATE_VERIFY_FAILED:
       return fmt::format("the {}'s certificate: {}", role == Role::client ? "server" : "client",
-                         X509_verify_cert_error_string(SSL_get_verify_result(connection)));
+                         verify_words(SSL_get_verify_result(connection)));
     case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
       return "the client has no certificate";
     case SSL_R_UNSUPPORTED_PROTOCOL:
@@ -129,15 +135,14 @@ std::vector<std::string> names_of_peer(ssl_st* connection) {
   };
   if (const auto* key = static_cast<const SharedKey*>(SSL_get_ex_data(connection, 0))) add(key->identity);
   if (peer == nullptr) return names;
-  add(common_name(peer));
   const std::unique_ptr<GENERAL_NAMES, decltype(&GENERAL_NAMES_free)> all(
       static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(peer, NID_subject_alt_name, nullptr, nullptr)), &GENERAL_NAMES_free);
   for (int i = 0; i < sk_GENERAL_NAME_num(all.get()); ++i) {
     int type = 0;
     const void* value = GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(all.get(), i), &type);
-    if (type == GEN_DNS || type == GEN_EMAIL || type == GEN_URI)
-      add(text_of(static_cast<const ASN1_STRING*>(value)));
+    if (type == GEN_DNS || type == GEN_EMAIL || type == GEN_URI) add(text_of(static_cast<const ASN1_STRING*>(value)));
   }
+  if (!all) add(common_name(peer));  // of certificates without names of their own kind
   return names;
 }
 

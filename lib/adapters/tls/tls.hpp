@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/address.hpp"
 #include "base/cancel.hpp"
 #include "base/clock.hpp"
 #include "base/fd.hpp"
@@ -16,13 +17,7 @@
 
 namespace umbra::tls {
 
-/// "beta:7900", "[fd00::2]:7900", "tls://beta:7900". Kind::usage with the form where it is none.
-struct Address {
-  std::string host;
-  std::string port;
-  std::string to_string() const;
-};
-Address parse_address(const std::string& text);
+using base::Address;
 
 /// Kind::usage where it is neither a CA with an own certificate and its key, nor a key file, or is both.
 void check_complete(const model::TlsFiles& files, const std::string& how_to_give);
@@ -31,14 +26,14 @@ void check_files(const model::TlsFiles& files);
 /// When the own certificate ends; nothing where there is none.
 std::optional<base::Instant> certificate_end(const model::TlsFiles& files);
 
-/// Of a client the handshake's deadline holds while the far end has no room, too.
 struct Timing {
-  base::Millis handshake{10'000};
-  base::Millis idle{0};  ///< most silence of the other side that is waited for; 0: any
+  base::Millis connect{10'000};    ///< of a client, for each address of the far end
+  base::Millis handshake{10'000};  ///< of a server: from the accepted connection to a client that has shown who it is
+  base::Millis idle{0};            ///< most silence of the other side that is waited for; 0: any
 };
 
 /// The far end that listens at `address`, known by its certificate's name or address, or by the key. `cancel` may be
-/// null. Kind::unreachable where nothing answers, Kind::refused where the two don't accept each other.
+/// null. Kind::unreachable where nothing answers, or it hangs up, Kind::refused where the two don't accept each other.
 std::unique_ptr<base::Line> connect(const Address& address, const model::TlsFiles& files, const Timing& timing,
                                     const base::CancelToken* cancel);
 
@@ -50,7 +45,7 @@ struct Client {
 };
 /// The server's side, on a connection that was accepted; `allow` holds the names that are let in, all where it is
 /// empty. Kind::refused, with the reason, of a client that does not come through the handshake; it is told as far as
-/// TLS tells.
+/// TLS tells. Kind::unreachable of one that went away.
 Client accept(base::UniqueFd socket, const model::TlsFiles& files, const std::vector<std::string>& allow,
               const Timing& timing, const base::CancelToken* cancel);
 

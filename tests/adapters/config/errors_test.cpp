@@ -77,6 +77,12 @@ TEST_CASE("values of a wrong type, unit or range say what was expected") {
       {alpha + "tls = { address = \"beta\", key_file = \"/k\" }\n",
        "3:19: hosts.alpha.tls.address must be an address with its port, such as \"beta:7900\" or \"[fd00::2]:7900\", "
        "not \"beta\""},
+      {alpha + "tls = { address = \"fd00::2:7900\", key_file = \"/k\" }\n",
+       "3:19: hosts.alpha.tls.address must be an address with its port, such as \"beta:7900\" or \"[fd00::2]:7900\", "
+       "not \"fd00::2:7900\""},
+      {alpha + "tls = { address = \"beta:70000\", key_file = \"/k\" }\n",
+       "3:19: hosts.alpha.tls.address must be an address with its port, such as \"beta:7900\" or \"[fd00::2]:7900\", "
+       "not \"beta:70000\""},
       {alpha + "tls = { key_file = \"/k\" }\n",
        "3:20: hosts.alpha.tls has no address, such as address = \"beta:7900\""},
       {alpha + "tls = { address = \"beta:1\", ca = \"/c\", cert = \"/c\" }\n",

@@ -37,6 +37,28 @@ TEST_CASE("a flipped bit in any layer is found by reading all, named, and the ne
   s.check_goes_on();
 }
 
+TEST_CASE("a point that shows damage behind the thousand places that are told is marked too") {
+  test::Scratch scratch;
+  nbd::LocalPoints store{scratch / "images"};
+  const std::string source = test::make_image(scratch / "source.qcow2", "100M");
+  test::make_shadow(store, 100u << 20);
+  test::guest(source, "write -P 1 0 80M");
+  test::pass(store, {source, "qcow2", {}, {}});
+  test::guest(source, "write -P 2 0 72M");  // 1,152 blocks that point 1 does not show
+  test::pass(store, {source, "qcow2", {}, {}});
+  const auto layer = [&](std::uint64_t n) { return fs::path(store.points(shadow).at(n - 1).layers.at(0)); };
+  const std::string lost = fmt::format("write -P 3 {} 72M", place_of(layer(2), 0));
+  test::keeping_time(layer(2), [&] { test::must({"qemu-io", "-f", "raw", "-c", lost, layer(2).string()}); });
+  flip(layer(1), place_of(layer(1), 1200 * block) + 100);
+  const model::VerifyReport report = store.verify(shadow, {2}, ports::Verify::whole);
+  CHECK(report.mismatches.size() == model::VerifyReport::most_told);
+  CHECK(report.places == 1153);
+  for (const auto& point : store.points(shadow)) {
+    CAPTURE(point.number.value);
+    CHECK_FALSE(point.sound());
+  }
+}
+
 TEST_CASE("a layer that was written to with its time is found without being asked, and repaired") {
   const int n = GENERATE(1, 3);
   Shadow s;

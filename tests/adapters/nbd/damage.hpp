@@ -13,7 +13,6 @@
 
 namespace umbra::test {
 
-inline constexpr std::uint64_t block = model::block_size;
 inline constexpr std::uint64_t size = 4u << 20;
 
 inline void keeping_time(const fs::path& file, const std::function<void()>& act) {

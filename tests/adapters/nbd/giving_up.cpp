@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "damage.hpp"
+#include "fakes/lesser_kernel.hpp"
 
 using namespace umbra;
 namespace fs = std::filesystem;
@@ -11,6 +12,7 @@ using test::block;
 using test::flip;
 using test::place_of;
 using test::shadow;
+using test::vda;
 using Shadow = test::DamagedShadow;
 
 TEST_CASE("damaged points that no sound one stands on go at once, the others when it is their turn") {
@@ -96,6 +98,52 @@ TEST_CASE("a point that is read whole as it should be is sound again") {
   CHECK(s.store.verify(shadow, {3}, ports::Verify::whole).sound());
   CHECK(s.store.points(shadow).back().sound());
   CHECK_FALSE(s.store.examine(shadow).found);
+}
+
+TEST_CASE("an export of several disks is all of them or none") {
+  const test::Scratch scratch;
+  nbd::LocalPoints store(scratch / "images");
+  const model::DiskName vdb("vdb");
+  test::make_shadow(store, test::size);
+  model::PointHeader header = test::next_header(store);
+  header.parts = {{vda, {test::size}}, {vdb, {test::size}}};
+  auto sink = store.begin(header);
+  ports::ChangeDigest changes;
+  const std::vector<std::byte> data(block, std::byte{7});
+  for (const std::size_t part : {0u, 1u}) {
+    sink->data(part, 0, base::sha256(data), data);
+    changes.data(part, 0, base::sha256(data));
+  }
+  const model::PointInfo point = sink->commit(changes.finish());
+  sink.reset();
+  const fs::path out = scratch / "out";
+  fs::create_directory(out);
+  SECTION("the second one is damaged") {
+    flip(point.layers[1], place_of(point.layers[1], 0));
+    CHECK(test::error_of([&] { store.export_point(shadow, {1}, out); }).kind() == base::Kind::corrupt);
+    CHECK(fs::is_empty(out));
+  }
+  SECTION("the file system can't rename without replacing: as over NFS, or as on one without hard links") {
+    const bool links = GENERATE(true, false);
+    fs::create_directory(out / "there");
+    std::ofstream(out / "there/vdb.qcow2") << "mine";
+    CHECK(test::status_in_a_process([&] {
+            test::do_without(SYS_renameat2, EINVAL);
+            if (!links) test::do_without(SYS_link, EPERM);
+            if (store.export_point(shadow, {1}, out).size() != 2) return 1;
+            if (!test::same_contents(out / "vda.qcow2", point.layers[0])) return 2;
+            try {
+              store.export_point(shadow, {1}, out / "there");
+            } catch (const base::Error& e) {
+              return e.kind() == base::Kind::refused ? 0 : 3;
+            }
+            return 4;
+          }) == 0);
+    std::size_t files = 0;
+    for (const auto& entry : fs::recursive_directory_iterator(out)) files += entry.is_regular_file() ? 1 : 0;
+    CHECK(files == 3);  // and none of another name
+    CHECK(base::read_text_file(out / "there/vdb.qcow2") == "mine");
+  }
 }
 
 TEST_CASE("an export is a plain image of the point, never over another file, and never of a damaged point") {

@@ -25,6 +25,8 @@ namespace umbra::test {
 
 namespace fs = std::filesystem;
 
+inline constexpr std::uint64_t block = model::block_size;
+
 /// A folder that is gone at the end. The first one also looks whether the tools are there: 77 is "skipped" to ctest.
 class Scratch {
  public:

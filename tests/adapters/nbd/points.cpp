@@ -9,34 +9,24 @@
 #include <random>
 
 #include "adapters/nbd/verify.hpp"
-#include "images.hpp"
+#include "one_point.hpp"
 
 using namespace umbra;
 namespace fs = std::filesystem;
+using test::cut_pass;
+using test::OnePoint;
 using test::shadow;
 using test::vda;
 using test::vm;
 
 namespace {
 
-constexpr std::uint64_t block = model::block_size;
-constexpr std::uint64_t size = 8u << 20;
+using test::block;
+constexpr std::uint64_t size = test::one_point_size;
 
 std::vector<std::byte> filled(unsigned char value, std::size_t length = block) {
   return std::vector<std::byte>(length, std::byte{value});
 }
-
-/// A store with one point of blocks 0 to 3 filled with 1.
-struct OnePoint {
-  test::Scratch scratch;
-  nbd::LocalPoints store{scratch / "images"};
-  std::string source = test::make_image(scratch / "source.qcow2", "8M");
-  OnePoint() {
-    test::make_shadow(store, size);
-    test::guest(source, "write -P 1 0 256k");
-    test::pass(store, {source, "qcow2", {}, {}});
-  }
-};
 
 std::vector<std::string> names_in(const fs::path& dir) {
   std::vector<std::string> names;
@@ -298,25 +288,6 @@ TEST_CASE("a disk that grew within a block keeps its contents") {
   CHECK(test::same_contents(source, test::newest_layer(store)));
   CHECK(store.verify(shadow, {2}, ports::Verify::whole).sound());
 }
-
-namespace {
-
-/// Sends `file` as the store's next point, but is cut where `blocks` of it were told.
-void cut_pass(ports::PointStore& store, const ports::FileExport& file, std::size_t blocks) {
-  const auto source = test::open_export(file);
-  model::PointHeader header = test::next_header(store);
-  header.parts = {{vda, source->size()}};
-  header.resume = true;
-  const auto sink = store.begin(header);
-  std::vector<std::byte> data(block);
-  for (std::size_t b = 0; b < blocks; ++b) {
-    source->read(std::vector<ports::Range>{{b * block, block}},
-                 [&](const ports::Range&, std::span<const std::byte> read) { data.assign(read.begin(), read.end()); });
-    sink->data(0, b, base::sha256(data), data);
-  }
-}
-
-}  // namespace
 
 TEST_CASE("a pass goes on from what a cut one left, whatever was written to the disk meanwhile") {
   const test::Scratch scratch;

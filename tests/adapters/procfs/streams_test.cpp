@@ -14,6 +14,7 @@
 #include <array>
 #include <thread>
 
+#include "adapters/procfs/peer_probe.hpp"
 #include "adapters/procfs/streams.hpp"
 #include "base/error.hpp"
 #include "base/process.hpp"
@@ -123,6 +124,40 @@ TEST_CASE("a link that is cut is told, and the sender that waits on it freed") {
                            [&] { return procfs::is_stalled(stream, Millis{1000}); }));
     procfs::cut(stream);
     sender.join();
+  });
+  if (!ran) WARN("not run: this user may not have a network of its own");
+}
+
+TEST_CASE("a host that falls silent is told though its connection is idle") {
+  const bool ran = in_own_network([] {
+    const Pair pair = connected();
+    const procfs::Stream stream = found(pair.near);
+    procfs::PeerProbe probe(stream);
+    base::Clock& clock = base::system_clock();
+    const auto is_silent = [&](Millis limit) {
+      probe.look(clock.steady());
+      return probe.is_silent(clock.steady(), limit);
+    };
+    CHECK_FALSE(base::wait_until(clock, Millis{1500}, step, [&] { return is_silent(Millis{500}); }));
+    set_loopback(false);
+    CHECK(base::wait_until(clock, deadline, step, [&] { return is_silent(Millis{1000}); }));
+    CHECK_FALSE(procfs::is_stalled(stream, Millis{500}));  // to TCP it is merely idle
+    set_loopback(true);
+    CHECK(base::wait_until(clock, deadline, step, [&] { return !is_silent(Millis{1000}); }));
+  });
+  if (!ran) WARN("not run: this user may not have a network of its own");
+}
+
+TEST_CASE("a host that has never answered is not called silent") {
+  const bool ran = in_own_network([] {
+    const Pair pair = connected();
+    procfs::PeerProbe probe(found(pair.near));
+    base::Clock& clock = base::system_clock();
+    set_loopback(false);
+    CHECK_FALSE(base::wait_until(clock, Millis{1500}, step, [&] {
+      probe.look(clock.steady());
+      return probe.is_silent(clock.steady(), Millis{300});
+    }));
   });
   if (!ran) WARN("not run: this user may not have a network of its own");
 }

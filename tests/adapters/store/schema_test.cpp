@@ -99,7 +99,7 @@ TEST_CASE("a newer schema is refused and not touched") {
   const base::Error error = opening_fails(dir);
   CHECK(error.kind() == base::Kind::unsupported);
   CHECK(std::string(error.what()) ==
-        file_in(dir) + " was written by a newer Umbra: its schema is 99, this program knows 6");
+        file_in(dir) + " was written by a newer Umbra: its schema is 99, this program knows 7");
   CHECK(error.hint() == "install that newer version of Umbra, or choose another folder with --state DIR");
   CHECK(content_of(dir) == before);
 }
@@ -111,8 +111,9 @@ TEST_CASE("a damaged file is told as such, with what to do, and not touched") {
   const base::Error error = opening_fails(dir);
   CHECK(error.kind() == base::Kind::corrupt);
   CHECK(std::string(error.what()) == "the state database is damaged: " + file_in(dir) + ": file is not a database");
-  CHECK(error.hint() == "move it away (mv " + file_in(dir) + " " + file_in(dir) +
-                            ".damaged): Umbra starts a new one; history is lost, no VM's data");
+  CHECK(error.hint() == "see with virsh on each host which VMs run, then move it away (mkdir " + dir.path().string() +
+                            "/damaged; mv " + dir.path().string() + "/umbra.db* " + dir.path().string() +
+                            "/damaged): Umbra starts a new one; history is lost, no VM's data");
   CHECK(content_of(dir) == garbage);
 }
 

@@ -103,6 +103,38 @@ TEST_CASE("a bad request is answered by an error, and the session goes on") {
   CHECK_FALSE(far.end());
 }
 
+TEST_CASE("a request of more values than any has is refused before they are made, one of long text is read") {
+  Far far;
+  std::string many = R"({"op":"points","shadow":[0)";
+  while (many.size() < (3u << 20)) many += ",0";
+  const json error = far.ask(many + "]}", FrameType::error);
+  CHECK(error["kind"] == "invalid");
+  CHECK_THAT(error["message"].get<std::string>(), Catch::Contains("more than 4096 values"));
+  far.ask(R"({"op":"points","shadow":)" + std::string(60'000, '['), FrameType::error);
+  const std::string text(3u << 20, 'x');
+  CHECK(far.ask(R"({"op":"points","shadow":")" + text + R"("})")["points"].empty());
+  CHECK_FALSE(far.end());
+}
+
+TEST_CASE("numbers that none of their kind can be are refused, not taken for others") {
+  Far far;
+  far.begin();
+  far.out.frame(FrameType::abort, Bytes{});
+  far.answer();
+  for (const std::string keep : {"-1", "4294967296", "1.5", "\"3\""}) {
+    const std::string request = R"({"op":"retain","shadow":"web1","keep":{"most":)" + keep + "}}";
+    CHECK(far.ask(request, FrameType::error)["kind"] == "invalid");
+  }
+  CHECK(far.ask(R"({"op":"activity","shadow":"web1","point":-1})", FrameType::error)["kind"] == "invalid");
+  const std::string adopt =
+      R"({"op":"adopt","shadow":"web1","vm":"web1","number":18446744073709551615,"taken_at":"2026-11-24T10:00:00Z",)"
+      R"("layers":{},"parts":[],"pages":0})";
+  const json error = far.ask(adopt, FrameType::error);
+  CHECK(error["kind"] == "invalid");
+  CHECK_THAT(error["message"].get<std::string>(), Catch::Contains("18446744073709551615"));
+  CHECK_FALSE(far.end());
+}
+
 TEST_CASE("frames out of place end the session") {
   const FrameType type = GENERATE(FrameType::trailer, FrameType::abort, FrameType::reply, FrameType::zero);
   Far far;

@@ -13,15 +13,15 @@ TEST_CASE("an address is a host or an address with a port") {
   for (const std::string text :
        {"beta:7900", "10.0.0.2:0", "[fd00::2]:7900", "tls://beta:7900", "tls://[::1]:1/", ":7900"}) {
     INFO(text);
-    const tls::Address address = tls::parse_address(text);
-    CHECK(tls::parse_address(address.to_string()).host == address.host);
+    const tls::Address address = base::parse_address(text);
+    CHECK(base::parse_address(address.to_string()).host == address.host);
   }
-  CHECK(tls::parse_address("tls://[fd00::2]:7900").host == "fd00::2");
-  CHECK(tls::parse_address("[fd00::2]:7900").to_string() == "[fd00::2]:7900");
+  CHECK(base::parse_address("tls://[fd00::2]:7900").host == "fd00::2");
+  CHECK(base::parse_address("[fd00::2]:7900").to_string() == "[fd00::2]:7900");
   for (const std::string text : {"", "beta", "beta:", "beta:x", "beta:70000", "beta:123456", "fd00::2:7900", "a/b:1",
                                  "tls://", "http://beta:80", "user@beta:1", "[::1:80"}) {
     INFO(text);
-    CHECK(test::error_of([&] { tls::parse_address(text); }).kind() == base::Kind::usage);
+    CHECK(test::error_of([&] { base::parse_address(text); }).kind() == base::Kind::usage);
   }
 }
 
@@ -37,6 +37,18 @@ TEST_CASE("a key file holds named keys, or bytes alone") {
   REQUIRE(plain.size() == 1);
   CHECK(plain[0].key.size() == bytes.size());
   CHECK(plain[0].identity == "umbra");
+}
+
+TEST_CASE("one bad line among keys is named, and makes no other key of the file") {
+  const std::string good = "web:" + std::string(32, 'a') + "\n";
+  for (const std::string bad : {"other 5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a", "other:5a5", "other:", ":5a5a", "# a comment",
+                                "ot her:"
+                                "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a"}) {
+    INFO(bad);
+    const base::Error error = test::error_of([&] { tls::parse_keys(good + "\n" + bad + "\n" + good, "f"); });
+    CHECK(error.kind() == base::Kind::refused);
+    CHECK_THAT(error.message(), Catch::Contains("line 3 of f"));
+  }
 }
 
 TEST_CASE("keys that are short, long, or twice of one name are refused") {

@@ -85,7 +85,8 @@ def planetlab(traces, out):
 def course(dice, kind, steps):
     """Values of `steps` readings, without noise."""
     low, high = sorted((dice.uniform(0.02, 0.7), dice.uniform(0.3, 1.15)))
-    period = dice.choice((12, 24, 48, 96, 288, dice.uniform(8, 400)))
+    slow = (dice.uniform(400, steps / 3),) * 4 if steps > 2000 else ()
+    period = dice.choice((12, 24, 48, 96, 288, dice.uniform(8, 400)) + slow)
     shift = dice.uniform(0, period)
     if kind == 'wave':
         return [low + (high - low) * (0.5 + 0.5 * math.sin(2 * math.pi * (i + shift) / period)) for i in range(steps)]
@@ -117,7 +118,8 @@ def made_up(_, out):
         file.write('time,vm,cpu\n')
         for number in range(600):
             step = dice.choice((1, 5, 15, 60, 60, 300, 300, 300, 900))
-            steps = dice.choice((60, 150, 400, 1000, 2000))
+            # At fine steps some are long: six hours at ten seconds are 2,160 of them.
+            steps = dice.choice((60, 150, 400, 1000, 2000) + ((8000,) if step <= 60 else ()))
             noise = dice.choice((0, 0.002, 0.01, 0.03, 0.08))
             values = course(dice, dice.choice(('wave', 'leak', 'job', 'ramp', 'burst', 'wander')), steps)
             begin = start + dice.randrange(86400)

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "base/address.hpp"
+
 #include <fmt/core.h>
 
 #include <algorithm>
 
-#include "adapters/tls/tls.hpp"
+#include "base/error.hpp"
 
-namespace umbra::tls {
+namespace umbra::base {
 
 std::string Address::to_string() const {
   return host.find(':') == std::string::npos ? host + ":" + port : "[" + host + "]:" + port;
@@ -15,8 +17,8 @@ Address parse_address(const std::string& text) {
   constexpr std::string_view scheme = "tls://";
   std::string_view rest = text;
   const auto wrong = [&] {
-    return base::Error(base::Kind::usage, fmt::format("\"{}\" is no address with a port", text),
-                       "write HOST:PORT, such as beta:7900 or [fd00::2]:7900");
+    return Error(Kind::usage, fmt::format("\"{}\" is no address with a port", text),
+                 "write HOST:PORT, such as beta:7900 or [fd00::2]:7900");
   };
   if (rest.starts_with(scheme)) {
     rest.remove_prefix(scheme.size());
@@ -36,4 +38,4 @@ Address parse_address(const std::string& text) {
   return address;
 }
 
-}  // namespace umbra::tls
+}  // namespace umbra::base
