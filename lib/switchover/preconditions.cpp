@@ -263,6 +263,8 @@ Survey survey(const Ports& ports, const Request& request, const std::string& kin
   ports::check_hosts_differ(request.vm, request.from.host, request.to.host);
   Survey seen;
   seen.source = check_source(ports, request);
+  ports.hypervisors.at(request.from.host)
+      .begin_dirty_rate(request.vm);  // for the estimate, while the rest is looked at
   ports::require_tracked_disks(ports.hypervisors.at(request.from.host), seen.source);
   ports::require_primary(ports.hypervisors.at(request.from.host), seen.source);
   check_source_epoch(seen.source, request.from.host, ports.journal.epoch(seen.source.uuid));

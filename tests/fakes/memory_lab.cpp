@@ -210,8 +210,8 @@ class LabHypervisor : public ports::Hypervisor {
   std::unique_ptr<ports::Move> begin_move(const model::VmName&, const ports::MoveRequest&) override {
     throw Error(Kind::unsupported, "this lab moves nothing");
   }
-  std::optional<double> last_blackout_ms(const model::VmName&) override { return std::nullopt; }
-  void announce(const model::VmName&) override {}
+  ports::MoveFigures last_move(const model::VmName&) override { return {}; }
+  std::future<void> announce(const model::VmName&) override { return {}; }
   void start(const model::VmName& vm) override { domain(vm).state = DomainState::running; }
   void resume(const model::VmName& vm) override { domain(vm).state = DomainState::running; }
   void destroy(const model::VmName& vm) override {
