@@ -102,9 +102,9 @@ class Move {
   virtual void set_downtime_limit(base::Millis limit) = 0;
   /// Moves the guest at once; what memory is left follows while it runs there. From here on there is no way back.
   virtual void start_postcopy() = 0;
-  /// The guest runs on the target: the source's half is ended by libvirt, and soon without it where it does not. It is
-  /// left alone as long as post-copy needs it.
-  virtual void let_source_end() = 0;
+  /// The guest runs on the target: the source's half is ended by its host, and `after` that time without it where it
+  /// does not. It is left alone as long as post-copy needs it.
+  virtual void let_source_end(base::Millis after) = 0;
   /// Asks for the end; progress() then tells `failed`, and the guest runs on at the source.
   virtual void abort() = 0;
 };

@@ -12,9 +12,6 @@ namespace umbra::switchover {
 namespace {
 
 constexpr base::Millis half_asked_each{100};
-/// For libvirt to end the source's half by itself. Were its answer lost, it would let the guest go on there, but not
-/// before its keepalive has given up.
-constexpr base::Millis libvirts_time{2'000};
 /// For memory that follows.
 constexpr base::Millis postcopy_deadline{30 * 60'000};
 constexpr base::Millis resume_deadline{30'000};
@@ -55,7 +52,7 @@ bool is_waited_for(Walk& walk, const Look& now, base::Millis waited) {
       drop_half(walk, now.answer);
       return false;
     case Answer::half_ends:
-      if (waited < libvirts_time) return true;
+      if (waited < source_ends_within) return true;
       drop_half(walk, now.answer);
       return false;
     case Answer::postcopy_runs:

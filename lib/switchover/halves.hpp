@@ -7,6 +7,10 @@
 
 namespace umbra::switchover {
 
+/// For libvirt to end the source's half by itself. Were its answer lost, it would let the guest go on there once its
+/// keepalive has given up: that must take longer, with time to spare for the ending. `umbra doctor` looks at it.
+inline constexpr base::Millis source_ends_within{2'000};
+
 /// Of a guest that has arrived: returns once nothing of it is left on the source. A half that libvirt does not end is
 /// ended; one that post-copy still needs is waited for. A guest whose memory has ended with one of the halves is
 /// started anew on the target, from its disks. Kind::interrupted where post-copy has failed. What *runs* on the source

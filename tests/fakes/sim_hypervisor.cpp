@@ -213,7 +213,7 @@ class SimMove : public ports::Move {
     });
   }
   /// Only where the source's libvirt can be reached.
-  void let_source_end() override {
+  void let_source_end(base::Millis) override {
     m_world.call("move ends", [&] {
       SimMigration& move = *m_world.migration;
       if (!move.postcopy && m_world.host(move.from).reachable) move.unheard = false;

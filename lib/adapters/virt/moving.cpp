@@ -21,7 +21,6 @@ namespace umbra::virt {
 namespace {
 
 constexpr unsigned page_size = 4096;
-constexpr base::Millis libvirts_time{2'000};
 
 /// Libvirt takes whole MiB/s, and 0 for "no limit".
 unsigned long mib_per_s(model::ByteRate rate) {
@@ -83,13 +82,13 @@ void run_migration(const Connection& connection, const model::VmName& vm, const 
 
 /// What stands on the source beside the guest that runs on the target is libvirt's to end, as soon as the target has
 /// told it. Were that answer lost, it would let the guest go on there too, once its keepalive has given up.
-void end_source(const Connection& connection, const model::VmName& vm, Outcome& outcome) noexcept {
+void end_source(const Connection& connection, const model::VmName& vm, Outcome& outcome, base::Millis after) noexcept {
   const auto goes_on = [&] {
     const std::lock_guard lock(outcome.mutex);
     return outcome.state == ports::MoveProgress::State::running;
   };
   try {
-    if (base::wait_until(base::system_clock(), libvirts_time, base::Millis{50}, [&] { return !goes_on(); })) return;
+    if (base::wait_until(base::system_clock(), after, base::Millis{50}, [&] { return !goes_on(); })) return;
     const DomainHandle domain = connection.find_domain(vm);
     int state = 0;
     int reason = 0;
@@ -99,7 +98,7 @@ void end_source(const Connection& connection, const model::VmName& vm, Outcome& 
     if (needed || !goes_on()) return;
     virDomainDestroy(domain.get());
   } catch (const std::exception& failure) {
-    base::log(base::Level::warning, fmt::format("{}: what is left of {} on {} is not ended yet: {}", vm.get(), vm.get(),
+    base::log(base::Level::warning, fmt::format("{}: its half on {} is not ended yet: {}", vm.get(),
                                                 connection.host().get(), failure.what()));
   }
 }
@@ -142,9 +141,9 @@ class LibvirtMove final : public ports::Move {
 
   void start_postcopy() override { check(virDomainMigrateStartPostCopy(m_domain.get(), 0), act("begin post-copy of")); }
 
-  void let_source_end() override {
-    std::thread([steering = m_steering, vm = model::VmName(name_of(m_domain.get())), outcome = m_outcome] {
-      end_source(*steering, vm, *outcome);
+  void let_source_end(base::Millis after) override {
+    std::thread([steering = m_steering, vm = model::VmName(name_of(m_domain.get())), outcome = m_outcome, after] {
+      end_source(*steering, vm, *outcome, after);
     }).detach();
   }
 

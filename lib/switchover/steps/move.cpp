@@ -9,6 +9,7 @@
 #include "base/text.hpp"
 #include "model/units.hpp"
 #include "switchover/estimate.hpp"
+#include "switchover/halves.hpp"
 #include "switchover/steering.hpp"
 #include "switchover/steps/steps.hpp"
 #include "switchover/truth.hpp"
@@ -182,7 +183,7 @@ Json act(Walk& walk) {
   if (!seen_there && !has_moved(walk)) {
     throw base::Error(base::Kind::io, fmt::format("the migration of {} ended without moving it", walk.row().vm.get()));
   }
-  move->let_source_end();
+  move->let_source_end(source_ends_within);
   return Json::object();
 }
 
