@@ -21,6 +21,8 @@ inline constexpr Depth own = 1;
 
 class BlockReader {
  public:
+  using Each = std::function<void(std::uint64_t block, const base::Digest& found)>;
+
   /// Opens the file: throws where it does not open. A memory image is one file, whatever the depth.
   /// Reading ends by Kind::cancelled once `cancel` is asked for, which may be null.
   BlockReader(std::filesystem::path file, model::Part part, Depth depth, const base::CancelToken* cancel);
@@ -30,21 +32,18 @@ class BlockReader {
   ports::BlockMap looks();
   /// Hands over the digest of each block that is looked at, unreadable_block for one that can't be read; what is known
   /// to be zero first, as runs.
-  void read(const ports::BlockMap& looks,
-            const std::function<void(std::uint64_t block, const base::Digest& found)>& each,
+  void read(const ports::BlockMap& looks, const Each& each,
             const std::function<void(std::uint64_t first, std::uint64_t count)>& zeroes);
   /// Bytes that the file shows; qemu-nbd shows a raw file in whole sectors.
   std::uint64_t shown();
 
  private:
   class Server;
-  using Each = std::function<void(std::uint64_t block, const base::Digest& found)>;
   Server& server();
   void give_up_server();
   void look_at_cancel() const;
   void read_ranges(std::span<const ports::Range> ranges, const Each& each);
   void read_singly(const ports::Range& range, const Each& each);
-  void tell(const ports::Range& range, std::span<const std::byte> data, const Each& each) const;
 
   std::filesystem::path m_file;
   model::Part m_part;
