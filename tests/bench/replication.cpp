@@ -200,7 +200,7 @@ void incremental(const Bench& b) {
     bench::dirty(source, "qcow2", percent / 100, 1);
     // rsync goes back and forth between two images: each time the same amount differs.
     prepare(fmt::format("qemu-img convert -O raw {0} {0}.raw", source));
-    const auto undo = [=] { prepare(fmt::format("rm -rf {}/umbra/bench/point-000002", into)); };
+    const auto undo = [=] { bench::forget_second(into); };
     std::vector<Contender> contenders;
     for (const std::string way : {"session", "local"})
       contenders.push_back({way == "local" ? "umbra, no session" : "umbra", undo,
@@ -232,7 +232,7 @@ void digest(const Bench& b) {
                       changed, b.raw(), copy));
   b.pass(b.raw(), "raw", "-", into, "local", true);
   bench::dirty(changed, "raw", 0.01, 2);
-  std::vector<Contender> contenders{{"umbra", [=] { prepare(fmt::format("rm -rf {}/umbra/bench/point-000002", into)); },
+  std::vector<Contender> contenders{{"umbra", [=] { bench::forget_second(into); },
                                      [=, &b] { return b.pass(changed, "raw", "-", into, "session", false); }}};
   std::vector<std::string> missing;
   if (bench::has_tool("rsync"))
