@@ -8,6 +8,7 @@
 
 #include "adapters/nbd/mapped_source.hpp"
 #include "adapters/nbd/nbd_source.hpp"
+#include "adapters/nbd/qemu_img.hpp"
 #include "adapters/nbd/qemu_nbd.hpp"
 #include "base/fd.hpp"
 #include "ports/read_ahead.hpp"
@@ -39,12 +40,19 @@ ServeOptions serve_options(const std::filesystem::path& file, const model::Part&
 
 }  // namespace
 
+/// Of all files that the part is made of.
+void drop_caches(const std::filesystem::path& file, const model::Part& part) {
+  if (part.is_memory()) return drop_cache(file);
+  for (const qemu_img::Info& below : qemu_img::chain(file)) drop_cache(below.file);
+}
+
 /// The file opened: read by this process, where its map can be told, or through a qemu-nbd.
 class BlockReader::Server {
  public:
   Server(const std::filesystem::path& file, const model::Part& part, Depth depth, bool directly) {
     if (directly && !part.is_memory()) m_source = open_mapped(file, depth);
     if (m_source) return;
+    drop_caches(file, part);
     auto server = std::make_shared<QemuNbd>(serve_options(file, part, depth));
     const std::string context = tells_depth(part, depth) ? "qemu:allocation-depth" : "";
     Connection connection;
@@ -158,12 +166,6 @@ void BlockReader::read_singly(const ports::Range& range, const Each& each) {
     }
     if (!handed_over) each(one.offset / model::block_size, model::unreadable_block);
   }
-}
-
-void drop_cache(const std::filesystem::path& file) {
-  const base::UniqueFd fd = base::open_file(file, O_RDONLY);
-  base::sync_fd(fd.get(), file.string());
-  ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED);  // where it can't, the cache is compared
 }
 
 }  // namespace umbra::nbd

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Blocks of a point's file as a guest would read them, digest by digest. What can't be read is told block by block:
+// Blocks of a point's file as a guest would read them, digest by digest, read from the disk as far as the kernel lets
+// its cache go. What can't be read is told block by block:
 // damaged qcow2 metadata end one server, and the next one goes on behind them.
 
 #include <filesystem>
@@ -53,8 +54,5 @@ class BlockReader {
   bool m_directly = true;  ///< until something could not be read so
   unsigned m_failures = 0;
 };
-
-/// What the kernel holds of a file that was written to the disk goes, so that a reader sees the disk.
-void drop_cache(const std::filesystem::path& file);
 
 }  // namespace umbra::nbd

@@ -10,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "adapters/nbd/direct_reads.hpp"
 #include "adapters/nbd/file_reads.hpp"
 #include "adapters/nbd/process.hpp"
 #include "adapters/nbd/qemu_img.hpp"
@@ -114,8 +115,11 @@ std::optional<Stretches> map_of(const fs::path& image, std::uint32_t depth) {
 
 class MappedSource final : public ports::BlockSource {
  public:
-  MappedSource(Stretches stretches, std::vector<base::UniqueFd> files, bool tracks)
-      : m_stretches(std::move(stretches)), m_files(std::move(files)), m_tracks(tracks) {}
+  MappedSource(Stretches stretches, std::vector<DirectFile> files, bool tracks)
+      : m_stretches(std::move(stretches)), m_files(std::move(files)), m_tracks(tracks) {
+    if (std::ranges::any_of(m_files, [](const DirectFile& file) { return bool(file.direct); }))
+      m_direct = DirectReads::open();
+  }
 
   model::ByteCount size() const override { return {m_stretches.empty() ? 0 : end_of(m_stretches.back())}; }
   bool tracks_changes() const override { return m_tracks; }
@@ -138,8 +142,20 @@ class MappedSource final : public ports::BlockSource {
 
   void read_buffers(std::span<const Range> ranges,
                     const std::function<void(const Range&, ports::Buffer&)>& each) override {
-    m_reads.each_range(
-        ranges, [&](const Range& range, std::span<std::byte> buffer) { fill(range, buffer); }, each);
+    if (m_direct)
+      m_direct->each_range(
+          ranges,
+          [&](const Range& range, std::span<std::byte> buffer, DirectReads::Reads& reads) {
+            m_reads.check();
+            each_place(range, buffer,
+                       [&](const DirectFile& file, std::uint64_t place, std::span<std::byte> part, std::uint64_t) {
+                         reads.add(file, place, part);
+                       });
+          },
+          each);
+    else
+      m_reads.each_range(
+          ranges, [&](const Range& range, std::span<std::byte> buffer) { each_place(range, buffer, read_file); }, each);
   }
 
  private:
@@ -161,7 +177,9 @@ class MappedSource final : public ports::BlockSource {
     return m_near = first;
   }
 
-  void fill(const Range& range, std::span<std::byte> buffer) {
+  /// Where in which file the parts of a range lie, and where on the disk; what is zero is filled in.
+  template <class Each>
+  void each_place(const Range& range, std::span<std::byte> buffer, const Each& each) {
     std::uint64_t at = range.offset;
     for (std::size_t n = stretch_at(at); !buffer.empty(); ++n) {
       if (n >= m_stretches.size()) throw Error(Kind::io, fmt::format("read at offset {}, past the disk's end", at));
@@ -171,45 +189,60 @@ class MappedSource final : public ports::BlockSource {
       if (stretch.zero)
         std::fill(part.begin(), part.end(), std::byte{0});
       else
-        read_file(m_files.at(stretch.file).get(), stretch.place + within, part, at);
+        each(m_files.at(stretch.file), stretch.place + within, part, at);
       at += part.size();
       buffer = buffer.subspan(part.size());
     }
   }
 
   /// Past a file's end there are zeroes, as QEMU has it.
-  static void read_file(int fd, std::uint64_t place, std::span<std::byte> part, std::uint64_t at) {
-    const std::size_t n = base::read_at(fd, place, part, fmt::format("what the disk has at offset {}", at));
+  static void read_file(const DirectFile& file, std::uint64_t place, std::span<std::byte> part, std::uint64_t at) {
+    const std::size_t n =
+        base::read_at(file.cached.get(), place, part, fmt::format("what the disk has at offset {}", at));
     std::fill(part.begin() + static_cast<std::ptrdiff_t>(n), part.end(), std::byte{0});
   }
 
   Stretches m_stretches;
-  std::size_t m_near = 0;               ///< the stretch that was read last
-  std::vector<base::UniqueFd> m_files;  ///< of the chain, as far as they are read
+  std::size_t m_near = 0;           ///< the stretch that was read last
+  std::vector<DirectFile> m_files;  ///< of the chain, as far as they are read
   bool m_tracks;
   FileReads m_reads;
+  std::unique_ptr<DirectReads> m_direct;  ///< null where there is no such reading
 };
+
+DirectFile open_both(const fs::path& file) {
+  DirectFile opened{base::open_file(file, O_RDONLY), {}};
+  opened.direct = base::UniqueFd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT));
+  if (!opened.direct) drop_cache(file);
+  return opened;
+}
 
 }  // namespace
 
 std::unique_ptr<ports::BlockSource> open_mapped(const fs::path& image, std::uint32_t depth) {
   std::optional<Stretches> stretches = map_of(image, depth);
   if (!stretches) return nullptr;
-  std::vector<base::UniqueFd> files;
+  std::vector<DirectFile> files;
   std::uint32_t needed = 1;
   for (std::size_t n = 0; n < stretches->size(); ++n) {
     const Stretch stretch = (*stretches)[n];
     if (!stretch.zero && stretch.changed) needed = std::max(needed, stretch.file + 1);
   }
   if (needed == 1) {
-    files.push_back(base::open_file(image, O_RDONLY));
+    files.push_back(open_both(image));
   } else {
     for (const qemu_img::Info& file : qemu_img::chain(image)) {
       if (file.format != "qcow2" && file.format != "raw") return nullptr;
-      files.push_back(base::open_file(file.file, O_RDONLY));
+      files.push_back(open_both(file.file));
     }
   }
   return std::make_unique<MappedSource>(std::move(*stretches), std::move(files), depth != 0);
+}
+
+void drop_cache(const fs::path& file) {
+  const base::UniqueFd fd = base::open_file(file, O_RDONLY);
+  base::sync_fd(fd.get(), file.string());
+  ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED);  // where it can't, the cache is compared
 }
 
 }  // namespace umbra::nbd
