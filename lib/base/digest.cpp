@@ -93,7 +93,7 @@ void sha256_each(std::span<const std::span<const std::byte>> messages, std::span
     const std::size_t length = messages[first].size();
     std::size_t end = first + 1;
     while (end < messages.size() && end - first < most_lanes && messages[end].size() == length) ++end;
-    if (end - first >= lanes_worth_while && length % lane_step == 0 && has_lanes())
+    if (end - first >= lanes_worth_while && length > 0 && length <= longest_in_lanes && has_lanes())
       sha256_in_lanes(messages.subspan(first, end - first), digests.subspan(first, end - first));
     else
       for (std::size_t i = first; i < end; ++i) digests[i] = sha256(messages[i]);
