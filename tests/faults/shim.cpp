@@ -11,10 +11,8 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/aio_abi.h>
 #include <signal.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -204,21 +202,6 @@ ssize_t copy_file_range(int from, off64_t* in, int to, off64_t* out, size_t size
   return transfer("copy_file_range", to, size, [&](const char* name, size_t n) {
     return next<ssize_t (*)(int, off64_t*, int, off64_t*, size_t, unsigned)>(name)(from, in, to, out, n, flags);
   });
-}
-/// Of calls without a wrapper in the C library, reads that are handed to the kernel one by one.
-long syscall(long number, ...) noexcept {
-  va_list more;
-  va_start(more, number);
-  long words[6];
-  for (long& word : words) word = va_arg(more, long);
-  va_end(more);
-  if (number == SYS_io_submit) {
-    iocb& first = **reinterpret_cast<iocb**>(words[2]);
-    const Fate fate = fate_of("io_submit", path_of(static_cast<int>(first.aio_fildes)));
-    if (fate == Fate::fails) return -1;
-    if (fate == Fate::is_short) first.aio_nbytes /= 2;
-  }
-  return next<long (*)(long, ...)>("syscall")(number, words[0], words[1], words[2], words[3], words[4], words[5]);
 }
 /// Of opening, what makes a file alone.
 int open(const char* path, int flags, ...) {

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <deque>
 
 #include "base/error.hpp"
 
@@ -16,8 +17,9 @@ namespace umbra::nbd {
 namespace {
 
 constexpr std::size_t most_in_flight = 128;
-constexpr std::size_t most_ranges = 4;  // read ahead: 4 MiB where a range is what is hashed best
-constexpr std::uint64_t step = 4096;    // every disk does whole ones of these
+constexpr std::size_t most_ranges = 4;            // read ahead: 4 MiB where a range is what is hashed best
+constexpr std::uint64_t step = 4096;              // every disk does whole ones of these
+constexpr std::uint64_t worth_while = 16u << 20;  // of reading: the end of a context takes some tens of milliseconds
 
 bool is_whole(std::uint64_t place, std::span<const std::byte> into) {
   return place % step == 0 && into.size() % step == 0 && reinterpret_cast<std::uintptr_t>(into.data()) % step == 0;
@@ -39,32 +41,38 @@ struct DirectReads::Request {
   Reads& reads;
   iocb block{};
   std::int64_t result = 0;  ///< as of read(2); an error is negative
+
+  void complete() const {
+    if (result < 0 && result != -EINVAL)
+      throw base::from_errno(static_cast<int>(-result), fmt::format("read the file at offset {}", place));
+    const auto done = static_cast<std::size_t>(std::max<std::int64_t>(result, 0));
+    if (done < into.size()) read_cached(file, place + done, into.subspan(done));
+  }
 };
 
-std::unique_ptr<DirectReads> DirectReads::open() {
-  aio_context_t context = 0;
-  if (::syscall(SYS_io_setup, most_in_flight, &context) != 0) return nullptr;
-  return std::unique_ptr<DirectReads>(new DirectReads(context));
-}
+struct DirectReads::Reads {
+  ports::Range range;
+  ports::Buffer buffer;
+  std::deque<Request> requests;  ///< they stay in place
+  std::size_t left = 0;
+};
 
 DirectReads::~DirectReads() {
-  ::syscall(SYS_io_destroy, m_context);
+  if (m_context != 0) ::syscall(SYS_io_destroy, m_context);
 }
 
-void DirectReads::Reads::add(const DirectFile& file, std::uint64_t place, std::span<std::byte> into) {
+void DirectReads::add(Reads& reads, const DirectFile& file, std::uint64_t place, std::span<std::byte> into) {
   if (!file.direct || !is_whole(place, into)) return read_cached(file, place, into);
-  m_by.start(m_requests.emplace_back(Request{file, place, into, *this}));
-}
-
-void DirectReads::Reads::complete(Request& request) const {
-  const std::int64_t told = request.result;
-  if (told < 0 && told != -EINVAL)
-    throw base::from_errno(static_cast<int>(-told), fmt::format("read the file at offset {}", request.place));
-  const auto done = static_cast<std::size_t>(std::max<std::int64_t>(told, 0));
-  if (done < request.into.size()) read_cached(request.file, request.place + done, request.into.subspan(done));
+  start(reads.requests.emplace_back(Request{file, place, into, reads}));
 }
 
 void DirectReads::start(Request& request) {
+  if (m_context == 0) {
+    const ssize_t n =
+        ::pread(request.file.direct.get(), request.into.data(), request.into.size(), static_cast<off_t>(request.place));
+    request.result = n < 0 ? -errno : n;
+    return;
+  }
   iocb& block = request.block;
   block.aio_data = reinterpret_cast<std::uintptr_t>(&request);
   block.aio_lio_opcode = IOCB_CMD_PREAD;
@@ -84,7 +92,7 @@ void DirectReads::start(Request& request) {
     request.result = -errno;
     return;
   }
-  ++request.reads.m_left;
+  ++request.reads.left;
   ++m_in_flight;
 }
 
@@ -97,7 +105,7 @@ void DirectReads::collect() {
     const io_event& event = events[static_cast<std::size_t>(i)];
     Request& request = *reinterpret_cast<Request*>(static_cast<std::uintptr_t>(event.data));
     request.result = event.res;
-    --request.reads.m_left;
+    --request.reads.left;
     --m_in_flight;
   }
 }
@@ -113,6 +121,9 @@ void DirectReads::drain() noexcept {
 
 void DirectReads::each_range(std::span<const ports::Range> ranges, const Begin& begin,
                              const std::function<void(const ports::Range&, ports::Buffer&)>& each) {
+  std::uint64_t bytes = 0;
+  for (const ports::Range& range : ranges) bytes += range.length;
+  if (m_context == 0 && bytes >= worth_while && ::syscall(SYS_io_setup, most_in_flight, &m_context) != 0) m_context = 0;
   std::deque<Reads> window;
   struct Drain {
     DirectReads& reads;
@@ -122,22 +133,22 @@ void DirectReads::each_range(std::span<const ports::Range> ranges, const Begin& 
   std::size_t next = 0;
   const auto fill = [&] {
     while (next < ranges.size() && window.size() < most_ranges) {
-      Reads& reads = window.emplace_back(Reads(*this));
-      reads.m_range = ranges[next++];
+      Reads& reads = window.emplace_back();
+      reads.range = ranges[next++];
       if (!spare.empty()) {
-        reads.m_buffer = std::move(spare.back());
+        reads.buffer = std::move(spare.back());
         spare.pop_back();
       }
-      if (reads.m_buffer.size() < reads.m_range.length) reads.m_buffer.resize(reads.m_range.length);
-      begin(reads.m_range, std::span(reads.m_buffer).first(reads.m_range.length), reads);
+      if (reads.buffer.size() < reads.range.length) reads.buffer.resize(reads.range.length);
+      begin(reads.range, std::span(reads.buffer).first(reads.range.length), reads);
     }
   };
   for (fill(); !window.empty(); fill()) {
     Reads& reads = window.front();
-    while (reads.m_left > 0) collect();
-    for (Request& request : reads.m_requests) reads.complete(request);
-    each(reads.m_range, reads.m_buffer);
-    spare.push_back(std::move(reads.m_buffer));
+    while (reads.left > 0) collect();
+    for (const Request& request : reads.requests) request.complete();
+    each(reads.range, reads.buffer);
+    spare.push_back(std::move(reads.buffer));
     window.pop_front();
   }
 }

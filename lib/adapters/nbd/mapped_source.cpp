@@ -5,13 +5,13 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <vector>
 
 #include "adapters/nbd/direct_reads.hpp"
-#include "adapters/nbd/file_reads.hpp"
 #include "adapters/nbd/process.hpp"
 #include "adapters/nbd/qemu_img.hpp"
 #include "base/error.hpp"
@@ -116,15 +116,12 @@ std::optional<Stretches> map_of(const fs::path& image, std::uint32_t depth) {
 class MappedSource final : public ports::BlockSource {
  public:
   MappedSource(Stretches stretches, std::vector<DirectFile> files, bool tracks)
-      : m_stretches(std::move(stretches)), m_files(std::move(files)), m_tracks(tracks) {
-    if (std::ranges::any_of(m_files, [](const DirectFile& file) { return bool(file.direct); }))
-      m_direct = DirectReads::open();
-  }
+      : m_stretches(std::move(stretches)), m_files(std::move(files)), m_tracks(tracks) {}
 
   model::ByteCount size() const override { return {m_stretches.empty() ? 0 : end_of(m_stretches.back())}; }
   bool tracks_changes() const override { return m_tracks; }
   bool stands_alone() const override { return true; }
-  void stop() noexcept override { m_reads.stop(); }
+  void stop() noexcept override { m_stopped = true; }
 
   void each_extent(const std::function<void(const Extent&)>& each) override {
     for (std::size_t n = 0; n < m_stretches.size(); ++n) {
@@ -142,20 +139,10 @@ class MappedSource final : public ports::BlockSource {
 
   void read_buffers(std::span<const Range> ranges,
                     const std::function<void(const Range&, ports::Buffer&)>& each) override {
-    if (m_direct)
-      m_direct->each_range(
-          ranges,
-          [&](const Range& range, std::span<std::byte> buffer, DirectReads::Reads& reads) {
-            m_reads.check();
-            each_place(range, buffer,
-                       [&](const DirectFile& file, std::uint64_t place, std::span<std::byte> part, std::uint64_t) {
-                         reads.add(file, place, part);
-                       });
-          },
-          each);
-    else
-      m_reads.each_range(
-          ranges, [&](const Range& range, std::span<std::byte> buffer) { each_place(range, buffer, read_file); }, each);
+    m_direct.each_range(
+        ranges,
+        [&](const Range& range, std::span<std::byte> buffer, DirectReads::Reads& reads) { fill(range, buffer, reads); },
+        each);
   }
 
  private:
@@ -177,9 +164,8 @@ class MappedSource final : public ports::BlockSource {
     return m_near = first;
   }
 
-  /// Where in which file the parts of a range lie, and where on the disk; what is zero is filled in.
-  template <class Each>
-  void each_place(const Range& range, std::span<std::byte> buffer, const Each& each) {
+  void fill(const Range& range, std::span<std::byte> buffer, DirectReads::Reads& reads) {
+    if (m_stopped) throw Error(Kind::cancelled, "the reading was stopped");
     std::uint64_t at = range.offset;
     for (std::size_t n = stretch_at(at); !buffer.empty(); ++n) {
       if (n >= m_stretches.size()) throw Error(Kind::io, fmt::format("read at offset {}, past the disk's end", at));
@@ -189,25 +175,18 @@ class MappedSource final : public ports::BlockSource {
       if (stretch.zero)
         std::fill(part.begin(), part.end(), std::byte{0});
       else
-        each(m_files.at(stretch.file), stretch.place + within, part, at);
+        m_direct.add(reads, m_files.at(stretch.file), stretch.place + within, part);
       at += part.size();
       buffer = buffer.subspan(part.size());
     }
-  }
-
-  /// Past a file's end there are zeroes, as QEMU has it.
-  static void read_file(const DirectFile& file, std::uint64_t place, std::span<std::byte> part, std::uint64_t at) {
-    const std::size_t n =
-        base::read_at(file.cached.get(), place, part, fmt::format("what the disk has at offset {}", at));
-    std::fill(part.begin() + static_cast<std::ptrdiff_t>(n), part.end(), std::byte{0});
   }
 
   Stretches m_stretches;
   std::size_t m_near = 0;           ///< the stretch that was read last
   std::vector<DirectFile> m_files;  ///< of the chain, as far as they are read
   bool m_tracks;
-  FileReads m_reads;
-  std::unique_ptr<DirectReads> m_direct;  ///< null where there is no such reading
+  std::atomic<bool> m_stopped = false;
+  DirectReads m_direct;
 };
 
 DirectFile open_both(const fs::path& file) {
