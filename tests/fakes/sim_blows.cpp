@@ -61,8 +61,7 @@ void SimWorld::bring_back(SimHost& host) {
   host.is_down = false;
   for (auto& [vm, domain] : host.domains) {
     if (!domain.defined || !domain.defined->autostart) continue;
-    const model::Role role = domain.defined->tag.role;
-    if (host.start_hook && role != model::Role::none && role != model::Role::primary) continue;
+    if (objection_to_start(host.facts.name, *domain.defined)) continue;
     domain.live = domain.defined;
     domain.live->state = DomainState::running;
   }

@@ -30,7 +30,8 @@ bool is_active(const Walk& walk, const std::optional<model::Domain>& domain) {
   return domain && domain->state != model::DomainState::off && domain->tag.epoch == walk.row().epoch;
 }
 
-/// The definition that starts over the top layer, as the VM's primary.
+/// The definition that starts over the top layer, as the VM's primary. It names no peer: it has no shadow any more, and
+/// the lost host's silence is no reason not to start it.
 DiskPaths define(Walk& walk, ports::PointStore& store) {
   const auto domain = stand_in(walk);
   if (!domain)
@@ -38,7 +39,7 @@ DiskPaths define(Walk& walk, ports::PointStore& store) {
                 fmt::format("define it there again, off, then: umbra switchover --recover {}",
                             base::shell_word(walk.row().vm)));
   DiskPaths top = store.raise_top(walk.request().shadow, walk.facts().parent, walk.facts().purpose);
-  walk.target().define_shadow(*domain, {top, {}, {model::Role::primary, walk.row().from, walk.row().epoch}});
+  walk.target().define_shadow(*domain, {top, {}, {model::Role::primary, {}, walk.row().epoch}});
   return top;
 }
 
