@@ -182,9 +182,10 @@ Walk open_walk(const Ports& ports, const Request& request, const std::string& ki
   try {
     row.id = ports.journal.open_walk(row);
   } catch (const Error&) {
-    // It may be there all the same. None was open before, and the lease is held: any that is open now is this one.
+    // It may be there all the same: its epoch was never proposed before. Another that is open is left alone.
     for (const ports::Walk& open : ports.journal.open_walks()) {
-      if (open.vm == request.vm) ports.journal.close_walk(open.id, "undone");
+      if (open.uuid == row.uuid && open.epoch == row.epoch && open.kind == kind)
+        ports.journal.close_walk(open.id, "undone");
     }
     throw;
   }

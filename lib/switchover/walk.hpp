@@ -72,8 +72,7 @@ struct Facts {
   void learn(const ports::JournalEntry& entry);
 };
 
-/// Of a walk's row: the VM's host is lost.
-inline constexpr std::string_view lost_host_kind = "from_point";
+using ports::lost_host_kind;
 
 /// One walk under way: its row in the journal, its facts, and the ports.
 class Walk {

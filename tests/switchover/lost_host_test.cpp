@@ -19,6 +19,15 @@ fakes::SimWorld cut_off_world() {
   return world;
 }
 
+/// The same in the middle of a live walk.
+fakes::SimWorld interrupted_world() {
+  fakes::SimWorld world = make_world();
+  die_after(world, "journal prepare done");
+  world.hosts.at(alpha).reachable = false;
+  world.new_run();
+  return world;
+}
+
 model::Outcome activate(Run& run) {
   return from_point(run.ports, request_for(alpha, beta));
 }
@@ -33,8 +42,7 @@ Kind refusal(fakes::SimWorld& world, const std::function<void(Run&, Request&)>& 
   return kind;
 }
 
-std::size_t calls_of_activation() {
-  fakes::SimWorld world = cut_off_world();
+std::size_t calls_of_activation(fakes::SimWorld world) {
   Run run(world);
   activate(run);
   return world.calls;
@@ -130,10 +138,11 @@ TEST_CASE("a fence whose failure is ignored is caught as two running") {
 TEST_CASE("Umbra may die at any call of an activation, or any call may fail") {
   const Fault::When when = GENERATE(Fault::When::before, Fault::When::after);
   const Fault::Kind kind = GENERATE(Fault::Kind::crash, Fault::Kind::error);
-  const std::size_t calls = calls_of_activation();
+  const fakes::SimWorld before = GENERATE(cut_off_world, interrupted_world)();
+  const std::size_t calls = calls_of_activation(before);
   REQUIRE(calls > 25);
   for (std::size_t at = 1; at <= calls; ++at) {
-    fakes::SimWorld world = cut_off_world();
+    fakes::SimWorld world = before;
     world.fault = Fault{kind, when, at};
     try {
       try {
@@ -146,11 +155,18 @@ TEST_CASE("Umbra may die at any call of an activation, or any call may fail") {
       for (const bool first : {true, false}) {
         world.new_run();
         Run run(world);
-        const auto recovered = recover(run.ports);
-        if (!first) CHECK(recovered.empty());
+        try {
+          const auto recovered = recover(run.ports);
+          if (!first) CHECK(recovered.empty());
+        } catch (const base::Error& e) {
+          // The live walk that has not been superseded yet.
+          CHECK(e.kind() == Kind::interrupted);
+          REQUIRE(world.walks.front().state == "open");
+          REQUIRE(world.walks.front().kind == "switchover");
+        }
       }
       if (world.running_on(web1) != std::vector{beta}) {
-        CHECK(world.hosts.at(beta).shadows.at(shadow_id).tops.empty());
+        CHECK(world.hosts.at(beta).shadows.at(shadow_id).tops.size() <= (any_open(world) ? 1 : 0));
         world.new_run();
         Run run(world);
         activate(run);
@@ -165,10 +181,7 @@ TEST_CASE("Umbra may die at any call of an activation, or any call may fail") {
 }
 
 TEST_CASE("a walk that the host's end interrupted is superseded by the activation") {
-  fakes::SimWorld world = make_world();
-  die_after(world, "journal prepare done");
-  world.hosts.at(alpha).reachable = false;
-  world.new_run();
+  fakes::SimWorld world = interrupted_world();
   {
     Run run(world);
     CHECK(test::kind_of([&] { recover(run.ports); }) == Kind::interrupted);
@@ -177,4 +190,42 @@ TEST_CASE("a walk that the host's end interrupted is superseded by the activatio
   CHECK(activate(run).result == "activated");
   check_active_on_beta(world);
   CHECK(world.hosts.at(beta).shadows.at(shadow_id).tops.size() == 1);
+}
+
+TEST_CASE("an interrupted walk stays open until the host is fenced") {
+  fakes::SimWorld world = interrupted_world();
+  SECTION("where the fence gives no proof") {
+    Run run(world);
+    run.fence.answer = {false, "no route to the power switch"};
+    CHECK(test::kind_of([&] { activate(run); }) == Kind::refused);
+  }
+  SECTION("where the activation could not be noted") {
+    fakes::SimWorld rehearsal = world;
+    Run dry(rehearsal);
+    activate(dry);
+    const auto open = std::ranges::find(rehearsal.trace, "journal open") - rehearsal.trace.begin() + 1;
+    world.fault = Fault{Fault::Kind::error, Fault::When::after, static_cast<std::size_t>(open)};
+    Run run(world);
+    CHECK(test::kind_of([&] { activate(run); }) == Kind::io);
+  }
+  REQUIRE(world.walks.size() == 2);
+  CHECK(world.walks[0].state == "open");
+  CHECK(world.walks[1].state == "undone");
+  // Back again, the host runs the VM, and the walk is taken back there.
+  world.hosts.at(alpha).reachable = true;
+  world.new_run();
+  Run run(world);
+  recover(run.ports);
+  CHECK(untidy(world) == "");
+  CHECK(world.running_on(web1) == std::vector{alpha});
+}
+
+TEST_CASE("a guest that arrived while its walk was given up goes on there") {
+  fakes::SimWorld world = make_world();
+  die_after(world, "alpha begin move");
+  world.link.converges_at = base::Millis{100'000};  // it does not end yet
+  world.hosts.at(alpha).reachable = false;
+  world.new_run();
+  Run run(world);
+  CHECK(test::kind_of([&] { activate(run); }) == Kind::refused);  // something of it stands on beta
 }

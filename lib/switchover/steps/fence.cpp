@@ -28,9 +28,20 @@ std::string proof(Walk& walk) {
           base::shell_word(walk.row().vm)));
 }
 
+/// The guest of an interrupted walk may have arrived after it was looked for: then that walk is the one to finish.
+void require_not_arrived(Walk& walk, const ports::Walk& other) {
+  const auto there = walk.target().find(other.vm);
+  if (!there || (there->state == model::DomainState::off && there->tag.epoch != other.epoch)) return;
+  throw base::Error(base::Kind::interrupted,
+                    fmt::format("a {} of {} to {} was interrupted, and the guest arrived there", other.kind,
+                                other.vm.get(), other.to.get()),
+                    "umbra switchover --recover " + base::shell_word(other.vm));
+}
+
 void close_superseded(Walk& walk) {
   for (const ports::Walk& other : walk.ports().journal.open_walks()) {
     if (other.vm != walk.row().vm || other.id == walk.row().id) continue;
+    require_not_arrived(walk, other);
     if (other.to == walk.row().to)
       walk.ports().transport.connect(other.to)->drop_top(walk.request().shadow,
                                                          fmt::format("epoch-{}", other.epoch.value));
