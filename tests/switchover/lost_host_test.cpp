@@ -118,8 +118,9 @@ TEST_CASE("a fence whose failure is ignored is caught as two running") {
   Run run(world);
   run.fence.answer = {false, "no route"};
   Steps steps = lost_host_steps();
-  steps.before.front().act = [](Walk& walk) -> Json {
+  steps.before.back().act = [](Walk& walk) -> Json {
     walk.ports().fence->fence(walk.row().from);
+    walk.note_dead(walk.row().from);
     return Json::object();
   };
   ports::Walk row{0,      std::string(lost_host_kind), web1, world.registry.at(web1).vm_uuid, alpha, beta, {1}, "",
@@ -228,4 +229,109 @@ TEST_CASE("a guest that arrived while its walk was given up goes on there") {
   world.new_run();
   Run run(world);
   CHECK(test::kind_of([&] { activate(run); }) == Kind::refused);  // something of it stands on beta
+}
+
+namespace {
+
+/// The newest point has memory; Umbra dies after that call of the activation.
+fakes::SimWorld dead_after(const std::string& call, const std::function<void(fakes::SimWorld&)>& arrange = {}) {
+  fakes::SimWorld world = make_world();
+  world.add_memory(beta, shadow_id);
+  if (arrange) arrange(world);
+  world.hosts.at(alpha).reachable = false;
+  fakes::SimWorld rehearsal = world;
+  Run dry(rehearsal);
+  activate(dry);
+  const auto at = std::ranges::find(rehearsal.trace, call) - rehearsal.trace.begin() + 1;
+  world.fault = Fault{Fault::Kind::crash, Fault::When::after, static_cast<std::size_t>(at)};
+  Run run(world);
+  CHECK_THROWS_AS(activate(run), fakes::SimCrash);
+  world.new_run();
+  return world;
+}
+
+}  // namespace
+
+TEST_CASE("a point with memory is resumed from it; one that can't be starts from its disks") {
+  fakes::SimWorld world = make_world();
+  world.add_memory(beta, shadow_id);
+  const bool damaged = GENERATE(false, true);
+  for (auto& [file, memory] : world.hosts.at(beta).memories) memory.damaged = damaged;
+  world.hosts.at(alpha).reachable = false;
+  Run run(world);
+  const model::Outcome outcome = activate(run);
+  check_active_on_beta(world);
+  CHECK(std::ranges::count(world.trace, "beta restore") == 1);
+  CHECK(std::ranges::count(world.trace, "beta start") == (damaged ? 1 : 0));
+  const bool told = std::ranges::any_of(
+      outcome.notes, [](const std::string& note) { return note.find("could not be resumed") != std::string::npos; });
+  CHECK(told == damaged);
+}
+
+TEST_CASE("a guest that ran and ended before its start was noted goes on with all that it wrote") {
+  const bool damaged = GENERATE(false, true);
+  fakes::SimWorld world = dead_after(damaged ? "beta start" : "beta restore", [&](fakes::SimWorld& arranged) {
+    for (auto& [file, memory] : arranged.hosts.at(beta).memories) memory.damaged = damaged;
+  });
+  REQUIRE(world.running_on(web1) == std::vector{beta});
+  for (int i = 0; i < 30; ++i) world.event();
+  world.kill_qemu(beta, web1);
+  Run run(world);
+  const auto recovered = recover(run.ports);
+  check_active_on_beta(world);  // the world compares what it reads with what it was told
+  world.event();
+  CHECK_THAT(recovered.at(0).outcome.notes.front(), Catch::Contains("with all that it wrote"));
+}
+
+TEST_CASE("a lost host that is back with the VM up is told to be stopped, not joined by a second") {
+  fakes::SimWorld world = dead_after("journal fence done");
+  fakes::SimHost& back = world.hosts.at(alpha);
+  back.reachable = true;
+  back.domains.at(web1).live = back.domains.at(web1).defined;
+  back.domains.at(web1).live->state = model::DomainState::paused;  // what it holds is newer than what was given up
+  {
+    Run run(world);
+    try {
+      recover(run.ports);
+      FAIL("it was recovered beside one that runs");
+    } catch (const base::Error& e) {
+      CHECK(e.kind() == Kind::interrupted);
+      CHECK_THAT(e.hint(), Catch::Contains("virsh -c sim://alpha destroy web1, then: umbra switchover --recover web1"));
+    }
+  }
+  CHECK(world.running_on(web1).empty());
+  back.domains.at(web1).live.reset();
+  world.new_run();
+  Run run(world);
+  recover(run.ports);
+  check_active_on_beta(world);
+}
+
+TEST_CASE("a lost host that is silent when an activation is taken up again is fenced again") {
+  fakes::SimWorld world = dead_after("journal fence done");
+  Run run(world);
+  SECTION("with proof") {
+    recover(run.ports);
+    check_active_on_beta(world);
+  }
+  SECTION("without") {
+    run.fence.answer = {false, "no route"};
+    CHECK(test::kind_of([&] { recover(run.ports); }) == Kind::interrupted);
+    CHECK(world.running_on(web1).empty());
+  }
+  CHECK(std::ranges::count(world.trace, "fence alpha") == 1);
+}
+
+TEST_CASE("a host that answers again while the point is read back is not fenced") {
+  fakes::SimWorld world = cut_off_world();
+  fakes::SimWorld rehearsal = world;
+  Run dry(rehearsal);
+  activate(dry);
+  const auto raised = std::ranges::find(rehearsal.trace, "beta raise top") - rehearsal.trace.begin();
+  world.hosts.at(alpha).back_after = static_cast<unsigned>(raised) + 1;
+  Run run(world);
+  CHECK(test::kind_of([&] { activate(run); }) == Kind::refused);
+  CHECK(std::ranges::count(world.trace, "beta raise top") == 1);
+  CHECK(std::ranges::count(world.trace, "fence alpha") == 0);
+  CHECK(untidy(world) == "");
 }
