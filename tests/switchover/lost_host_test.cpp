@@ -221,14 +221,19 @@ TEST_CASE("an interrupted walk stays open until the host is fenced") {
   CHECK(world.running_on(web1) == std::vector{alpha});
 }
 
-TEST_CASE("a guest that arrived while its walk was given up goes on there") {
-  fakes::SimWorld world = make_world();
-  die_after(world, "alpha begin move");
-  world.link.converges_at = base::Millis{100'000};  // it does not end yet
-  world.hosts.at(alpha).reachable = false;
-  world.new_run();
+TEST_CASE("a walk whose guest turns out to have arrived is not superseded") {
+  fakes::SimWorld world = interrupted_world();
+  fakes::SimWorld rehearsal = world;
+  Run dry(rehearsal);
+  activate(dry);
+  const auto fence = std::ranges::find(rehearsal.trace, "fence alpha") - rehearsal.trace.begin() + 1;
+  world.fault = Fault{Fault::Kind::blow, Fault::When::after, static_cast<std::size_t>(fence), [](auto& struck) {
+                        struck.hosts.at(beta).domains.at(web1).defined->tag.epoch = struck.walks[0].epoch;
+                      }};
   Run run(world);
-  CHECK(test::kind_of([&] { activate(run); }) == Kind::refused);  // something of it stands on beta
+  CHECK(test::kind_of([&] { activate(run); }) == Kind::interrupted);
+  CHECK(world.walks[0].state == "open");
+  CHECK(world.walks[1].state == "undone");
 }
 
 namespace {
