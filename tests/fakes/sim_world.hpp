@@ -138,6 +138,7 @@ class SimWorld {
   std::map<model::VmName, SimGuest> guests;
   std::optional<SimMigration> migration;
   SimLink link;
+  bool agent_hangs = false;  ///< of guests that have one
   // What Umbra keeps.
   std::vector<ports::Walk> walks;
   std::map<std::int64_t, std::vector<ports::JournalEntry>> entries;
