@@ -54,8 +54,9 @@ void learn_done(Facts& facts, const std::string& step, const Json& data) {
     facts.blackout_ms = model::maybe<double>(data, "blackout_ms");  // of walks before it was written with retire
   } else if (step == "retire") {
     learn_figures(facts, data);
-  } else if (step == "raise") {
-    facts.moved = true;
+  } else if (step == "raise" || step == "fence") {
+    (step == "raise" ? facts.raised : facts.fenced) = true;
+    facts.moved = facts.raised && facts.fenced;  // in either order: earlier versions fenced first
   } else if (step == "activate") {
     facts.lost_s = model::maybe<double>(data, "lost_s");
   } else if (step == "redirect") {

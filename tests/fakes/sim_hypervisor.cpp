@@ -285,19 +285,6 @@ std::future<void> SimHypervisor::announce(const model::VmName& vm) {
   return told.get_future();
 }
 
-void SimHypervisor::start(const model::VmName& vm) {
-  call("start", [&] {
-    SimDomain& found = domain(vm);
-    if (found.live || !found.defined) throw Error(Kind::refused, "it can't be started");
-    const model::Role role = found.defined->tag.role;
-    if (m_world.host(m_name).start_hook && role != model::Role::none && role != model::Role::primary)
-      throw Error(Kind::refused, fmt::format("it is {} here", model::to_string(role)));
-    found.live = found.defined;
-    found.live->state = DomainState::running;
-    found.live->postcopy = model::Postcopy::none;
-  });
-}
-
 void SimHypervisor::resume(const model::VmName& vm) {
   call("resume", [&] { live(vm).state = DomainState::running; });
 }
@@ -307,10 +294,6 @@ void SimHypervisor::destroy(const model::VmName& vm) {
     domain(vm);
     m_world.kill_qemu(m_name, vm);
   });
-}
-
-void SimHypervisor::restore(const model::VmName&, const ports::ResumeRequest&) {
-  throw Error(Kind::unsupported, "the simulated hypervisor keeps no memory files");
 }
 
 }  // namespace umbra::fakes

@@ -174,7 +174,7 @@ class SimPoints : public ports::PointStore {
     return call("verify", [&] {
       model::VerifyReport report;
       const SimPoint& point = host().shadows.at(id).points.at(number);
-      for (std::size_t i = 0; i < point.info.layers.size(); ++i) {
+      for (std::size_t i = 0; i < point.manifest.parts.size(); ++i) {
         const model::PartManifest& part = point.manifest.parts[i];
         if (!equals(point.info.layers[i], part)) report.add({part.part.name, 0, "differs"});
       }
@@ -195,9 +195,12 @@ class SimPoints : public ports::PointStore {
   DiskPaths raise_top(const model::ShadowId& id, model::PointNumber number, const std::string& purpose) override {
     return call("raise top", [&] {
       const SimPoint& point = host().shadows.at(id).points.at(number);
+      if (const auto there = host().shadows.at(id).tops.find(purpose); there != host().shadows.at(id).tops.end())
+        return there->second;
       DiskPaths paths;
       for (std::size_t i = 0; i < point.info.parts.size(); ++i) {
         const model::Part& part = point.info.parts[i];
+        if (part.is_memory()) continue;
         const std::string path = fmt::format("/images/umbra/{}/top-{}/{}.qcow2", id.get(), purpose, part.name.get());
         host().files[path] = {part.size, point.info.layers[i], {}, {}};
         paths[part.name] = path;

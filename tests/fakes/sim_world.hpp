@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.hpp"
 #include "model/domain.hpp"
 #include "model/points.hpp"
 #include "ports/hypervisor.hpp"
@@ -74,6 +75,12 @@ struct SimShadow {
   std::map<std::string, std::map<model::DiskName, std::string>> tops;  ///< purpose -> files
 };
 
+/// A memory image: of what the disks held at its instant. Resumed over anything else it would corrupt them.
+struct SimMemory {
+  std::map<model::DiskName, std::map<std::uint64_t, std::uint64_t>> disks;
+  bool damaged = false;  ///< it can't be resumed
+};
+
 struct SimHost {
   model::HostFacts facts;
   model::CpuVerdict cpu;
@@ -85,6 +92,7 @@ struct SimHost {
   std::map<std::string, SimFile> files;
   std::map<model::VmName, SimDomain> domains;
   std::map<model::ShadowId, SimShadow> shadows;
+  std::map<std::string, SimMemory> memories;  ///< by file
 };
 
 /// A live migration. It goes on whatever becomes of the process that asked for it.
@@ -181,6 +189,9 @@ class SimWorld {
   void check() const;
   [[noreturn]] static void violation(const std::string& what) { throw SimViolation{what}; }
 
+  /// What Umbra's rule in libvirt's hook of the host says to a start there, having asked the other hosts.
+  std::optional<base::Error> objection_to_start(const model::HostName& on, const model::Domain& starting) const;
+
   SimHost& host(const model::HostName& name);
   /// The number that a reader of `path`'s chain finds; 0 where none was written.
   static std::uint64_t read(const SimHost& host, const std::string& path, std::uint64_t block);
@@ -197,6 +208,8 @@ class SimWorld {
   /// What a pass of replication leaves: a definition, the next point, a checkpoint on the primary.
   void replicate(const model::VmName& vm, const model::HostName& primary, const model::HostName& to,
                  const model::ShadowId& id);
+  /// Gives the newest point there a memory image.
+  void add_memory(const model::HostName& host, const model::ShadowId& id);
 
  private:
   void enter(const std::string& name);

@@ -57,6 +57,7 @@ bool happened(Walk& walk) {
 /// Kind::interrupted where the guest is up on the target, as after a start by hand: it must not run twice. A target
 /// that gives no answer is no "no".
 void require_down_on_target(Walk& walk) {
+  if (walk.is_dead(walk.row().to)) return;
   const auto there = walk.target().find(walk.row().vm);
   if (!there || there->state == model::DomainState::off) return;
   const std::string vm = walk.row().vm.get();

@@ -40,6 +40,7 @@ model::PointNumber adopt_frozen(Walk& walk, ports::PointStore& old_home) {
 
 /// The target's definition got its tag from the migration; one that lost it since gets it again.
 void tag_target(Walk& walk) {
+  if (walk.is_dead(walk.row().to)) return;
   const model::RoleTag tag{model::Role::primary, walk.row().from, walk.row().epoch};
   const auto domain = walk.target().find(walk.row().vm);
   if (domain && domain->tag != tag) walk.target().set_tag(walk.row().vm, tag);
@@ -93,6 +94,10 @@ bool happened(Walk& walk) {
 }
 
 }  // namespace
+
+bool is_reversed(Walk& walk) {
+  return adopted(walk, *walk.ports().transport.connect(walk.row().from)).has_value();
+}
 
 Step reverse() {
   return {"reverse", intend, act, happened, {}};
