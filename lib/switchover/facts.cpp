@@ -14,11 +14,11 @@ base::Digest digest_from(const Json& json, const char* key) {
 
 void learn_intent(Facts& facts, const std::string& step, const Json& data) {
   if (step == "freeze") facts.overlays = paths_from(data, "overlays");
+  if (data.contains("tag")) facts.tag = tag_from(data, "tag");  // of older walks it stands with prepare
   if (step == "raise") facts.purpose = model::required<std::string>(data, "purpose");
   if (step == "prepare") {
     facts.purpose = model::required<std::string>(data, "purpose");
     facts.autostart = model::optional_or(data, "autostart", false);
-    facts.tag = tag_from(data, "tag");
   }
   if (step == "redirect") {
     // A second intent: the run that wrote the first may have called any of them before it died.

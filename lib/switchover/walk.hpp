@@ -43,6 +43,7 @@ struct Facts {
   model::PointNumber parent;  ///< newest point of the shadow then
   // freeze
   DiskPaths overlays;
+  std::optional<model::RoleTag> tag;  ///< of the VM before the walk
   base::Instant taken_at;
   bool quiesced = false;
   // finish
@@ -53,7 +54,6 @@ struct Facts {
   std::string purpose;  ///< names the top layer in the point store
   DiskPaths top;
   bool autostart = false;  ///< of the VM before the walk
-  model::RoleTag tag;      ///< likewise
   // move; of a lost host's VM, raise
   bool moved = false;
   // retire

@@ -58,7 +58,7 @@ std::optional<model::Domain> SimHypervisor::find(const model::VmName& vm) {
     if (it == at().domains.end()) return std::nullopt;
     model::Domain found = it->second.live ? *it->second.live : *it->second.defined;
     for (model::Disk& disk : found.disks) {
-      if (!at().files.contains(disk.path)) continue;
+      if (!it->second.live || !at().files.contains(disk.path)) continue;  // of a domain that is off libvirt tells none
       disk.chain = SimWorld::chain(at(), disk.path);
       disk.chain.erase(disk.chain.begin());
     }
@@ -146,6 +146,7 @@ bool SimHypervisor::end_stale_backup(const model::VmName&) {
 ports::FreezeResult SimHypervisor::freeze(const model::VmName& vm, const ports::FreezeRequest& request) {
   return call("freeze", [&] {
     model::Domain& guest = live(vm);
+    if (guest.job) throw Error(Kind::busy, "another job is under way");
     for (const auto& [disk, overlay] : request.overlays) {
       if (at().files.contains(overlay)) throw Error(Kind::refused, "the overlay exists: " + overlay);
     }

@@ -172,6 +172,9 @@ class SimWorld {
   void stop_libvirtd(const model::HostName& name, unsigned events);
   void crash_host(const model::HostName& name, unsigned events);
   void cut_link(unsigned events);  ///< 0: until heal()
+  /// A backup tool puts a layer over each disk of a running guest, as `virsh snapshot-create-as --disk-only
+  /// --no-metadata` does. False where libvirt refuses it, since a job holds the guest.
+  bool put_layer(const model::HostName& name, const model::VmName& vm);
   void heal();
   /// Nothing runs on the host any more. What a guest was told since its newest point elsewhere is forgotten: that is
   /// the loss that is told.

@@ -24,6 +24,8 @@ constexpr base::Millis still_asked_after{2'000};
 /// For a guest that stands the target alone is asked, before the source is asked again.
 constexpr base::Millis stands_at_first{2'000};
 constexpr base::Millis asked_each{25};
+/// For a migration that was asked for to show as the guest's job.
+constexpr base::Millis job_shows_within{10'000};
 
 Bounds bounds_of(const model::VmPolicy& policy) {
   return {policy.downtime_limit, policy.brownout_limit, policy.postcopy};
@@ -175,9 +177,53 @@ Json intend(Walk& walk) {
   return {{"downtime_limit_ms", policy.downtime_limit.count()}, {"postcopy", policy.postcopy}};
 }
 
+/// The migration mirrors the newest layer of each disk alone: a layer that somebody has put over the walk's, or a file
+/// that has come between it and the frozen one, would be missing on the target.
+void require_own_layers(const Walk& walk) {
+  const Facts& facts = walk.facts();
+  const std::string vm = walk.row().vm.get();
+  const auto domain = walk.source().find(walk.row().vm);
+  if (!domain || domain->state == model::DomainState::off)
+    throw base::Error(base::Kind::io, fmt::format("{} ended on {} meanwhile", vm, walk.row().from.get()));
+  for (const model::Disk& disk : domain->disks) {
+    const auto overlay = facts.overlays.find(disk.name);
+    if (overlay != facts.overlays.end() && disk.path == overlay->second && !disk.chain.empty() &&
+        disk.chain.front() == facts.frozen.at(disk.name))
+      continue;
+    throw base::Error(
+        base::Kind::io,
+        fmt::format("disk {} of {} stands on {}, not on the layer of this walk: somebody has put a snapshot there, or "
+                    "folded one, since its freeze",
+                    disk.name.get(), vm, disk.path),
+        fmt::format("let whoever did so, as a backup tool, end, then: umbra switchover {}{}", base::shell_word(vm),
+                    walk.going_back() ? " --rollback" : ""));
+  }
+}
+
+/// Once the migration holds the guest, libvirt refuses whoever would put a layer there: what is right then stays so.
+/// A migration of anything else is aborted.
+void require_own_layers_held(ports::Move& move, const Walk& walk) {
+  base::wait_until(walk.ports().clock, job_shows_within, asked_each, [&] {
+    if (move.state() != ports::MoveProgress::State::running) return true;
+    const auto domain = walk.source().find(walk.row().vm);
+    return !domain || domain->job;
+  });
+  if (move.state() != ports::MoveProgress::State::running) return;  // what became of it is told by steer()
+  try {
+    require_own_layers(walk);
+  } catch (const base::Error& e) {
+    if (abort(move, walk))
+      base::log(base::Level::error,
+                fmt::format("{}, and the migration had ended before it could be aborted", e.what()));
+    throw;
+  }
+}
+
 Json act(Walk& walk) {
   std::shared_ptr<ports::MoveGuard> guard = guarded(walk);
+  require_own_layers(walk);
   std::shared_ptr<ports::Move> move = walk.source().begin_move(walk.row().vm, move_request(walk));
+  require_own_layers_held(*move, walk);
   const bool seen_there = steer(*move, walk);
   walk.hold(move, std::move(guard));
   if (!seen_there && !has_moved(walk)) {

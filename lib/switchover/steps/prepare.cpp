@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // prepare: an empty top layer over the final point: the guest will write there and never into a point. And the old
-// home no longer starts the VM, neither with the host nor by hand: after the move it would be a second one.
+// home no longer starts the VM with the host: after the move it would be a second one.
 #include <fmt/core.h>
 
 #include "base/text.hpp"
@@ -20,16 +20,13 @@ Json intend(Walk& walk) {
     throw base::Error(base::Kind::not_found,
                       fmt::format("{} vanished from {}", walk.row().vm.get(), walk.row().from.get()),
                       fmt::format("umbra status {}", base::shell_word(walk.row().vm)));
-  return {{"purpose", fmt::format("epoch-{}", walk.row().epoch.value)},
-          {"autostart", domain->autostart},
-          {"tag", tag_json(domain->tag)}};
+  return {{"purpose", fmt::format("epoch-{}", walk.row().epoch.value)}, {"autostart", domain->autostart}};
 }
 
 Json act(Walk& walk) {
   const Facts& facts = walk.facts();
   const auto top = far_end(walk)->raise_top(walk.request().shadow, facts.point, facts.purpose);
   if (facts.autostart) walk.source().set_autostart(walk.row().vm, false);
-  walk.source().set_tag(walk.row().vm, {model::Role::leaving, walk.row().to, facts.tag.epoch});
   return {{"top", paths_json(top)}};
 }
 
@@ -45,7 +42,6 @@ bool happened(Walk& walk) {
 
 void undo(Walk& walk) {
   if (walk.facts().autostart) walk.source().set_autostart(walk.row().vm, true);
-  walk.source().set_tag(walk.row().vm, walk.facts().tag);
   far_end(walk)->drop_top(walk.request().shadow, walk.facts().purpose);
 }
 
