@@ -53,8 +53,13 @@ model::Domain check_source(const Ports& ports, const Request& request) {
         fmt::format("add it to the definition: {} {} {} --driver qemu --subdriver {} --config",
                     source.by_hand("attach-disk", request.vm), base::shell_word(plugged->path), disk, plugged->format));
   }
+  if (domain->block_job)
+    throw Error(Kind::busy,
+                fmt::format("a block job of disk {} of {} is under way on {}", domain->block_job->get(), vm, host),
+                fmt::format("wait for it, or: {} {} --abort", source.by_hand("blockjob", request.vm),
+                            domain->block_job->get()));
   if (domain->job) {
-    throw Error(Kind::busy, fmt::format("a backup, block or migration job of {} is under way on {}", vm, host),
+    throw Error(Kind::busy, fmt::format("a backup or migration job of {} is under way on {}", vm, host),
                 "wait for it, or: " + source.by_hand("domjobabort", request.vm));
   }
   return *domain;

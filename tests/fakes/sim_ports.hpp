@@ -58,6 +58,7 @@ class SimHypervisor : public ports::Hypervisor {
   SimHost& at() { return m_world.host(m_name); }
   SimDomain& domain(const model::VmName& vm);
   model::Domain& live(const model::VmName& vm);
+  void pivot(const model::VmName& vm, const model::DiskName& disk);
   SimWorld& m_world;
   model::HostName m_name;
 };

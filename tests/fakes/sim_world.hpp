@@ -60,6 +60,7 @@ struct SimDomain {
   std::optional<model::Domain> defined;  ///< the persistent definition; its state is off
   std::optional<model::Domain> live;     ///< where it is active
   std::vector<model::CheckpointName> checkpoints;
+  std::map<model::DiskName, std::string> commits{};  ///< active ones under way, each with its base; while `live->job`
 };
 
 struct SimPoint {
