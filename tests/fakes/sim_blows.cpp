@@ -72,9 +72,9 @@ void SimWorld::cut_link(unsigned events) {
   if (migration && migration->state == State::running) {
     if (!migration->arrived)
       fail_migration("the link was cut");
-    else if (migration->postcopy)
+    else if (migration->postcopy && (guarded || events == 0))  // TCP outlives what is mended soon
       fail_postcopy();
-    else
+    else if (!migration->postcopy)
       migration->unheard = true;
   }
   link.is_cut = true;

@@ -144,9 +144,11 @@ bool SimHypervisor::end_stale_backup(const model::VmName&) {
 }
 
 ports::FreezeResult SimHypervisor::freeze(const model::VmName& vm, const ports::FreezeRequest& request) {
+  if (m_world.guests.at(vm).has_agent) call("fs freeze", [&] { domain(vm).fs_frozen = live(vm).agent = true; });
   return call("freeze", [&] {
     model::Domain& guest = live(vm);
     if (guest.job) throw Error(Kind::busy, "another job is under way");
+    domain(vm).fs_frozen = false;
     for (const auto& [disk, overlay] : request.overlays) {
       if (at().files.contains(overlay)) throw Error(Kind::refused, "the overlay exists: " + overlay);
     }
@@ -158,6 +160,14 @@ ports::FreezeResult SimHypervisor::freeze(const model::VmName& vm, const ports::
     }
     if (domain(vm).defined) domain(vm).defined->disks = guest.disks;
     return ports::FreezeResult{base::Instant(m_world.time), guest.agent, 12};
+  });
+}
+
+void SimHypervisor::thaw(const model::VmName& vm) {
+  if (!m_world.guests.at(vm).has_agent) return;
+  call("thaw", [&] {
+    live(vm);
+    domain(vm).fs_frozen = false;
   });
 }
 
@@ -280,6 +290,7 @@ std::unique_ptr<ports::Move> SimHypervisor::begin_move(const model::VmName& vm, 
     }
     model::Domain incoming = guest;
     incoming.state = DomainState::paused;
+    incoming.job = true;
     incoming.tag = request.tag;
     for (model::Disk& disk : incoming.disks) disk.path = request.target_paths.at(disk.name);
     for (model::Nic& nic : incoming.nics) {

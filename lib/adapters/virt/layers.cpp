@@ -177,6 +177,15 @@ ports::FreezeResult LibvirtHypervisor::freeze(const model::VmName& vm, const por
   return result;
 }
 
+void LibvirtHypervisor::thaw(const model::VmName& vm) {
+  const DomainHandle domain = m_connection->domain(vm);
+  if (!is_active(domain.get()) || !parse_domain(domain_xml_of(domain.get(), false)).domain.agent) return;
+  if (virDomainFSThaw(domain.get(), nullptr, 0, 0) >= 0) return;
+  const Failure failure = last_failure();
+  if (kind_of(failure) == base::Kind::unreachable) throw to_error(failure, m_connection->act("thaw", vm));
+  base::log(base::Level::warning, fmt::format("{}: {}", m_connection->act("thaw", vm), failure.message));
+}
+
 void LibvirtHypervisor::fold(const model::VmName& vm, const std::map<model::DiskName, std::string>& down_to) {
   const DomainHandle domain = m_connection->domain(vm);
   const std::string what = m_connection->act("fold the layers of", vm);

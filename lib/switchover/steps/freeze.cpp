@@ -112,6 +112,13 @@ void require_down_on_target(Walk& walk) {
                     fmt::format("shut it down on {}, then: umbra switchover --recover {}", to, base::shell_word(vm)));
 }
 
+/// "vda: /images/…, vdb: …"
+std::string paths_text(const DiskPaths& paths) {
+  std::string text;
+  for (const auto& [disk, path] : paths) text += fmt::format("{}{}: {}", text.empty() ? "" : ", ", disk.get(), path);
+  return text;
+}
+
 void undo(Walk& walk) {
   ports::Hypervisor& source = walk.source();
   const model::VmName& vm = walk.row().vm;
@@ -119,18 +126,20 @@ void undo(Walk& walk) {
   if (!domain) {
     throw base::Error(base::Kind::refused,
                       fmt::format("{} is no longer defined on {}", vm.get(), walk.row().from.get()),
-                      "define it again there, its disks as the journal's overlays name them");
+                      fmt::format("define it again there, with {} as its disk{}", paths_text(walk.facts().overlays),
+                                  walk.facts().overlays.size() == 1 ? "" : "s"));
   }
-  if (const DiskPaths down_to = standing_on_overlay(walk, *domain); !down_to.empty()) {
-    // Where the guest ended in the middle of the walk, its disk is the overlay and what lies below: folded live alone.
-    if (domain->state == model::DomainState::off) {
-      require_down_on_target(walk);
-      give_back(walk);  // what is leaving is not started
-      source.start(vm);
-      walk.note_started_anew();
-    }
-    source.fold(vm, down_to);
+  const DiskPaths down_to = standing_on_overlay(walk, *domain);
+  // Where the guest ended in the middle of the walk, its disk is the overlay and what lies below: folded live alone.
+  const bool ended = domain->state == model::DomainState::off;
+  if (ended && !down_to.empty()) {
+    require_down_on_target(walk);
+    give_back(walk);  // what is leaving is not started
+    source.start(vm);
+    walk.note_started_anew();
   }
+  if (!ended) source.thaw(vm);  // the host's libvirt may have died in the freeze
+  if (!down_to.empty()) source.fold(vm, down_to);
 
   domain = source.find(vm);
   if (!domain || !standing_on_overlay(walk, *domain).empty()) {

@@ -14,13 +14,35 @@ std::unique_ptr<ports::PointStore> far_end(Walk& walk) {
   return walk.ports().transport.connect(walk.row().to);
 }
 
+/// Libvirt replaces it as the migration ends, before it starts the guest's CPUs, and leaves it so where that fails.
+Json stand_in_json(Walk& walk) {
+  const auto there = walk.target().find(walk.row().vm);
+  if (!there) return nullptr;
+  DiskPaths disks;
+  for (const model::Disk& disk : there->disks) disks[disk.name] = disk.path;
+  return {{"tag", tag_json(there->tag)}, {"disks", paths_json(disks)}};
+}
+
+/// The definition that the migration left there, off, is the stand-in again.
+void restore_stand_in(Walk& walk) {
+  const auto& before = walk.facts().stand_in;
+  const auto there = walk.target().find(walk.row().vm);
+  if (!before || !there || there->state != model::DomainState::off || there->tag.epoch != walk.row().epoch) return;
+  if (before->is_defined)
+    walk.target().define_shadow(*there, {before->disks, {}, before->tag});
+  else
+    walk.target().undefine(walk.row().vm);
+}
+
 Json intend(Walk& walk) {
   const auto domain = walk.source().find(walk.row().vm);
   if (!domain)
     throw base::Error(base::Kind::not_found,
                       fmt::format("{} vanished from {}", walk.row().vm.get(), walk.row().from.get()),
                       fmt::format("umbra status {}", base::shell_word(walk.row().vm)));
-  return {{"purpose", fmt::format("epoch-{}", walk.row().epoch.value)}, {"autostart", domain->autostart}};
+  return {{"purpose", fmt::format("epoch-{}", walk.row().epoch.value)},
+          {"autostart", domain->autostart},
+          {"stand_in", stand_in_json(walk)}};
 }
 
 Json act(Walk& walk) {
@@ -42,6 +64,7 @@ bool happened(Walk& walk) {
 
 void undo(Walk& walk) {
   if (walk.facts().autostart) walk.source().set_autostart(walk.row().vm, true);
+  restore_stand_in(walk);
   far_end(walk)->drop_top(walk.request().shadow, walk.facts().purpose);
 }
 
