@@ -15,6 +15,8 @@ constexpr base::Millis half_asked_each{100};
 /// For memory that follows.
 constexpr base::Millis postcopy_deadline{30 * 60'000};
 constexpr base::Millis resume_deadline{30'000};
+constexpr base::Millis mended_within{20'000};
+constexpr base::Millis mended_each{1'000};
 
 /// The guest's memory was on two hosts, and one half of it has ended.
 void start_anew(Walk& walk) {
@@ -59,7 +61,9 @@ bool is_waited_for(Walk& walk, const Look& now, base::Millis waited) {
       if (waited < postcopy_deadline) return true;
       throw postcopy_failed(walk, now.seen);
     case Answer::postcopy_failed:
-      throw postcopy_failed(walk, now.seen);
+      if (waited >= postcopy_deadline || !walk.request().policy.postcopy) throw postcopy_failed(walk, now.seen);
+      mend_postcopy(walk);
+      return true;
     default:
       return false;
   }
@@ -69,7 +73,6 @@ bool is_waited_for(Walk& walk, const Look& now, base::Millis waited) {
 void resume_postcopy(Walk& walk) {
   ports::MoveRequest request = steps::move_request(walk);
   request.resume = true;
-  std::shared_ptr<ports::MoveGuard> guard = steps::guarded(walk);
   std::shared_ptr<ports::Move> move = walk.source().begin_move(walk.row().vm, request);
   std::string why = "it did not go on in time";
   base::wait_until(walk.ports().clock, resume_deadline, half_asked_each, [&] {
@@ -78,7 +81,7 @@ void resume_postcopy(Walk& walk) {
     return now.state != ports::MoveProgress::State::running || has_arrived(walk);
   });
   if (!has_arrived(walk)) throw base::Error(base::Kind::io, why);
-  walk.hold(std::move(move), std::move(guard));
+  walk.hold(std::move(move), nullptr);
   base::log(base::Level::info, fmt::format("{}: the rest of its memory follows again", walk.row().vm.get()));
 }
 
@@ -96,10 +99,16 @@ void mend_postcopy(Walk& walk) {
   const Answer answer = look(walk).answer;
   if (answer == Answer::lost_there) return end_old_half(walk);
   if (answer != Answer::postcopy_failed) return;
-  try {
-    resume_postcopy(walk);
-  } catch (const base::Error& e) {
-    throw postcopy_failed(walk, e.what());
+  base::Clock& clock = walk.ports().clock;
+  const base::Millis began = clock.steady();
+  for (;;) {
+    try {
+      return resume_postcopy(walk);
+    } catch (const base::Error& e) {
+      // The link that broke it may be back soon.
+      if (clock.steady() - began >= mended_within) throw postcopy_failed(walk, e.what());
+    }
+    clock.pause(mended_each);
   }
 }
 

@@ -77,8 +77,9 @@ struct Plan {
   model::Outcome as_outcome(const model::HostName& running_on) const;
 };
 
-/// Makes every check of switch_over() (or, with "rollback", of roll_back()) and estimates; throws where the walk would
-/// be refused.
+/// Makes the checks of switch_over() (or, with "rollback", of roll_back()) and estimates; throws where the walk would
+/// be refused. One check is the walk's alone, since it marks what it finds: whether the files of the shadow's points
+/// are as they were written; here they are taken at the word of their descriptions.
 Plan plan(const Ports& ports, const Request& request, const std::string& kind = "switchover");
 
 /// Moves the VM onto its shadow. Kind::refused also where the estimate breaks a limit of the policy. Outcome

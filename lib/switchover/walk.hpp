@@ -35,6 +35,13 @@ struct Estimate {
   std::vector<std::string> notes;  ///< what it stands on; not in the journal
 };
 
+/// What is defined on the target before the migration puts the VM there.
+struct StandIn {
+  bool is_defined = false;
+  model::RoleTag tag;
+  DiskPaths disks;
+};
+
 /// What the journal's entries say, step by step.
 struct Facts {
   // lease
@@ -43,6 +50,7 @@ struct Facts {
   model::PointNumber parent;  ///< newest point of the shadow then
   // freeze
   DiskPaths overlays;
+  std::optional<model::RoleTag> tag;  ///< of the VM before the walk
   base::Instant taken_at;
   bool quiesced = false;
   // finish
@@ -52,8 +60,8 @@ struct Facts {
   // prepare
   std::string purpose;  ///< names the top layer in the point store
   DiskPaths top;
-  bool autostart = false;  ///< of the VM before the walk
-  model::RoleTag tag;      ///< likewise
+  bool autostart = false;           ///< of the VM before the walk
+  std::optional<StandIn> stand_in;  ///< absent in older walks
   // move; of a lost host's VM, both raise and fence
   bool moved = false;
   bool raised = false;

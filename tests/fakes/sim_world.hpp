@@ -61,6 +61,8 @@ struct SimDomain {
   std::optional<model::Domain> defined;  ///< the persistent definition; its state is off
   std::optional<model::Domain> live;     ///< where it is active
   std::vector<model::CheckpointName> checkpoints;
+  bool fs_frozen = false;  ///< the guest's file systems: it writes nothing until they are thawed
+  std::map<model::DiskName, std::string> commits{};  ///< active ones under way, each with its base; while `live->job`
 };
 
 struct SimPoint {
@@ -101,8 +103,9 @@ struct SimMigration {
   model::HostName from;
   model::HostName to;
   ports::MoveRequest request;
-  int rounds = 4;        ///< events until the guest stops
-  bool stopped = false;  ///< both sides stand paused
+  int rounds = 4;          ///< events until the guest stops
+  bool stopped = false;    ///< both sides stand paused
+  bool suspended = false;  ///< by hand, before that: it stays so wherever it ends
   bool abort = false;
   bool arrived = false;  ///< the guest runs on the target; `rounds` until its half on the source ends
   bool postcopy_asked = false;
@@ -116,6 +119,7 @@ struct SimMigration {
 struct SimLink {
   bool fails_early = false;      ///< in pre-copy
   bool fails_late = false;       ///< when the guest stands on both sides
+  bool fails_at_start = false;   ///< the target can't start its CPUs; its definition is the VM's by then, and stays so
   unsigned stands_for = 1;       ///< events for which both sides stand paused
   base::Millis converges_at{0};  ///< only where that much blackout is allowed
   bool is_cut = false;           ///< between the hosts; Umbra reaches both
@@ -127,6 +131,7 @@ struct SimLink {
 /// What the guest was told is on its disks.
 struct SimGuest {
   bool idle = false;                               ///< writes nothing
+  bool has_agent = false;                          ///< one that freezes file systems
   std::optional<model::GuestActivity> activity{};  ///< absent: no agent answers
   std::uint64_t last = 0;
   std::map<model::DiskName, std::map<std::uint64_t, std::uint64_t>> acknowledged;
@@ -139,6 +144,7 @@ class SimWorld {
   std::optional<SimMigration> migration;
   SimLink link;
   bool agent_hangs = false;  ///< of guests that have one
+  bool guarded = false;  ///< what QEMU has open is cut as soon as the link is
   // What Umbra keeps.
   std::vector<ports::Walk> walks;
   std::map<std::int64_t, std::vector<ports::JournalEntry>> entries;
@@ -181,6 +187,9 @@ class SimWorld {
   void stop_libvirtd(const model::HostName& name, unsigned events);
   void crash_host(const model::HostName& name, unsigned events);
   void cut_link(unsigned events);  ///< 0: until heal()
+  /// A backup tool puts a layer over each disk of a running guest, as `virsh snapshot-create-as --disk-only
+  /// --no-metadata` does. False where libvirt refuses it, since a job holds the guest.
+  bool put_layer(const model::HostName& name, const model::VmName& vm);
   void heal();
   /// Nothing runs on the host any more. What a guest was told since its newest point elsewhere is forgotten: that is
   /// the loss that is told.
@@ -217,6 +226,7 @@ class SimWorld {
   void strike();
   void write(const model::VmName& vm, SimHost& host, model::Domain& domain);
   void advance_migration();
+  void persist();
   void arrive();
   void begin_postcopy();
   void advance_arrived();

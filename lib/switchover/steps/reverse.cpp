@@ -81,8 +81,9 @@ std::vector<std::string> merge_old_points(Walk& walk, ports::PointStore& old_hom
 
 Json act(Walk& walk) {
   const auto old_home = walk.ports().transport.connect(walk.row().from);
-  const model::PointNumber point = adopt_frozen(walk, *old_home);
+  // Nothing names them since the old primary was retired; adopting may need the room that they take.
   for (const auto& [disk, overlay] : walk.facts().overlays) old_home->remove_made(overlay);
+  const model::PointNumber point = adopt_frozen(walk, *old_home);
   tag_target(walk);
   turn_registry_round(walk, point);
   return {{"point", point.value}, {"notes", merge_old_points(walk, *old_home)}};
