@@ -38,6 +38,7 @@ void VmOverrides::apply_to(VmPolicy& policy) const {
   if (bytes_limit) policy.bytes_limit = bytes_limit;
   set(policy.auto_converge, auto_converge);
   set(policy.postcopy, postcopy);
+  set(policy.quiesce, quiesce);
   set(policy.bandwidth, bandwidth);
   set(policy.candidates, candidates);
 }

@@ -73,6 +73,7 @@ struct VmPolicy {
   std::optional<ByteCount> bytes_limit;         ///< last delta and migration together
   bool auto_converge = true;          ///< the guest may be slowed where it changes memory too fast to be moved
   bool postcopy = false;              ///< it may be moved before its memory is, where nothing else helps
+  bool quiesce = true;                ///< a switchover freezes the file systems for its point, where there is an agent
   std::optional<ByteRate> bandwidth;  ///< of replication and migration
   std::vector<HostName> candidates;   ///< empty: every host
 };
@@ -97,6 +98,7 @@ struct VmOverrides {
   std::optional<ByteCount> bytes_limit;
   std::optional<bool> auto_converge;
   std::optional<bool> postcopy;
+  std::optional<bool> quiesce;
   std::optional<ByteRate> bandwidth;
   std::optional<std::vector<HostName>> candidates;
   void apply_to(VmPolicy& policy) const;

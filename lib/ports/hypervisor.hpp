@@ -47,6 +47,7 @@ struct BackupRequest {
 struct FreezeRequest {
   std::map<model::DiskName, std::string> overlays;  ///< new top layer per disk; must not exist yet
   std::optional<std::string> memory_file;           ///< memory of the same instant goes there; the guest runs on
+  bool quiesce = true;                              ///< its file systems are frozen where an agent can
 };
 
 struct FreezeResult {
@@ -136,6 +137,9 @@ class Hypervisor {
   virtual model::CpuVerdict can_run_cpu_of(const model::Domain& domain) = 0;
   /// Processes and open files by the guest agent; nothing where no agent answers.
   virtual std::optional<model::GuestActivity> guest_activity(const model::VmName& vm) = 0;
+
+  /// Whether the guest's agent does not answer; of one that is connected it means that it hangs, or the guest does.
+  virtual bool agent_is_silent(const model::VmName& vm) = 0;
 
   /// How fast the guest dirties memory, measured by page sampling over about a second; nothing where that can't be had.
   virtual std::optional<model::ByteRate> dirty_rate(const model::VmName& vm) = 0;

@@ -21,6 +21,7 @@ Json policy_json(const model::VmPolicy& policy) {
                {"roll_back_on_failed_probe", policy.roll_back_on_failed_probe},
                {"auto_converge", policy.auto_converge},
                {"postcopy", policy.postcopy},
+               {"quiesce", policy.quiesce},
                {"retain", policy.retain}};
   if (policy.bandwidth) json["bandwidth"] = policy.bandwidth->value;
   return json;
@@ -33,6 +34,7 @@ model::VmPolicy policy_from(const Json& json) {
   policy.roll_back_on_failed_probe = model::required<bool>(json, "roll_back_on_failed_probe");
   policy.auto_converge = model::optional_or(json, "auto_converge", true);
   policy.postcopy = model::optional_or(json, "postcopy", false);
+  policy.quiesce = model::optional_or(json, "quiesce", true);
   policy.retain = model::required<unsigned>(json, "retain");
   if (const auto rate = model::maybe<double>(json, "bandwidth")) policy.bandwidth = model::ByteRate{*rate};
   return policy;

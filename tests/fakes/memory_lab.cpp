@@ -83,6 +83,7 @@ class LabHypervisor : public ports::Hypervisor {
   }
   std::optional<model::ByteRate> dirty_rate(const model::VmName&) override { return std::nullopt; }
   model::CpuVerdict can_run_cpu_of(const model::Domain&) override { return {}; }
+  bool agent_is_silent(const model::VmName& vm) override { return !me().activity.contains(vm); }
   std::optional<model::GuestActivity> guest_activity(const model::VmName& vm) override {
     m_lab.call("hv.guest_activity");
     const auto it = me().activity.find(vm);

@@ -77,6 +77,10 @@ std::optional<model::ByteRate> SimHypervisor::dirty_rate(const model::VmName& vm
   });
 }
 
+bool SimHypervisor::agent_is_silent(const model::VmName&) {
+  return call("ask agent", [&] { return m_world.agent_hangs; });
+}
+
 std::optional<model::GuestActivity> SimHypervisor::guest_activity(const model::VmName& vm) {
   return call("activity", [&] {
     live(vm);
@@ -159,7 +163,7 @@ ports::FreezeResult SimHypervisor::freeze(const model::VmName& vm, const ports::
       at().files[disk.path] = overlay;
     }
     if (domain(vm).defined) domain(vm).defined->disks = guest.disks;
-    return ports::FreezeResult{base::Instant(m_world.time), guest.agent, 12};
+    return ports::FreezeResult{base::Instant(m_world.time), guest.agent && request.quiesce && !m_world.agent_hangs, 12};
   });
 }
 

@@ -26,6 +26,7 @@ class SimHypervisor : public ports::Hypervisor {
   model::CpuVerdict can_run_cpu_of(const model::Domain& domain) override;
   std::optional<model::ByteRate> dirty_rate(const model::VmName& vm) override;
   std::optional<model::GuestActivity> guest_activity(const model::VmName& vm) override;
+  bool agent_is_silent(const model::VmName& vm) override;
   void define_shadow(const model::Domain& primary, const ports::ShadowDefinition& definition) override;
   void undefine(const model::VmName& vm) override;
   void set_tag(const model::VmName& vm, const model::RoleTag& tag) override;

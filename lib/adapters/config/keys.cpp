@@ -96,6 +96,7 @@ Keys<VmOverrides> vm_keys() {
       value("bytes_limit", &VmOverrides::bytes_limit),
       value("auto_converge", &VmOverrides::auto_converge),
       value("postcopy", &VmOverrides::postcopy),
+      value("quiesce", &VmOverrides::quiesce),
       value("bandwidth", &VmOverrides::bandwidth),
       value("candidates", &VmOverrides::candidates),
   };

@@ -27,6 +27,7 @@ class LibvirtHypervisor final : public ports::Hypervisor {
   std::optional<model::Domain> find(const model::VmName& vm) override;
   model::CpuVerdict can_run_cpu_of(const model::Domain& domain) override;
   std::optional<model::GuestActivity> guest_activity(const model::VmName& vm) override;
+  bool agent_is_silent(const model::VmName& vm) override;
   std::optional<model::ByteRate> dirty_rate(const model::VmName& vm) override;
   void begin_dirty_rate(const model::VmName& vm) override;
 

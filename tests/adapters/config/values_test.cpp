@@ -124,6 +124,7 @@ TEST_CASE("the example's values arrive") {
   CHECK(web.bytes_limit == model::ByteCount{20ull << 30});
   CHECK(web.auto_converge);
   CHECK_FALSE(web.postcopy);
+  CHECK(web.quiesce);
   CHECK(web.bandwidth == model::ByteRate{125e6});
   CHECK(web.candidates == std::vector{model::HostName("alpha"), model::HostName("beta")});
   CHECK(config.policy(model::VmName("db1")).candidates.empty());
@@ -220,6 +221,7 @@ TEST_CASE("origins tell file and line, and name the defaults") {
       {"vms.\"*\".downtime_limit", "300ms", "default"},
       {"vms.\"*\".auto_converge", "true", "default"},
       {"vms.\"*\".postcopy", "false", "default"},
+      {"vms.\"*\".quiesce", "true", "default"},
       {"metrics.source", "libvirt", "default"},
       {"metrics.net_capacity", "119.2 MiB/s", "default"},
       {"metrics.disk_capacity", "190.7 MiB/s", "default"},
