@@ -47,7 +47,13 @@ class SpawnedGuard final : public ports::MoveGuard {
  public:
   explicit SpawnedGuard(base::Child child) : m_child(std::move(child)) {}
 
-  void let_be() override { base::write_all(m_child.to_child.get(), std::string_view("-"), "the guard"); }
+  void let_be() override {
+    try {
+      base::write_all(m_child.to_child.get(), std::string_view("-"), "the guard");
+    } catch (const base::Error&) {
+      // One that has ended lets be.
+    }
+  }
 
  private:
   base::Child m_child;

@@ -14,6 +14,8 @@ namespace {
 constexpr base::Millis half_asked_each{100};
 /// For memory that follows.
 constexpr base::Millis postcopy_deadline{30 * 60'000};
+/// The same, once a stop was asked for.
+constexpr base::Millis postcopy_patience{10'000};
 constexpr base::Millis resume_deadline{30'000};
 constexpr base::Millis mended_within{20'000};
 constexpr base::Millis mended_each{1'000};
@@ -35,8 +37,11 @@ base::Error postcopy_failed(const Walk& walk, const std::string& why) {
       base::Kind::interrupted,
       fmt::format("{} is on {} with part of its memory still on {}, and the rest does not follow: {}", row.vm.get(),
                   row.to.get(), row.from.get(), why),
-      fmt::format("end neither half. Make the link between {} and {} hold, then: umbra switchover --recover {}",
-                  row.from.get(), row.to.get(), base::shell_word(row.vm)));
+      fmt::format(
+          "end neither half. Make the link between {0} and {1} hold, then: umbra switchover --recover {2}. Where "
+          "the rest does not follow though it holds, what is in memory alone is lost: {3}, and --recover "
+          "starts it anew from its disks, on which every acknowledged write is",
+          row.from.get(), row.to.get(), base::shell_word(row.vm), walk.source().by_hand("destroy", row.vm)));
 }
 
 /// Nobody needs a half that stands beside a guest that runs, or has ended, on the target. All that the guest was told
@@ -58,7 +63,7 @@ bool is_waited_for(Walk& walk, const Look& now, base::Millis waited) {
       drop_half(walk, now.answer);
       return false;
     case Answer::postcopy_runs:
-      if (waited < postcopy_deadline) return true;
+      if (waited < (walk.ports().cancel.requested() ? postcopy_patience : postcopy_deadline)) return true;
       throw postcopy_failed(walk, now.seen);
     case Answer::postcopy_failed:
       if (waited >= postcopy_deadline || !walk.request().policy.postcopy) throw postcopy_failed(walk, now.seen);

@@ -81,6 +81,9 @@ std::string hint_of(const Walk& walk, const Half& source, const Half& target, bo
   }
   if (running(target) && !arrived)
     return fmt::format("it was started on {} by hand: {}", walk.row().to.get(), walk.target().by_hand("destroy", vm));
+  // It may have run on the target, and written there.
+  if (stands(source) && stands(target) && arrived)
+    return fmt::format("it is paused on both, and had arrived: {}", walk.target().by_hand("resume", vm));
   if (stands(source) && stands(target))
     return fmt::format("it is paused on both: {}, then {}", walk.target().by_hand("destroy", vm),
                        walk.source().by_hand("resume", vm));

@@ -197,6 +197,8 @@ class LabHypervisor : public ports::Hypervisor {
   }
   void fold(const model::VmName& vm, const std::map<model::DiskName, std::string>& down_to) override {
     m_lab.call("hv.fold");
+    domain(vm).job = false;  // a commit that was under way is gone on with
+    domain(vm).block_job.reset();
     for (model::Disk& disk : domain(vm).disks) {
       const std::string base = down_to.at(disk.name);
       if (base == disk.path) continue;
