@@ -19,6 +19,8 @@ using virt::Keepalive;
 
 /// A guest stands still no longer than that, whatever is cut.
 constexpr base::Seconds longest{6};
+/// A source whose keepalive gave up earlier would let its guest go on before Umbra has ended that half.
+constexpr base::Seconds shortest{4};
 constexpr base::Millis answer_deadline{15'000};
 constexpr const char* what_to_set = "keepalive_interval = 1 and keepalive_count = 4";
 
@@ -57,21 +59,29 @@ bool is_too_slow(const Keepalive& keepalive) {
   return !after || *after > longest;
 }
 
+bool is_too_fast(const Keepalive& keepalive) {
+  const auto after = keepalive.gives_up_after();
+  return after && *after < shortest;
+}
+
 KeepaliveFinding finding_of(const Answer& answer, bool differ) {
   KeepaliveFinding finding;
-  std::string slow;
+  std::string wrong;
+  std::string_view why = "; a link cut as a guest arrives holds it so long";
   for (const auto& [file, keepalive] : answer.files) {
     const auto after = keepalive.gives_up_after();
     finding.found += fmt::format("{}{}: {}", finding.found.empty() ? "a silent peer is given up by " : ", by ", file,
                                  after ? base::to_human(*after) : "never");
-    if (is_too_slow(keepalive) || differ) slow += (slow.empty() ? "" : ", ") + file;
+    if (is_too_fast(keepalive)) why = "; a link cut as a guest arrives could let it go on at the source";
+    if (is_too_fast(keepalive) || is_too_slow(keepalive) || differ) wrong += (wrong.empty() ? "" : ", ") + file;
   }
   if (!answer.unknown.empty())
     finding.found += fmt::format("{}unknown: {}", finding.found.empty() ? "" : "; ", answer.unknown);
-  if (slow.empty()) return finding;
-  finding.found += differ ? "; not the same on all hosts" : "; a link cut as a guest arrives holds it so long";
-  finding.fix = fmt::format(
-      "set {} in {} of /etc/libvirt, the same on all hosts, then restart the daemon (guests go on)", what_to_set, slow);
+  if (wrong.empty()) return finding;
+  finding.found += differ ? "; not the same on all hosts" : why;
+  finding.fix =
+      fmt::format("set {} in {} of /etc/libvirt, the same on all hosts, then restart the daemon (guests go on)",
+                  what_to_set, wrong);
   return finding;
 }
 

@@ -14,6 +14,7 @@
 #include "cmd/records.hpp"
 #include "cmd/session.hpp"
 #include "cmd/verb.hpp"
+#include "model/units.hpp"
 #include "ports/delta.hpp"
 
 namespace umbra::cmd {
@@ -29,31 +30,35 @@ struct SwitchoverOptions {
 };
 
 const RecordTable& switchover_table() {
-  static const RecordTable table{{"VM", "RESULT", "RUNS ON", "BLACKOUT", "ESTIMATE", "EPOCH", "OLD PRIMARY", "PHASES"},
-                                 [](const model::Record& record) -> std::vector<Cell> {
-                                   const model::Vm vm = record.vm();
-                                   const auto o = record.outcome();
-                                   if (!o)
-                                     return {vm.name.get(), Cell("-", Tone::faint), vm.host.get(), "-", "-", "-", "-",
-                                             "no trigger"};
-                                   const bool planned = o->result == "planned";
-                                   std::string phases;
-                                   for (const model::Phase& phase : o->phases) {
-                                     phases += (phases.empty() ? "" : ", ") + phase.name;
-                                     if (!planned) phases += fmt::format(" {:.0f}", phase.ms);
-                                   }
-                                   const auto ms = [](const std::optional<double>& v) {
-                                     return v ? fmt::format("{:.0f} ms", *v) : std::string("-");
-                                   };
-                                   return {vm.name.get(),
-                                           Cell(o->result, o->result == "switched" ? Tone::good : Tone::plain),
-                                           o->host.get(),
-                                           ms(o->blackout_ms),
-                                           ms(o->blackout_estimate_ms),
-                                           std::to_string(o->epoch.value),
-                                           o->primary.empty() ? "-" : o->primary,
-                                           phases.empty() ? "-" : phases + (planned ? "" : " ms")};
-                                 }};
+  static const RecordTable table{
+      {"VM", "RESULT", "RUNS ON", "BLACKOUT", "BROWNOUT", "SENT", "EPOCH", "OLD PRIMARY", "PHASES"},
+      [](const model::Record& record) -> std::vector<Cell> {
+        const model::Vm vm = record.vm();
+        const auto o = record.outcome();
+        if (!o) return {vm.name.get(), Cell("-", Tone::faint), vm.host.get(), "-", "-", "-", "-", "no trigger"};
+        const bool planned = o->result == "planned";
+        std::string phases;
+        for (const model::Phase& phase : o->phases) {
+          phases += (phases.empty() ? "" : ", ") + phase.name;
+          if (!planned) phases += fmt::format(" {:.0f}", phase.ms);
+        }
+        // What was measured, and, after "of", what was expected.
+        const auto beside = [](const auto& measured, const auto& expected, const auto& text) {
+          const std::string first = measured ? text(*measured) : std::string("-");
+          return expected ? first + " of " + text(*expected) : first;
+        };
+        const auto ms = [](double v) { return fmt::format("{:.0f} ms", v); };
+        const auto bytes = [](model::ByteCount v) { return model::to_human(v); };
+        return {vm.name.get(),
+                Cell(o->result, o->result == "switched" ? Tone::good : Tone::plain),
+                o->host.get(),
+                beside(o->blackout_ms, o->blackout_estimate_ms, ms),
+                beside(o->brownout_ms, o->brownout_estimate_ms, ms),
+                beside(o->sent, o->sent_estimate, bytes),
+                std::to_string(o->epoch.value),
+                o->primary.empty() ? "-" : o->primary,
+                phases.empty() ? "-" : phases + (planned ? "" : " ms")};
+      }};
   return table;
 }
 
@@ -83,6 +88,7 @@ switchover::Request request_of(Session& session, const model::Record& record, co
           switchover::side_of(config.host(shadow.host)),
           shadow.id,
           config.policy(vm.name),
+          config.rate_between(config.host(vm.host), config.host(shadow.host), config.policy(vm.name)),
           record.to_line()};
 }
 
@@ -162,7 +168,8 @@ void switch_one(Session& session, const SwitchoverOptions& options, model::Recor
   }
   model::Outcome outcome =
       options.rollback ? switchover::roll_back(ports, request) : switchover::switch_over(ports, request);
-  outcome.blackout_estimate_ms = decided_blackout_ms(session, record);
+  // Deciding learns from what its own estimate was worth.
+  if (const auto decided = decided_blackout_ms(session, record)) outcome.blackout_model_ms = decided;
   if (request.policy.after == model::After::decommission && outcome.primary == "hibernated")
     outcome.notes.push_back(
         fmt::format("the old primary on {0} is kept for {1} as the way back; then it may go: umbra switchover {2} "

@@ -8,8 +8,8 @@
 
 #include "base/error.hpp"
 #include "decide/inputs.hpp"
-#include "decide/precopy.hpp"
 #include "model/metrics.hpp"
+#include "model/precopy.hpp"
 
 namespace umbra::decide {
 namespace {
@@ -26,7 +26,7 @@ struct Estimate {
   double unmet_on_target = 0;
   double blackout = 0;  ///< corrected by outcomes
   double brownout = 0;
-  PrecopyResult copy;
+  model::PrecopyResult copy;
 };
 
 void estimate_staying(Estimate& e, const Numbers& n) {
@@ -59,7 +59,7 @@ model::ByteCount bytes(double value) {
 }
 
 void estimate_migration(Estimate& e, const Numbers& n) {
-  PrecopyInput input;
+  model::PrecopyInput input;
   input.memory = bytes(number(n, "memory_bytes"));
   input.dirty_rate = {number(n, "dirty_bytes_per_s")};
   input.bandwidth = {number(n, "bandwidth_bytes_per_s")};
@@ -190,10 +190,12 @@ Past past_of(std::span<const model::Outcome> outcomes) {
   for (const model::Outcome& outcome : outcomes) {
     // A walk that recovery finished has moved: its old primary is told.
     if (outcome.result == "rolled_back" || (outcome.result == "recovered" && outcome.primary.empty())) ++past.failed;
-    if (outcome.result != "switched" || !outcome.blackout_ms || !outcome.blackout_estimate_ms) continue;
-    if (!(*outcome.blackout_ms > 0) || !(*outcome.blackout_estimate_ms > 0)) continue;
+    // What the model itself had said: the walk's own estimate is corrected by earlier walks already.
+    const auto estimate = outcome.blackout_model_ms ? outcome.blackout_model_ms : outcome.blackout_estimate_ms;
+    if (outcome.result != "switched" || !outcome.blackout_ms || !estimate) continue;
+    if (!(*outcome.blackout_ms > 0) || !(*estimate > 0)) continue;
     ++past.switched;
-    logarithms += std::log(*outcome.blackout_ms / *outcome.blackout_estimate_ms);
+    logarithms += std::log(*outcome.blackout_ms / *estimate);
   }
   if (past.switched > 0) past.blackout_ratio = std::exp(logarithms / past.switched);
   return past;

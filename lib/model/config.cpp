@@ -33,6 +33,12 @@ void VmOverrides::apply_to(VmPolicy& policy) const {
   set(policy.retain, retain);
   if (retain_for) policy.retain_for = retain_for;
   set(policy.downtime_limit, downtime_limit);
+  if (blackout_limit) policy.blackout_limit = blackout_limit;
+  if (brownout_limit) policy.brownout_limit = brownout_limit;
+  if (bytes_limit) policy.bytes_limit = bytes_limit;
+  set(policy.auto_converge, auto_converge);
+  set(policy.postcopy, postcopy);
+  set(policy.quiesce, quiesce);
   set(policy.bandwidth, bandwidth);
   set(policy.candidates, candidates);
 }

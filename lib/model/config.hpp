@@ -67,8 +67,15 @@ struct VmPolicy {
   unsigned retain = 3;                      ///< points kept on the shadow
   std::optional<base::Seconds> retain_for;  ///< how old they may become; absent: their number alone counts
   base::Millis downtime_limit{300};         ///< allowed blackout
-  std::optional<ByteRate> bandwidth;        ///< of replication and migration
-  std::vector<HostName> candidates;         ///< empty: every host
+  // No switchover is begun of which more is expected; absent: any is.
+  std::optional<base::Millis> blackout_limit;
+  std::optional<base::Seconds> brownout_limit;  ///< nor goes on for longer
+  std::optional<ByteCount> bytes_limit;         ///< last delta and migration together
+  bool auto_converge = true;          ///< the guest may be slowed where it changes memory too fast to be moved
+  bool postcopy = false;              ///< it may be moved before its memory is, where nothing else helps
+  bool quiesce = true;                ///< a switchover freezes the file systems for its point, where there is an agent
+  std::optional<ByteRate> bandwidth;  ///< of replication and migration
+  std::vector<HostName> candidates;   ///< empty: every host
 };
 
 /// What one [vms."pattern"] sets; absent where it leaves what earlier patterns gave.
@@ -86,6 +93,12 @@ struct VmOverrides {
   std::optional<unsigned> retain;
   std::optional<base::Seconds> retain_for;
   std::optional<base::Millis> downtime_limit;
+  std::optional<base::Millis> blackout_limit;
+  std::optional<base::Seconds> brownout_limit;
+  std::optional<ByteCount> bytes_limit;
+  std::optional<bool> auto_converge;
+  std::optional<bool> postcopy;
+  std::optional<bool> quiesce;
   std::optional<ByteRate> bandwidth;
   std::optional<std::vector<HostName>> candidates;
   void apply_to(VmPolicy& policy) const;

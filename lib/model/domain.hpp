@@ -15,6 +15,13 @@ namespace umbra::model {
 enum class DomainState { running, paused, off, other };
 std::string_view to_string(DomainState state);
 
+/// Of a guest that was moved before its memory: until the rest has followed, it needs both hosts.
+enum class Postcopy {
+  none,
+  active,
+  failed  ///< the memory no longer follows: it stands, or will as soon as it needs a page
+};
+
 /// What a domain is to Umbra, kept in its libvirt metadata.
 enum class Role {
   none,
@@ -57,6 +64,7 @@ struct Domain {
   VmName name;
   Uuid uuid;
   DomainState state = DomainState::off;
+  Postcopy postcopy = Postcopy::none;
   bool persistent = true;
   bool autostart = false;  ///< started with its host
   ByteCount memory;        ///< maximum

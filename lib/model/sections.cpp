@@ -288,6 +288,11 @@ Json to_json(const Outcome& o) {
   Json json = {{"result", o.result}};
   if (o.blackout_ms) json["blackout_ms"] = *o.blackout_ms;
   if (o.blackout_estimate_ms) json["blackout_estimate_ms"] = *o.blackout_estimate_ms;
+  if (o.blackout_model_ms) json["blackout_model_ms"] = *o.blackout_model_ms;
+  if (o.brownout_ms) json["brownout_ms"] = *o.brownout_ms;
+  if (o.brownout_estimate_ms) json["brownout_estimate_ms"] = *o.brownout_estimate_ms;
+  if (o.sent) json["sent_bytes"] = o.sent->value;
+  if (o.sent_estimate) json["sent_estimate_bytes"] = o.sent_estimate->value;
   if (o.lost_s) json["lost_s"] = *o.lost_s;
   json["phases"] = phases_json(o.phases);
   json["primary"] = o.primary;
@@ -302,6 +307,11 @@ Outcome outcome_from(const Json& json) {
   o.result = required<std::string>(json, "result");
   o.blackout_ms = maybe<double>(json, "blackout_ms");
   o.blackout_estimate_ms = maybe<double>(json, "blackout_estimate_ms");
+  o.blackout_model_ms = maybe<double>(json, "blackout_model_ms");
+  o.brownout_ms = maybe<double>(json, "brownout_ms");
+  o.brownout_estimate_ms = maybe<double>(json, "brownout_estimate_ms");
+  if (const auto sent = maybe<std::uint64_t>(json, "sent_bytes")) o.sent = ByteCount{*sent};
+  if (const auto sent = maybe<std::uint64_t>(json, "sent_estimate_bytes")) o.sent_estimate = ByteCount{*sent};
   o.lost_s = maybe<double>(json, "lost_s");
   o.phases = phases_from(json);
   o.primary = optional_or<std::string>(json, "primary", "");

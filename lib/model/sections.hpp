@@ -145,8 +145,14 @@ struct Decision {
 
 struct Outcome {
   std::string result;  ///< "switched", "activated", "stayed", "rolled_back", "recovered", "planned"
+  // Measured after the walk, and estimated before it.
   std::optional<double> blackout_ms;
   std::optional<double> blackout_estimate_ms;
+  std::optional<double> blackout_model_ms;  ///< the estimate before earlier walks corrected it
+  std::optional<double> brownout_ms;        ///< the guest ran, slowed by the copying of its memory and of what it wrote
+  std::optional<double> brownout_estimate_ms;
+  std::optional<ByteCount> sent;  ///< the last delta and the migration, on the wire
+  std::optional<ByteCount> sent_estimate;
   std::vector<Phase> phases;
   std::optional<double> lost_s;  ///< before this, what was written is not there: of a point that was activated
   std::string primary;           ///< "hibernated", "decommissioned", "lost"

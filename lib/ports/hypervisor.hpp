@@ -4,6 +4,7 @@
 // Each call either has its effect whole or throws base::Error and leaves what was there.
 
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <optional>
@@ -46,6 +47,7 @@ struct BackupRequest {
 struct FreezeRequest {
   std::map<model::DiskName, std::string> overlays;  ///< new top layer per disk; must not exist yet
   std::optional<std::string> memory_file;           ///< memory of the same instant goes there; the guest runs on
+  bool quiesce = true;                              ///< its file systems are frozen where an agent can
 };
 
 struct FreezeResult {
@@ -61,6 +63,12 @@ struct ShadowDefinition {
   model::RoleTag tag;
 };
 
+/// Parts of its time that a guest loses where it changes memory too fast to be moved.
+struct Throttle {
+  model::Fraction initial;
+  model::Fraction increment;  ///< more each time that it was not enough
+};
+
 struct MoveRequest {
   std::string peer_uri;                                 ///< the target's libvirt as the source's host reaches it
   std::map<model::DiskName, std::string> target_paths;  ///< empty top layers, already there
@@ -68,6 +76,9 @@ struct MoveRequest {
   model::RoleTag tag;  ///< what the guest is once it runs there
   std::optional<model::ByteRate> bandwidth;
   base::Millis downtime_limit{300};
+  std::optional<Throttle> auto_converge{};
+  bool postcopy = false;  ///< Move::start_postcopy() may be called
+  bool resume = false;    ///< goes on with a migration whose post-copy has failed
 };
 
 struct MoveProgress {
@@ -77,7 +88,9 @@ struct MoveProgress {
   model::ByteCount processed;
   double dirty_bytes_per_s = 0;
   double bytes_per_s = 0;
-  std::string error;  ///< where it failed
+  bool stopped = false;   ///< the guest stands on the source: its last phase there, or post-copy
+  bool postcopy = false;  ///< has begun: the guest is the target's, and there is no way back
+  std::string error;      ///< where it failed
 };
 
 /// A live migration under way. It goes on in the hosts if this object dies; ask both hosts for the result.
@@ -85,9 +98,23 @@ class Move {
  public:
   virtual ~Move() = default;
   virtual MoveProgress progress() = 0;
+  /// Known without asking anybody.
+  virtual MoveProgress::State state() = 0;
   virtual void set_downtime_limit(base::Millis limit) = 0;
+  /// Moves the guest at once; what memory is left follows while it runs there. From here on there is no way back.
+  virtual void start_postcopy() = 0;
+  /// The guest runs on the target: the source's half is ended by its host, and `after` that time without it where it
+  /// does not. It is left alone as long as post-copy needs it.
+  virtual void let_source_end(base::Millis after) = 0;
   /// Asks for the end; progress() then tells `failed`, and the guest runs on at the source.
   virtual void abort() = 0;
+};
+
+/// Of a migration that has ended; each where the host knows it.
+struct MoveFigures {
+  std::optional<double> blackout_ms;
+  std::optional<double> total_ms;  ///< from its beginning, the blackout in it
+  std::optional<model::ByteCount> sent;
 };
 
 struct ResumeRequest {
@@ -111,8 +138,13 @@ class Hypervisor {
   /// Processes and open files by the guest agent; nothing where no agent answers.
   virtual std::optional<model::GuestActivity> guest_activity(const model::VmName& vm) = 0;
 
+  /// Whether the guest's agent does not answer; of one that is connected it means that it hangs, or the guest does.
+  virtual bool agent_is_silent(const model::VmName& vm) = 0;
+
   /// How fast the guest dirties memory, measured by page sampling over about a second; nothing where that can't be had.
   virtual std::optional<model::ByteRate> dirty_rate(const model::VmName& vm) = 0;
+  /// Begins that measurement and returns; the next dirty_rate() waits for its end.
+  virtual void begin_dirty_rate(const model::VmName&) {}
 
   // Definitions. A shadow is defined off, autostart off.
   virtual void define_shadow(const model::Domain& primary, const ShadowDefinition& definition) = 0;
@@ -140,9 +172,10 @@ class Hypervisor {
   // Moving.
   virtual std::unique_ptr<Move> begin_move(const model::VmName& vm, const MoveRequest& request) = 0;
   /// Of the last migration that ended here, where libvirt still knows it.
-  virtual std::optional<double> last_blackout_ms(const model::VmName& vm) = 0;
-  /// Repeats the guest's L2 announcement.
-  virtual void announce(const model::VmName& vm) = 0;
+  virtual MoveFigures last_move(const model::VmName& vm) = 0;
+  /// Begins to repeat the guest's L2 announcement; the future tells whether the host took it, however long it is
+  /// silent.
+  virtual std::future<void> announce(const model::VmName& vm) = 0;
 
   // Power.
   virtual void start(const model::VmName& vm) = 0;

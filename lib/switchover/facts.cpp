@@ -28,10 +28,18 @@ void learn_intent(Facts& facts, const std::string& step, const Json& data) {
   }
 }
 
+/// A second run of the step may know less than the first did.
+void learn_figures(Facts& facts, const Json& data) {
+  if (const auto ms = model::maybe<double>(data, "blackout_ms")) facts.blackout_ms = ms;
+  if (const auto ms = model::maybe<double>(data, "brownout_ms")) facts.brownout_ms = ms;
+  if (const auto bytes = model::maybe<std::uint64_t>(data, "moved_bytes")) facts.moved_bytes = model::ByteCount{*bytes};
+}
+
 void learn_done(Facts& facts, const std::string& step, const Json& data) {
   if (step == "lease") {
     if (data.contains("frozen")) facts.frozen = paths_from(data, "frozen");
     facts.parent = {model::required<std::uint64_t>(data, "parent")};
+    if (data.contains("estimate")) facts.estimate = estimate_from(data.at("estimate"));
   } else if (step == "freeze") {
     facts.taken_at = model::required_time(data, "taken_at");
     facts.quiesced = model::required<bool>(data, "quiesced");
@@ -43,7 +51,9 @@ void learn_done(Facts& facts, const std::string& step, const Json& data) {
     facts.top = paths_from(data, "top");
   } else if (step == "move") {
     facts.moved = true;
-    facts.blackout_ms = model::maybe<double>(data, "blackout_ms");
+    facts.blackout_ms = model::maybe<double>(data, "blackout_ms");  // of walks before it was written with retire
+  } else if (step == "retire") {
+    learn_figures(facts, data);
   } else if (step == "raise") {
     facts.moved = true;
   } else if (step == "activate") {

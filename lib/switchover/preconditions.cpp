@@ -60,6 +60,17 @@ model::Domain check_source(const Ports& ports, const Request& request) {
   return *domain;
 }
 
+/// File systems that an agent may or may not have frozen are not guessed about.
+void check_agent(const Ports& ports, const Request& request, const model::Domain& source) {
+  ports::Hypervisor& host = ports.hypervisors.at(request.from.host);
+  if (!request.policy.quiesce || !source.agent || !host.agent_is_silent(request.vm)) return;
+  throw Error(Kind::refused,
+              fmt::format("the guest agent of {} on {} is connected and does not answer: its file systems can't be "
+                          "frozen for the point",
+                          request.vm.get(), request.from.host.get()),
+              "restart it in the guest; or set `quiesce = false` for this VM: the move itself needs no agent");
+}
+
 void check_source_epoch(const model::Domain& source, const model::HostName& host, model::Epoch known,
                         const std::string& by_whom = {}) {
   const model::RoleTag& tag = source.tag;
@@ -263,11 +274,16 @@ Survey survey(const Ports& ports, const Request& request, const std::string& kin
   ports::check_hosts_differ(request.vm, request.from.host, request.to.host);
   Survey seen;
   seen.source = check_source(ports, request);
+  ports.hypervisors.at(request.from.host)
+      .begin_dirty_rate(request.vm);  // for the estimate, while the rest is looked at
   ports::require_tracked_disks(ports.hypervisors.at(request.from.host), seen.source);
   ports::require_primary(ports.hypervisors.at(request.from.host), seen.source);
   check_source_epoch(seen.source, request.from.host, ports.journal.epoch(seen.source.uuid));
   const auto walks = ports.journal.walks(seen.source.uuid);
-  if (kind == "rollback") check_there_was_a_walk(ports, request, walks);
+  if (kind == "rollback")  // of a guest that hangs, too
+    check_there_was_a_walk(ports, request, walks);
+  else
+    check_agent(ports, request, seen.source);
   seen.target = check_target(ports, request, seen.source.uuid);
   // The state may be lost, or another's: the hosts know too.
   if (seen.target)

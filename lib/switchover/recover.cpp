@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "switchover/halves.hpp"
 #include "switchover/request_json.hpp"
 #include "switchover/walk.hpp"
 
@@ -67,6 +68,7 @@ Recovered recover_walk(const Ports& ports, const ports::Walk& row, const Steps& 
   const Step& move = steps.before.back();
   const bool moved = walk.facts().moved || (walk.phase_of(move.name) == StepPhase::intent && move.happened(walk));
   if (moved) {
+    mend_postcopy(walk);
     const std::string not_started = walk.from_lost_host() ? "" : start_where_it_ended(walk);
     finish_forward(walk, steps);
     recovered.did =

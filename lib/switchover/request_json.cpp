@@ -19,6 +19,9 @@ Json policy_json(const model::VmPolicy& policy) {
   Json json = {{"downtime_limit_ms", policy.downtime_limit.count()},
                {"probe_deadline_s", policy.probe_deadline.count()},
                {"roll_back_on_failed_probe", policy.roll_back_on_failed_probe},
+               {"auto_converge", policy.auto_converge},
+               {"postcopy", policy.postcopy},
+               {"quiesce", policy.quiesce},
                {"retain", policy.retain}};
   if (policy.bandwidth) json["bandwidth"] = policy.bandwidth->value;
   return json;
@@ -29,9 +32,22 @@ model::VmPolicy policy_from(const Json& json) {
   policy.downtime_limit = base::Millis(model::required<std::int64_t>(json, "downtime_limit_ms"));
   policy.probe_deadline = base::Seconds(model::required<double>(json, "probe_deadline_s"));
   policy.roll_back_on_failed_probe = model::required<bool>(json, "roll_back_on_failed_probe");
+  policy.auto_converge = model::optional_or(json, "auto_converge", true);
+  policy.postcopy = model::optional_or(json, "postcopy", false);
+  policy.quiesce = model::optional_or(json, "quiesce", true);
   policy.retain = model::required<unsigned>(json, "retain");
   if (const auto rate = model::maybe<double>(json, "bandwidth")) policy.bandwidth = model::ByteRate{*rate};
   return policy;
+}
+
+Json cost_json(const Cost& cost) {
+  return {{"blackout_ms", cost.blackout_ms}, {"brownout_ms", cost.brownout_ms}, {"bytes", cost.bytes.value}};
+}
+
+Cost cost_from(const Json& json) {
+  return {model::required<double>(json, "blackout_ms"),
+          model::required<double>(json, "brownout_ms"),
+          {model::required<std::uint64_t>(json, "bytes")}};
 }
 
 }  // namespace
@@ -74,6 +90,20 @@ std::map<model::DiskName, std::string> paths_from(const Json& json, const char* 
     paths[model::DiskName(disk)] = path;
   }
   return paths;
+}
+
+Json estimate_json(const Estimate& estimate) {
+  return {{"cost", cost_json(estimate.cost)},
+          {"modelled", cost_json(estimate.modelled)},
+          {"dirty_bytes_per_s", estimate.dirty.value},
+          {"bytes_per_s", estimate.rate.value},
+          {"delta_bytes", estimate.delta.value}};
+}
+
+Estimate estimate_from(const Json& json) {
+  return {cost_from(model::required<Json>(json, "cost")),        cost_from(model::required<Json>(json, "modelled")),
+          {model::required<double>(json, "dirty_bytes_per_s")},  {model::required<double>(json, "bytes_per_s")},
+          {model::required<std::uint64_t>(json, "delta_bytes")}, {}};
 }
 
 Json tag_json(const model::RoleTag& tag) {

@@ -3,7 +3,7 @@
 // The request as the walk's row keeps it, so that recovery needs no configuration to go on.
 
 #include "model/record_json.hpp"
-#include "switchover/switchover.hpp"
+#include "switchover/walk.hpp"
 
 namespace umbra::switchover {
 
@@ -16,5 +16,8 @@ std::map<model::DiskName, std::string> paths_from(const model::Json& json, const
 
 model::Json tag_json(const model::RoleTag& tag);
 model::RoleTag tag_from(const model::Json& json, const char* key);
+
+model::Json estimate_json(const Estimate& estimate);
+Estimate estimate_from(const model::Json& json);
 
 }  // namespace umbra::switchover

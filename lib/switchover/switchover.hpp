@@ -15,6 +15,7 @@
 #include "model/config.hpp"
 #include "model/ids.hpp"
 #include "model/sections.hpp"
+#include "model/units.hpp"
 #include "ports/hypervisor.hpp"
 #include "ports/store.hpp"
 #include "ports/switching.hpp"
@@ -52,17 +53,25 @@ struct Request {
   Side to;    ///< where its shadow stands
   model::ShadowId shadow;
   model::VmPolicy policy;
-  std::string record;                    ///< the JSON line that hooks and the probe get on standard input
-  bool accept_split_brain_risk = false;  ///< from_point() alone: goes on without a fence
+  model::ByteRate rate = model::usual_link;  ///< about what the delta and the migration get between the two hosts
+  std::string record;                        ///< the JSON line that hooks and the probe get on standard input
+  bool accept_split_brain_risk = false;      ///< from_point() alone: goes on without a fence
+};
+
+/// What a walk takes: estimated before, measured after.
+struct Cost {
+  double blackout_ms = 0;
+  double brownout_ms = 0;  ///< the guest runs, slowed by the copying of its memory and of what it writes
+  model::ByteCount bytes;  ///< on the wire: delta, memory, what is written meanwhile
 };
 
 /// What a walk would do and about what it would cost; nothing was changed to learn it.
 struct Plan {
   model::Epoch epoch;
   model::PointNumber newest;  ///< of the shadow, before the final delta
-  model::ByteCount bytes;     ///< about what is to be sent: delta and memory
-  double seconds = 0;         ///< about, from start to running on the shadow
-  double blackout_ms = 0;
+  Cost cost;
+  Cost modelled;                   ///< the same before earlier walks corrected it
+  double seconds = 0;              ///< about, from start to running on the shadow
   std::vector<std::string> notes;  ///< what the estimates stand on
   /// As it would be recorded: result "planned", the steps as phases of 0 ms.
   model::Outcome as_outcome(const model::HostName& running_on) const;
@@ -72,9 +81,10 @@ struct Plan {
 /// be refused.
 Plan plan(const Ports& ports, const Request& request, const std::string& kind = "switchover");
 
-/// Moves the VM onto its shadow. Outcome "switched", or "rolled_back" where the probe failed and the policy says so.
-/// Throws Kind::refused, busy, not_found, unsupported or interrupted where nothing was changed; any other kind where
-/// the walk failed and was taken back; Kind::interrupted too where only recover() can go on.
+/// Moves the VM onto its shadow. Kind::refused also where the estimate breaks a limit of the policy. Outcome
+/// "switched", or "rolled_back" where the probe failed and the policy says so. Throws Kind::refused, busy, not_found,
+/// unsupported or interrupted where nothing was changed; any other kind where the walk failed and was taken back;
+/// Kind::interrupted too where only recover() can go on.
 model::Outcome switch_over(const Ports& ports, const Request& request);
 
 /// The same walk the other way: `request.to` is where the VM ran before the last walk. Redirectors are called to undo.

@@ -3,12 +3,16 @@
 
 #include <fmt/core.h>
 
+#include <array>
+
 #include "base/text.hpp"
+#include "switchover/halves.hpp"
 
 namespace umbra::switchover {
 namespace {
 
 using model::DomainState;
+using model::Postcopy;
 
 constexpr base::Millis between_looks{500};
 /// Above libvirt's own keepalive of 5 x 5 s, after which it settles a migration whose link was cut.
@@ -16,79 +20,118 @@ constexpr base::Millis unclear_deadline{60'000};
 /// A migration that is seen to go on is waited for longer.
 constexpr base::Millis migration_deadline{30 * 60'000};
 
-enum class Answer { moved, moved_and_half_left, not_moved, under_way, unclear };
+using Half = std::optional<model::Domain>;
 
-struct Sight {
-  Answer answer = Answer::unclear;
-  std::string seen;
-};
-
-bool active(const std::optional<model::Domain>& domain) {
-  return domain && domain->state != DomainState::off;
+bool active(const Half& half) {
+  return half && half->state != DomainState::off;
 }
-bool running(const std::optional<model::Domain>& domain) {
-  return domain && domain->state == DomainState::running;
+bool running(const Half& half) {
+  return half && half->state == DomainState::running;
 }
 /// Stopped without a migration under way: by an error of its disk's storage, or by hand. So is a source whose libvirtd
 /// was restarted before it heard that the guest had arrived.
-bool stands(const std::optional<model::Domain>& domain) {
-  return domain && domain->state == DomainState::paused && !domain->job;
+bool stands(const Half& half) {
+  return half && half->state == DomainState::paused && !half->job;
 }
-std::string_view state_of(const std::optional<model::Domain>& domain) {
-  return domain ? to_string(domain->state) : "absent";
+Postcopy postcopy_of(const Half& half) {
+  return half ? half->postcopy : Postcopy::none;
+}
+std::string state_of(const Half& half) {
+  if (!half) return "absent";
+  constexpr std::array<std::string_view, 3> words{"", ", in post-copy", ", its post-copy failed"};
+  return fmt::format("{}{}", to_string(half->state), words[static_cast<std::size_t>(half->postcopy)]);
 }
 
-Sight look(const Walk& walk) {
+/// Once post-copy has begun, the guest is the target's.
+Answer answer_in_postcopy(const Half& source, const Half& target, bool arrived) {
+  if (running(source)) return Answer::unclear;
+  if (!active(target)) return arrived ? Answer::lost_there : Answer::lost_here;
+  if (!arrived) return Answer::unclear;
+  // Whole again: all of its memory came, or it was started anew by hand after it had ended.
+  if (running(target) && postcopy_of(target) == Postcopy::none && postcopy_of(source) == Postcopy::failed)
+    return Answer::half_left;
+  const bool failed = postcopy_of(source) == Postcopy::failed || postcopy_of(target) == Postcopy::failed;
+  if (failed) return active(source) ? Answer::postcopy_failed : Answer::lost_there;
+  return running(target) ? Answer::postcopy_runs : Answer::unclear;
+}
+
+Answer answer_of(const Half& source, const Half& target, bool arrived) {
+  if (postcopy_of(source) != Postcopy::none || postcopy_of(target) != Postcopy::none)
+    return answer_in_postcopy(source, target, arrived);
+  if (running(target) && !active(source)) return arrived ? Answer::moved : Answer::unclear;
+  if (running(target) && arrived && !running(source)) return source->job ? Answer::half_ends : Answer::half_left;
+  if (!active(target) && arrived && stands(source)) return Answer::half_left;
+  if (!active(target) && !active(source)) return arrived ? Answer::moved : Answer::not_moved;
+  if (running(source) && source->job) return Answer::under_way;
+  if ((running(source) || (stands(source) && !arrived)) && !active(target)) return Answer::not_moved;
+  return Answer::unclear;
+}
+
+}  // namespace
+
+Look look(const Walk& walk) {
   const ports::Walk& row = walk.row();
   try {
     const auto source = walk.source().find(row.vm);
     const auto target = walk.target().find(row.vm);
-    Sight look{Answer::unclear,
-               fmt::format("{} on {}, {} on {}", state_of(source), row.from.get(), state_of(target), row.to.get())};
     // The target's definition gets the epoch with the migration: one started from the shadow's has an older one.
     const bool arrived = target && target->tag.epoch == row.epoch;
-    if (running(target) && !active(source)) {
-      look.answer = arrived ? Answer::moved : Answer::unclear;
-    } else if (arrived && ((running(target) && !running(source)) || (!active(target) && stands(source)))) {
-      look.answer = Answer::moved_and_half_left;
-    } else if (!active(target) && !active(source)) {
-      look.answer = arrived ? Answer::moved : Answer::not_moved;
-    } else if (running(source) && source->job) {
-      look.answer = Answer::under_way;
-    } else if ((running(source) || (stands(source) && !arrived)) && !active(target)) {
-      look.answer = Answer::not_moved;
-    }
-    return look;
+    return {answer_of(source, target, arrived),
+            fmt::format("{} on {}, {} on {}", state_of(source), row.from.get(), state_of(target), row.to.get())};
   } catch (const base::Error& e) {
     return {Answer::unclear, e.what()};
   }
 }
 
-}  // namespace
-
 bool has_arrived(const Walk& walk) {
   const Answer answer = look(walk).answer;
-  return answer == Answer::moved || answer == Answer::moved_and_half_left;
+  return answer == Answer::moved || answer == Answer::half_left || answer == Answer::half_ends ||
+         answer == Answer::postcopy_runs;
 }
+
+namespace {
+
+/// What one look proves; nothing where it must be looked at again. `before` is the look before this one.
+std::optional<bool> proved(Walk& walk, Answer now, Answer before) {
+  switch (now) {
+    case Answer::moved:
+    case Answer::postcopy_runs:
+    case Answer::postcopy_failed:
+      return true;
+    case Answer::half_left:
+    case Answer::lost_there:
+      end_old_half(walk);
+      return true;
+    case Answer::half_ends:
+      if (walk.holds_move()) return true;
+      end_old_half(walk);
+      return true;
+    case Answer::lost_here:
+      if (before != now) return std::nullopt;
+      walk.source().destroy(walk.row().vm);  // it can go on neither here nor there; undoing starts it anew
+      return false;
+    case Answer::not_moved:
+      // Twice: a migration that was asked for just before Umbra died may not show yet.
+      return before == now ? std::optional(false) : std::nullopt;
+    case Answer::under_way:
+    case Answer::unclear:
+      break;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
 
 bool has_moved(Walk& walk) {
   base::Clock& clock = walk.ports().clock;
   const base::Millis began = clock.steady();
   base::Millis last_under_way = began;
-  unsigned not_moved_in_a_row = 0;
+  Answer before = Answer::unclear;
   for (;;) {
-    const Sight now = look(walk);
+    const Look now = look(walk);
     const base::Millis at = clock.steady();
-    if (now.answer == Answer::moved) return true;
-    if (now.answer == Answer::moved_and_half_left) {
-      // Its libvirt has not heard that the guest has gone, and might let it go on here. All that it was told is written
-      // lies on the target's disks: the migration was over before the target's definition got this epoch.
-      walk.source().destroy(walk.row().vm);
-      return true;
-    }
-    // Twice: a migration that was asked for just before Umbra died may not show yet.
-    not_moved_in_a_row = now.answer == Answer::not_moved ? not_moved_in_a_row + 1 : 0;
-    if (not_moved_in_a_row == 2) return false;
+    if (const auto answer = proved(walk, now.answer, before)) return *answer;
+    before = now.answer;
     if (now.answer == Answer::under_way) last_under_way = at;
     if (at - last_under_way > unclear_deadline || at - began > migration_deadline) {
       throw base::Error(

@@ -7,6 +7,8 @@
 
 #include "base/text.hpp"
 #include "model/record.hpp"
+#include "switchover/estimate.hpp"
+#include "switchover/halves.hpp"
 #include "switchover/preconditions.hpp"
 #include "switchover/request_json.hpp"
 #include "switchover/steps/steps.hpp"
@@ -91,10 +93,29 @@ std::vector<model::Phase> Walk::phases() const {
   return phases;
 }
 
+namespace {
+
+/// What was measured beside what was expected.
+void add_costs(model::Outcome& outcome, const Facts& facts) {
+  outcome.blackout_ms = facts.blackout_ms;
+  outcome.brownout_ms = facts.brownout_ms;
+  if (facts.moved_bytes) outcome.sent = facts.sent + *facts.moved_bytes;
+  if (facts.estimate) add_estimate(outcome, facts.estimate->cost, facts.estimate->modelled);
+}
+
+}  // namespace
+
+void add_estimate(model::Outcome& outcome, const Cost& cost, const Cost& modelled) {
+  outcome.blackout_estimate_ms = cost.blackout_ms;
+  outcome.blackout_model_ms = modelled.blackout_ms;
+  outcome.brownout_estimate_ms = cost.brownout_ms;
+  outcome.sent_estimate = cost.bytes;
+}
+
 model::Outcome Walk::outcome(const std::string& result) const {
   model::Outcome outcome;
   outcome.result = result;
-  outcome.blackout_ms = m_facts.blackout_ms;
+  add_costs(outcome, m_facts);
   outcome.phases = phases();
   outcome.epoch = m_facts.moved ? m_row.epoch : m_ports.journal.epoch(m_row.uuid);
   outcome.host = m_facts.moved ? m_row.to : m_row.from;
@@ -172,10 +193,10 @@ Walk open_walk(const Ports& ports, const Request& request, const std::string& ki
 
 namespace {
 
-Json lease_json(const Survey& seen) {
+Json lease_json(const Survey& seen, const Estimate& estimate) {
   DiskPaths disks;
   for (const model::Disk& disk : seen.source.disks) disks[disk.name] = disk.path;
-  return {{"frozen", paths_json(disks)}, {"parent", seen.newest.number.value}};
+  return {{"frozen", paths_json(disks)}, {"parent", seen.newest.number.value}, {"estimate", estimate_json(estimate)}};
 }
 
 /// Whether the guest is on the target, by the journal where that suffices, else by asking both hosts.
@@ -229,8 +250,9 @@ void take_back(Walk& walk, const Steps& steps) {
 void finish_forward(Walk& walk, const Steps& steps) {
   try {
     base::with_context("noting the move", [&] {
-      if (!walk.facts().moved) walk.write(steps.before.back().name, StepPhase::done, steps::measured(walk));
+      if (!walk.facts().moved) walk.write(steps.before.back().name, StepPhase::done, Json::object());
       steps::confirm_epoch(walk);
+      mend_postcopy(walk);
     });
     for (const Step& step : steps.after) {
       if (walk.phase_of(step.name) != StepPhase::done) take(walk, step);
@@ -256,6 +278,10 @@ model::Outcome answer_probe(const Walk& walk, model::Outcome outcome, const Step
   }
   Request back = walk.request();
   std::swap(back.from, back.to);
+  // Whatever it takes: where it is, it does not serve.
+  back.policy.blackout_limit.reset();
+  back.policy.brownout_limit.reset();
+  back.policy.bytes_limit.reset();
   return base::with_context(
       fmt::format("{} runs on {}, its probe failed, and it can't go back", walk.row().vm.get(), walk.row().to.get()),
       [&] {
@@ -268,9 +294,11 @@ model::Outcome answer_probe(const Walk& walk, model::Outcome outcome, const Step
 
 model::Outcome walk_through(const Ports& ports, const Request& request, const std::string& kind, const Steps& steps) {
   const Survey seen = survey(ports, request, kind);
+  const Estimate expected = estimate(ports, request, seen);
+  check_limits(request, expected);
   require_sound_files(ports, request);
   Walk walk = open_walk(ports, request, kind, seen);
-  walk_to_the_line(walk, lease_json(seen), steps);
+  walk_to_the_line(walk, lease_json(seen, expected), steps);
   // From here on the guest runs on the shadow.
   finish_forward(walk, steps);
   return answer_probe(walk, walk.outcome(kind == "rollback" ? "rolled_back" : "switched"), steps);

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -24,9 +25,20 @@ struct Survey;
 using model::Json;
 using DiskPaths = std::map<model::DiskName, std::string>;
 
+/// What was expected of a walk when it began.
+struct Estimate {
+  Cost cost;
+  Cost modelled;                   ///< before earlier walks corrected it
+  model::ByteRate dirty;           ///< at which the guest changed memory
+  model::ByteRate rate;            ///< at which it is taken to be sent
+  model::ByteCount delta;          ///< of `bytes`: what is sent before the migration
+  std::vector<std::string> notes;  ///< what it stands on; not in the journal
+};
+
 /// What the journal's entries say, step by step.
 struct Facts {
   // lease
+  std::optional<Estimate> estimate;
   DiskPaths frozen;           ///< the disks' files before the walk; from freeze on they never change again
   model::PointNumber parent;  ///< newest point of the shadow then
   // freeze
@@ -44,7 +56,10 @@ struct Facts {
   model::RoleTag tag;      ///< likewise
   // move; of a lost host's VM, raise
   bool moved = false;
+  // retire
   std::optional<double> blackout_ms;
+  std::optional<double> brownout_ms;
+  std::optional<model::ByteCount> moved_bytes;  ///< by the migration
   // activate
   std::optional<double> lost_s;
   // redirect
@@ -85,7 +100,15 @@ class Walk {
   std::vector<model::Phase> phases() const;
   model::Outcome outcome(const std::string& result) const;
 
-  /// The guest had ended on the source, and taking the walk back started it there again.
+  /// The migration under way, and what guards it: until nothing of the guest is left on the source.
+  void hold(std::shared_ptr<ports::Move> move, std::shared_ptr<ports::MoveGuard> guard) {
+    m_move = std::move(move);
+    m_guard = std::move(guard);
+  }
+  /// Whether this process began the migration and nothing of it has been let go.
+  bool holds_move() const { return m_move != nullptr; }
+
+  /// The guest had ended, and was started again where it belongs.
   void note_started_anew() { m_started_anew = true; }
   /// Asked anew: "it runs on alpha as before", or what keeps it from running and what to type then.
   std::string where_it_runs() const;
@@ -96,6 +119,8 @@ class Walk {
   Request m_request;
   std::vector<ports::JournalEntry> m_entries;
   Facts m_facts;
+  std::shared_ptr<ports::Move> m_move;
+  std::shared_ptr<ports::MoveGuard> m_guard;
   bool m_started_anew = false;
 };
 
@@ -126,6 +151,9 @@ Steps lost_host_steps();
 Steps steps_of(const std::string& kind);
 /// As phases of 0 ms, for a plan.
 std::vector<model::Phase> phases_of(const Steps& steps);
+
+/// What was expected, into an outcome.
+void add_estimate(model::Outcome& outcome, const Cost& cost, const Cost& modelled);
 
 /// The whole walk; the lease is taken. `kind` is "switchover" or "rollback".
 model::Outcome walk_through(const Ports& ports, const Request& request, const std::string& kind, const Steps& steps);

@@ -83,6 +83,7 @@ class LabHypervisor : public ports::Hypervisor {
   }
   std::optional<model::ByteRate> dirty_rate(const model::VmName&) override { return std::nullopt; }
   model::CpuVerdict can_run_cpu_of(const model::Domain&) override { return {}; }
+  bool agent_is_silent(const model::VmName& vm) override { return !me().activity.contains(vm); }
   std::optional<model::GuestActivity> guest_activity(const model::VmName& vm) override {
     m_lab.call("hv.guest_activity");
     const auto it = me().activity.find(vm);
@@ -210,8 +211,8 @@ class LabHypervisor : public ports::Hypervisor {
   std::unique_ptr<ports::Move> begin_move(const model::VmName&, const ports::MoveRequest&) override {
     throw Error(Kind::unsupported, "this lab moves nothing");
   }
-  std::optional<double> last_blackout_ms(const model::VmName&) override { return std::nullopt; }
-  void announce(const model::VmName&) override {}
+  ports::MoveFigures last_move(const model::VmName&) override { return {}; }
+  std::future<void> announce(const model::VmName&) override { return {}; }
   void start(const model::VmName& vm) override { domain(vm).state = DomainState::running; }
   void resume(const model::VmName& vm) override { domain(vm).state = DomainState::running; }
   void destroy(const model::VmName& vm) override {

@@ -7,37 +7,47 @@ namespace umbra::fakes {
 using model::DomainState;
 using State = ports::MoveProgress::State;
 
-/// Whatever ends on one side of a migration: the other goes on, or is gone.
+/// The guest's QEMU on one side of a migration has ended: the other side goes on, or is gone.
 void SimWorld::end_migration_of(const model::HostName& name) {
-  if (migration && migration->state == State::running && (migration->from == name || migration->to == name))
-    fail_migration("the other side is gone");
+  if (!migration || (migration->from != name && migration->to != name)) return;
+  if (migration->arrived && migration->postcopy && migration->state != State::done) return fail_postcopy();
+  if (migration->state != State::running) return;
+  if (!migration->arrived) return fail_migration("the other side is gone");
+  host(migration->from).domains.at(migration->vm).live.reset();
+  migration->state = State::done;
 }
 
 void SimWorld::kill_qemu(const model::HostName& name, const model::VmName& vm) {
-  end_migration_of(name);
   const auto it = host(name).domains.find(vm);
   if (it == host(name).domains.end()) return;
+  const bool was_up = it->second.live.has_value();
   it->second.live.reset();
+  if (was_up) end_migration_of(name);
   if (!it->second.defined) host(name).domains.erase(it);
 }
 
 void SimWorld::stop_libvirtd(const model::HostName& name, unsigned events) {
-  if (migration && migration->state == State::running && migration->stopped && link.arrives_unheard) {
-    const SimMigration move = *migration;
-    model::Domain stands = *host(move.from).domains.at(move.vm).live;
-    complete_migration();
-    stands.job = false;
-    host(move.from).domains.at(move.vm).live = stands;
+  const bool of_it = migration && (migration->from == name || migration->to == name);
+  if (of_it && migration->state == State::running) {
+    if (migration->stopped && !migration->arrived && link.arrives_unheard) arrive();
+    if (!migration->arrived) {
+      fail_migration("the other side is gone");
+    } else {
+      migration->unheard = true;  // the QEMUs need no libvirtd
+      if (!migration->postcopy) host(migration->from).domains.at(migration->vm).live->job = migration->from != name;
+    }
   }
-  end_migration_of(name);
   host(name).reachable = false;
   host(name).back_after = events;
 }
 
 void SimWorld::crash_host(const model::HostName& name, unsigned events) {
-  end_migration_of(name);
   SimHost& lost = host(name);
-  for (auto& [vm, domain] : lost.domains) domain.live.reset();
+  for (auto& [vm, domain] : lost.domains) {
+    const bool was_up = domain.live.has_value();
+    domain.live.reset();
+    if (was_up) end_migration_of(name);
+  }
   std::erase_if(lost.domains, [](const auto& entry) { return !entry.second.defined; });
   lost.is_down = true;
   lost.reachable = false;
@@ -59,7 +69,14 @@ void SimWorld::bring_back(SimHost& host) {
 }
 
 void SimWorld::cut_link(unsigned events) {
-  if (migration && migration->state == State::running) fail_migration("the link was cut");
+  if (migration && migration->state == State::running) {
+    if (!migration->arrived)
+      fail_migration("the link was cut");
+    else if (migration->postcopy)
+      fail_postcopy();
+    else
+      migration->unheard = true;
+  }
   link.is_cut = true;
   link.heals_after = events;
 }

@@ -77,6 +77,10 @@ std::optional<model::ByteRate> SimHypervisor::dirty_rate(const model::VmName& vm
   });
 }
 
+bool SimHypervisor::agent_is_silent(const model::VmName&) {
+  return call("ask agent", [&] { return m_world.agent_hangs; });
+}
+
 std::optional<model::GuestActivity> SimHypervisor::guest_activity(const model::VmName& vm) {
   return call("activity", [&] {
     live(vm);
@@ -96,6 +100,7 @@ void SimHypervisor::define_shadow(const model::Domain& primary, const ports::Sha
     for (model::Nic& nic : stand_in.nics) {
       if (definition.networks.contains(nic.network)) nic.network = definition.networks.at(nic.network);
     }
+    stand_in.postcopy = model::Postcopy::none;
     at().domains[primary.name] = {stand_in, std::nullopt, {}};
   });
 }
@@ -155,7 +160,7 @@ ports::FreezeResult SimHypervisor::freeze(const model::VmName& vm, const ports::
       at().files[disk.path] = overlay;
     }
     if (domain(vm).defined) domain(vm).defined->disks = guest.disks;
-    return ports::FreezeResult{base::Instant(m_world.time), guest.agent, 12};
+    return ports::FreezeResult{base::Instant(m_world.time), guest.agent && request.quiesce && !m_world.agent_hangs, 12};
   });
 }
 
@@ -191,15 +196,32 @@ class SimMove : public ports::Move {
       const SimMigration& move = *m_world.migration;
       ports::MoveProgress now;
       now.state = move.state;
-      now.remaining = {static_cast<std::uint64_t>(std::max(0, move.rounds)) << 20};
       now.dirty_bytes_per_s = 50e6;
       now.bytes_per_s = 40e6;
+      const double a_round = std::max(1e6, now.bytes_per_s / 4 * base::Seconds(m_world.link.converges_at).count());
+      now.remaining = {static_cast<std::uint64_t>(std::max(0, move.rounds) * a_round)};
+      now.stopped = move.stopped;
+      now.postcopy = move.postcopy;
       now.error = move.error;
       return now;
     });
   }
+  ports::MoveProgress::State state() override { return m_world.migration->state; }
   void set_downtime_limit(base::Millis limit) override {
     m_world.call("move limit", [&] { m_world.migration->request.downtime_limit = limit; });
+  }
+  void start_postcopy() override {
+    m_world.call("move postcopy", [&] {
+      if (!m_world.migration->request.postcopy) SimWorld::violation("post-copy was begun that was not allowed");
+      m_world.migration->postcopy_asked = true;
+    });
+  }
+  /// Only where the source's libvirt can be reached.
+  void let_source_end(base::Millis) override {
+    m_world.call("move ends", [&] {
+      SimMigration& move = *m_world.migration;
+      if (!move.postcopy && m_world.host(move.from).reachable) move.unheard = false;
+    });
   }
   void abort() override {
     m_world.call("move abort", [&] { m_world.migration->abort = true; });
@@ -212,6 +234,13 @@ class SimMove : public ports::Move {
 }  // namespace
 
 std::unique_ptr<ports::Move> SimHypervisor::begin_move(const model::VmName& vm, const ports::MoveRequest& request) {
+  if (request.resume) {
+    return call("resume move", [&] {
+      if (!m_world.can_resume_postcopy()) throw Error(Kind::io, "the other half does not answer");
+      m_world.resume_postcopy();
+      return std::make_unique<SimMove>(m_world);
+    });
+  }
   return call("begin move", [&] {
     model::Domain& guest = live(vm);
     const model::HostName to(request.peer_uri.substr(std::string("sim://").size()));
@@ -237,15 +266,23 @@ std::unique_ptr<ports::Move> SimHypervisor::begin_move(const model::VmName& vm, 
   });
 }
 
-std::optional<double> SimHypervisor::last_blackout_ms(const model::VmName&) {
-  return call("blackout", [&]() -> std::optional<double> {
-    if (m_world.migration && m_world.migration->to == m_name) return 120;
-    return std::nullopt;
+ports::MoveFigures SimHypervisor::last_move(const model::VmName&) {
+  return call("figures", [&]() -> ports::MoveFigures {
+    if (!m_world.migration) return {};
+    if (m_world.migration->to == m_name) return {120, {}, {}};
+    return {100, 4100, model::ByteCount{300'000'000}};
   });
 }
 
-void SimHypervisor::announce(const model::VmName& vm) {
-  call("announce", [&] { live(vm); });
+std::future<void> SimHypervisor::announce(const model::VmName& vm) {
+  std::promise<void> told;
+  try {
+    call("announce", [&] { live(vm); });
+    told.set_value();
+  } catch (const Error&) {
+    told.set_exception(std::current_exception());
+  }
+  return told.get_future();
 }
 
 void SimHypervisor::start(const model::VmName& vm) {
@@ -257,6 +294,7 @@ void SimHypervisor::start(const model::VmName& vm) {
       throw Error(Kind::refused, fmt::format("it is {} here", model::to_string(role)));
     found.live = found.defined;
     found.live->state = DomainState::running;
+    found.live->postcopy = model::Postcopy::none;
   });
 }
 
@@ -266,10 +304,8 @@ void SimHypervisor::resume(const model::VmName& vm) {
 
 void SimHypervisor::destroy(const model::VmName& vm) {
   call("destroy", [&] {
-    if (SimDomain& found = domain(vm); found.live) {
-      found.live.reset();
-      if (!found.defined) at().domains.erase(vm);
-    }
+    domain(vm);
+    m_world.kill_qemu(m_name, vm);
   });
 }
 

@@ -26,6 +26,7 @@ class SimHypervisor : public ports::Hypervisor {
   model::CpuVerdict can_run_cpu_of(const model::Domain& domain) override;
   std::optional<model::ByteRate> dirty_rate(const model::VmName& vm) override;
   std::optional<model::GuestActivity> guest_activity(const model::VmName& vm) override;
+  bool agent_is_silent(const model::VmName& vm) override;
   void define_shadow(const model::Domain& primary, const ports::ShadowDefinition& definition) override;
   void undefine(const model::VmName& vm) override;
   void set_tag(const model::VmName& vm, const model::RoleTag& tag) override;
@@ -40,8 +41,8 @@ class SimHypervisor : public ports::Hypervisor {
   ports::FreezeResult freeze(const model::VmName& vm, const ports::FreezeRequest& request) override;
   void fold(const model::VmName& vm, const std::map<model::DiskName, std::string>& down_to) override;
   std::unique_ptr<ports::Move> begin_move(const model::VmName& vm, const ports::MoveRequest& request) override;
-  std::optional<double> last_blackout_ms(const model::VmName& vm) override;
-  void announce(const model::VmName& vm) override;
+  ports::MoveFigures last_move(const model::VmName& vm) override;
+  std::future<void> announce(const model::VmName& vm) override;
   void start(const model::VmName& vm) override;
   void resume(const model::VmName& vm) override;
   void destroy(const model::VmName& vm) override;

@@ -84,11 +84,13 @@ void SimWorld::advance_migration() {
   SimMigration& move = *migration;
   SimDomain& source = host(move.from).domains.at(move.vm);
   SimDomain& target = host(move.to).domains[move.vm];
+  if (move.arrived) return advance_arrived();
   if (move.abort) return fail_migration("aborted");
   if (move.stopped) {
     if (move.rounds-- > 0) return;
-    return link.fails_late ? fail_migration("the link was cut") : complete_migration();
+    return link.fails_late ? fail_migration("the link was cut") : arrive();
   }
+  if (move.postcopy_asked) return begin_postcopy();
   if (move.request.downtime_limit < link.converges_at) {
     move.rounds = move.rounds > 1 ? move.rounds - 1 : 4;  // pass after pass, each as long as the one before
     return;
@@ -101,7 +103,8 @@ void SimWorld::advance_migration() {
   target.live->state = DomainState::paused;
 }
 
-void SimWorld::complete_migration() {
+/// Its writes up to now are on the target's disks; what stands on the source has heard of it, or will.
+void SimWorld::arrive() {
   SimMigration& move = *migration;
   SimHost& from = host(move.from);
   SimHost& to = host(move.to);
@@ -115,10 +118,69 @@ void SimWorld::complete_migration() {
   target.live->state = DomainState::running;
   target.defined = target.live;
   target.defined->state = DomainState::off;
-  source.live.reset();
+  source.live->state = DomainState::paused;
+  move.arrived = true;
+  move.rounds = static_cast<int>(link.ends_after);
+}
+
+void SimWorld::begin_postcopy() {
+  SimMigration& move = *migration;
+  move.stopped = move.postcopy = true;
+  arrive();
+  move.rounds *= 3;
+  host(move.from).domains.at(move.vm).live->postcopy = model::Postcopy::active;
+  host(move.to).domains.at(move.vm).live->postcopy = model::Postcopy::active;
+}
+
+void SimWorld::advance_arrived() {
+  SimMigration& move = *migration;
+  if (move.rounds-- > 0) return;
+  if (move.postcopy) host(move.to).domains.at(move.vm).live->postcopy = model::Postcopy::none;
+  std::optional<model::Domain>& left = host(move.from).domains.at(move.vm).live;
+  if (!move.unheard) {
+    left.reset();
+  } else if (move.postcopy) {
+    left->postcopy = model::Postcopy::none;
+    left->job = false;
+  } else {
+    return;
+  }
   move.state = State::done;
 }
 
+void SimWorld::fail_postcopy() {
+  for (const model::HostName& name : {migration->from, migration->to}) {
+    std::optional<model::Domain>& half = host(name).domains.at(migration->vm).live;
+    if (!half || half->postcopy == model::Postcopy::none) continue;  // gone, or started anew since
+    half->state = DomainState::paused;
+    half->postcopy = model::Postcopy::failed;
+    half->job = false;
+  }
+  migration->state = State::failed;
+  migration->error = "the other half does not answer";
+}
+
+bool SimWorld::can_resume_postcopy() {
+  if (!migration || !migration->postcopy || migration->state != State::failed || link.is_cut) return false;
+  const auto stands = [&](const model::HostName& name) {
+    const SimDomain& domain = host(name).domains.at(migration->vm);
+    return host(name).reachable && domain.live && domain.live->postcopy == model::Postcopy::failed;
+  };
+  return stands(migration->from) && stands(migration->to);
+}
+
+void SimWorld::resume_postcopy() {
+  SimDomain& source = host(migration->from).domains.at(migration->vm);
+  SimDomain& target = host(migration->to).domains.at(migration->vm);
+  source.live->postcopy = target.live->postcopy = model::Postcopy::active;
+  source.live->job = true;
+  target.live->state = DomainState::running;
+  migration->unheard = false;
+  migration->rounds = static_cast<int>(3 * link.ends_after);
+  migration->state = State::running;
+}
+
+/// Of a guest that has not arrived.
 void SimWorld::fail_migration(const std::string& why) {
   SimDomain& source = host(migration->from).domains.at(migration->vm);
   source.live->state = DomainState::running;

@@ -96,6 +96,10 @@ struct SimMigration {
   int rounds = 4;        ///< events until the guest stops
   bool stopped = false;  ///< both sides stand paused
   bool abort = false;
+  bool arrived = false;  ///< the guest runs on the target; `rounds` until its half on the source ends
+  bool postcopy_asked = false;
+  bool postcopy = false;  ///< that half is needed until then
+  bool unheard = false;   ///< a libvirtd does not know that it has arrived: that half stands until somebody ends it
   ports::MoveProgress::State state = ports::MoveProgress::State::running;
   std::string error{};
 };
@@ -108,6 +112,7 @@ struct SimLink {
   base::Millis converges_at{0};  ///< only where that much blackout is allowed
   bool is_cut = false;           ///< between the hosts; Umbra reaches both
   unsigned heals_after = 0;      ///< events until it holds again; 0: it stays as it is
+  unsigned ends_after = 2;       ///< events until the source's half of an arrived guest ends; in post-copy, thrice that
   bool arrives_unheard = false;  ///< a libvirtd that dies while the guest stands does so after the guest has arrived
 };
 
@@ -125,6 +130,7 @@ class SimWorld {
   std::map<model::VmName, SimGuest> guests;
   std::optional<SimMigration> migration;
   SimLink link;
+  bool agent_hangs = false;  ///< of guests that have one
   // What Umbra keeps.
   std::vector<ports::Walk> walks;
   std::map<std::int64_t, std::vector<ports::JournalEntry>> entries;
@@ -157,6 +163,10 @@ class SimWorld {
   /// What is written to the journal is on disk by then; called by its every write. `lose` takes it back.
   void written(const std::function<void()>& lose);
   bool journal_syncs = true;  ///< else what was written since the run began is lost when Umbra dies
+
+  /// Whether both halves of a guest are there whose post-copy has failed, and can reach each other.
+  bool can_resume_postcopy();
+  void resume_postcopy();
 
   // What may happen at any time.
   void kill_qemu(const model::HostName& name, const model::VmName& vm);
@@ -194,7 +204,10 @@ class SimWorld {
   void strike();
   void write(const model::VmName& vm, SimHost& host, model::Domain& domain);
   void advance_migration();
-  void complete_migration();
+  void arrive();
+  void begin_postcopy();
+  void advance_arrived();
+  void fail_postcopy();
   void fail_migration(const std::string& why);
   void end_migration_of(const model::HostName& name);
   void bring_back(SimHost& host);

@@ -25,10 +25,10 @@ constexpr unsigned soon = 40;
 constexpr unsigned late = 100'000;
 
 model::HostName source_of(Way way) {
-  return way == Way::there ? alpha : beta;
+  return way == Way::back ? beta : alpha;
 }
 model::HostName target_of(Way way) {
-  return way == Way::there ? beta : alpha;
+  return way == Way::back ? alpha : beta;
 }
 
 void strike(SimWorld& world, Way way, Victim victim, unsigned down_for) {
@@ -103,6 +103,7 @@ void start_everywhere(SimWorld& world) {
 /// With everything answering again: recovered at once, twice the same, tidy, and good for another walk and back.
 std::string in_order(SimWorld& world) {
   world.heal();
+  world.link.converges_at = base::Millis{0};
   if (any_open(world)) start_everywhere(world);
   for (int tries = 0; any_open(world) && tries < 3; ++tries) try_to_recover(world);
   if (any_open(world)) return "recovery does not end";
@@ -161,7 +162,7 @@ std::string Case::to_string() const {
   constexpr std::array<std::string_view, 3> moments{"before", "written, not synced", "after"};
   return fmt::format("{} {} (call {}), {} struck, link {}, on the way {}", moments[static_cast<std::size_t>(when)],
                      call, at, switchover::to_string(victim), switchover::to_string(link),
-                     way == Way::there ? "there" : "back");
+                     std::array{"there", "back", "there by post-copy"}[static_cast<std::size_t>(way)]);
 }
 
 SimWorld world_before(Way way) {
@@ -178,14 +179,21 @@ SimWorld world_before(Way way) {
     for (int i = 0; i < 3; ++i) world.event();
     world.new_run();
   }
+  if (way == Way::by_postcopy) world.link.converges_at = base::Millis{900};
   return world;
 }
 
 void walk(Run& run, Way way) {
-  if (way == Way::there)
-    switch_over(run.ports, request_for(alpha, beta));
-  else
+  if (way == Way::back) {
     roll_back(run.ports, request_for(beta, alpha));
+    return;
+  }
+  Request request = request_for(alpha, beta);
+  if (way == Way::by_postcopy) {
+    request.policy.postcopy = true;
+    request.policy.downtime_limit = base::Millis{1};  // there is nothing to raise: post-copy comes soon
+  }
+  switch_over(run.ports, request);
 }
 
 void die_after(SimWorld& world, const std::string& call) {
@@ -207,7 +215,7 @@ void die_after(SimWorld& world, const std::string& call) {
 
 std::vector<Case> all_cases() {
   std::vector<Case> cases;
-  for (const Way way : {Way::there, Way::back}) {
+  for (const Way way : all_ways) {
     SimWorld rehearsal = world_before(way);
     Run run(rehearsal);
     walk(run, way);
@@ -248,7 +256,7 @@ std::string verdict_of_seed(std::uint64_t seed) {
   return guarded([&]() -> std::string {
     std::mt19937_64 random(seed);
     const auto below = [&](std::size_t most) { return static_cast<std::size_t>(random() % most); };
-    const Way way = below(2) == 0 ? Way::there : Way::back;
+    const Way way = all_ways[below(all_ways.size())];
     SimWorld world = world_before(way);
     world.link.arrives_unheard = below(2) == 0;
     world.link.stands_for = static_cast<unsigned>(1 + below(6));

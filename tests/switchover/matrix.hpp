@@ -11,7 +11,9 @@
 
 namespace umbra::switchover {
 
-enum class Way { there, back };
+/// By post-copy: there, by a guest that does not converge.
+enum class Way { there, back, by_postcopy };
+inline constexpr std::array all_ways{Way::there, Way::back, Way::by_postcopy};
 enum class Victim { umbra, source_qemu, source_libvirtd, target_libvirtd, source_host, target_host };
 enum class Link { up, cut, cut_then_healed };
 

@@ -44,6 +44,11 @@ const std::vector<Case>& cases() {
          w.guests.at(web1).acknowledged.clear();
          live(w).disks[0].path = "/images/web1.umbra-sync.qcow2";
        }},
+      {"its agent is connected and silent", Kind::refused,
+       [](World& w, Request&) {
+         live(w).agent = true;
+         w.agent_hangs = true;
+       }},
       {"a job is under way", Kind::busy, [](World& w, Request&) { live(w).job = true; }},
       {"a disk is raw", Kind::unsupported, [](World& w, Request&) { live(w).disks[1].format = "raw"; }},
       {"a disk is no file", Kind::unsupported,
@@ -145,6 +150,19 @@ TEST_CASE("what stands in the way is refused before anything changes") {
       CHECK(picture(world) == before);
     }
   }
+}
+
+TEST_CASE("an agent that hangs holds no walk that needs none, and no way back") {
+  fakes::SimWorld world = make_world();
+  live(world).agent = true;
+  world.agent_hangs = true;
+  Request request = request_for(alpha, beta);
+  request.policy.quiesce = false;
+  Run run(world);
+  const model::Outcome outcome = switch_over(run.ports, request);
+  CHECK(outcome.result == "switched");
+  CHECK(std::ranges::any_of(outcome.notes, [](const auto& note) { return note.find("no guest agent") == 0; }));
+  CHECK(roll_back(run.ports, request_for(beta, alpha)).result == "rolled_back");
 }
 
 TEST_CASE("networks are known by the target's own names") {

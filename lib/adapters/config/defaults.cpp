@@ -34,6 +34,9 @@ void add_policy_defaults(model::Config& config) {
   add_default(config, all + "rollback_window", base::to_human(policy.rollback_window));
   add_default(config, all + "retain", fmt::format("{}", policy.retain));
   add_default(config, all + "downtime_limit", fmt::format("{}ms", policy.downtime_limit.count()));
+  add_default(config, all + "auto_converge", policy.auto_converge ? "true" : "false");
+  add_default(config, all + "postcopy", policy.postcopy ? "true" : "false");
+  add_default(config, all + "quiesce", policy.quiesce ? "true" : "false");
 }
 
 /// Origins are shown; "http://user:password@host" must not be.

@@ -91,6 +91,12 @@ Keys<VmOverrides> vm_keys() {
       value("retain", &VmOverrides::retain),
       value("retain_for", &VmOverrides::retain_for),
       value("downtime_limit", &VmOverrides::downtime_limit),
+      value("blackout_limit", &VmOverrides::blackout_limit),
+      value("brownout_limit", &VmOverrides::brownout_limit),
+      value("bytes_limit", &VmOverrides::bytes_limit),
+      value("auto_converge", &VmOverrides::auto_converge),
+      value("postcopy", &VmOverrides::postcopy),
+      value("quiesce", &VmOverrides::quiesce),
       value("bandwidth", &VmOverrides::bandwidth),
       value("candidates", &VmOverrides::candidates),
   };

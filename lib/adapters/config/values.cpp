@@ -200,6 +200,12 @@ void read_count(const toml::node& node, unsigned& out) {
   out = whole_number(node, 0, "a whole number, 0 or more");
 }
 
+void read(const toml::node& node, bool& out) {
+  const auto given = node.is_boolean() ? node.value<bool>() : std::nullopt;
+  if (!given) wrong(node, "true or false");
+  out = *given;
+}
+
 void read(const toml::node& node, double& out) {
   const auto number = node.is_number() ? node.value<double>() : std::nullopt;
   if (!number || !(*number > 0 && *number <= 1e6)) wrong(node, "a number above 0, such as 1.5");

@@ -42,6 +42,7 @@ void read(const toml::node& node, model::ByteRate& out);
 void read(const toml::node& node, model::Fraction& out);
 void read(const toml::node& node, unsigned& out);  ///< at least 1
 void read(const toml::node& node, double& out);    ///< above 0
+void read(const toml::node& node, bool& out);
 void read(const toml::node& node, model::HostName& out);
 void read(const toml::node& node, model::Priority& out);
 void read(const toml::node& node, model::After& out);

@@ -167,6 +167,11 @@ std::string decode_base64(std::string_view text) {
   return out;
 }
 
+bool LibvirtHypervisor::agent_is_silent(const model::VmName& vm) {
+  const DomainHandle domain = m_connection->domain(vm);
+  return !ask_agent(domain.get(), {{"execute", "guest-ping"}});
+}
+
 std::optional<model::GuestActivity> LibvirtHypervisor::guest_activity(const model::VmName& vm) {
   const DomainHandle domain = m_connection->domain(vm);
   return base::with_context(m_connection->act("ask the agent of", vm), [&]() -> std::optional<model::GuestActivity> {

@@ -31,16 +31,24 @@ std::optional<model::ByteRate> measured(_virDomain* domain, const std::string& w
 
 }  // namespace
 
+void LibvirtHypervisor::begin_dirty_rate(const model::VmName& vm) {
+  const DomainHandle domain = m_connection->domain(vm);
+  if (!is_active(domain.get())) return;
+  // Sampling alone: the modes that count exactly crash QEMU 7.2 where it emulates.
+  if (virDomainStartDirtyRateCalc(domain.get(), span_s, VIR_DOMAIN_DIRTYRATE_MODE_PAGE_SAMPLING) == 0) {
+    m_measuring.insert(vm);
+    return;
+  }
+  const Failure failure = last_failure();
+  if (kind_of(failure) == base::Kind::unreachable)
+    throw to_error(failure, m_connection->act("measure the dirty rate of", vm));
+}
+
 std::optional<model::ByteRate> LibvirtHypervisor::dirty_rate(const model::VmName& vm) {
+  if (!m_measuring.contains(vm)) begin_dirty_rate(vm);
+  if (m_measuring.erase(vm) == 0) return std::nullopt;
   const DomainHandle domain = m_connection->domain(vm);
   const std::string what = m_connection->act("measure the dirty rate of", vm);
-  if (!is_active(domain.get())) return std::nullopt;
-  // Sampling alone: the modes that count exactly crash QEMU 7.2 where it emulates.
-  if (virDomainStartDirtyRateCalc(domain.get(), span_s, VIR_DOMAIN_DIRTYRATE_MODE_PAGE_SAMPLING) < 0) {
-    const Failure failure = last_failure();
-    if (kind_of(failure) == base::Kind::unreachable) throw to_error(failure, what);
-    return std::nullopt;
-  }
   std::optional<model::ByteRate> rate;
   base::wait_until(base::system_clock(), answer_deadline, base::Millis{50}, [&] {
     rate = measured(domain.get(), what);

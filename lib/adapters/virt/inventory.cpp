@@ -19,22 +19,39 @@ namespace {
 /// How long the host's CPUs are watched where nothing was seen before.
 constexpr base::Millis first_span{200};
 
-model::DomainState state_of(_virDomain* domain) {
+struct State {
+  model::DomainState state = model::DomainState::other;
+  model::Postcopy postcopy = model::Postcopy::none;
+};
+
+model::Postcopy postcopy_of(int state, int reason) {
+  const bool paused = state == VIR_DOMAIN_PAUSED;
+  if (!paused && state != VIR_DOMAIN_RUNNING) return model::Postcopy::none;
+  if (reason == (paused ? int{VIR_DOMAIN_PAUSED_POSTCOPY} : int{VIR_DOMAIN_RUNNING_POSTCOPY}))
+    return model::Postcopy::active;
+  const bool failed =
+      reason == (paused ? int{VIR_DOMAIN_PAUSED_POSTCOPY_FAILED} : int{VIR_DOMAIN_RUNNING_POSTCOPY_FAILED});
+  return failed ? model::Postcopy::failed : model::Postcopy::none;
+}
+
+State state_of(_virDomain* domain) {
   const std::string what = "ask the state of " + name_of(domain);
   int state = 0;
-  check(virDomainGetState(domain, &state, nullptr, 0), what);
+  int reason = 0;
+  check(virDomainGetState(domain, &state, &reason, 0), what);
+  const model::Postcopy postcopy = postcopy_of(state, reason);
   switch (state) {
     case VIR_DOMAIN_RUNNING:
     case VIR_DOMAIN_BLOCKED:
-      return model::DomainState::running;
+      return {model::DomainState::running, postcopy};
     case VIR_DOMAIN_PAUSED:
-      return model::DomainState::paused;
+      return {model::DomainState::paused, postcopy};
     case VIR_DOMAIN_SHUTOFF:
-      return model::DomainState::off;
+      return {model::DomainState::off, postcopy};
     case VIR_DOMAIN_CRASHED:  // with on_crash=preserve QEMU is still there, and holds the disks
-      return is_active(domain) ? model::DomainState::other : model::DomainState::off;
+      return {is_active(domain) ? model::DomainState::other : model::DomainState::off, postcopy};
     default:
-      return model::DomainState::other;
+      return {};
   }
 }
 
@@ -88,7 +105,7 @@ class Look {
 
  private:
   model::Domain read(_virDomain* handle) {
-    const model::DomainState state = state_of(handle);
+    const auto [state, postcopy] = state_of(handle);
     const bool active = state != model::DomainState::off && is_active(handle);
     // With its secrets: a stand-in that is defined from it must have them, such as a console's password.
     const std::string inactive_xml = domain_xml_of(handle, true, VIR_DOMAIN_XML_SECURE);
@@ -96,6 +113,7 @@ class Look {
     ParsedDomain parsed = parse_domain(shown_xml);
     model::Domain& domain = parsed.domain;
     domain.state = state;
+    domain.postcopy = postcopy;
     const std::string whose = name_of(handle);
     domain.persistent = check(virDomainIsPersistent(handle), "ask whether " + whose + " is persistent") == 1;
     int autostart = 0;

@@ -151,7 +151,7 @@ ports::FreezeResult LibvirtHypervisor::freeze(const model::VmName& vm, const por
   if (request.memory_file) {
     freeze_with_memory(domain.get(), xml, what);
   } else {
-    result.quiesced = freeze_disks(domain.get(), xml, parse_domain(live_xml).domain.agent, what);
+    result.quiesced = freeze_disks(domain.get(), xml, request.quiesce && parse_domain(live_xml).domain.agent, what);
   }
   const base::Seconds paused = watch.paused(request.memory_file.has_value(), event_deadline);
   result.paused_ms = std::chrono::duration<double, std::milli>(paused).count();

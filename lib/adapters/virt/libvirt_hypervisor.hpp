@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "adapters/virt/connection.hpp"
 #include "adapters/virt/facts.hpp"
@@ -26,7 +27,9 @@ class LibvirtHypervisor final : public ports::Hypervisor {
   std::optional<model::Domain> find(const model::VmName& vm) override;
   model::CpuVerdict can_run_cpu_of(const model::Domain& domain) override;
   std::optional<model::GuestActivity> guest_activity(const model::VmName& vm) override;
+  bool agent_is_silent(const model::VmName& vm) override;
   std::optional<model::ByteRate> dirty_rate(const model::VmName& vm) override;
+  void begin_dirty_rate(const model::VmName& vm) override;
 
   void define_shadow(const model::Domain& primary, const ports::ShadowDefinition& definition) override;
   void undefine(const model::VmName& vm) override;
@@ -43,8 +46,8 @@ class LibvirtHypervisor final : public ports::Hypervisor {
   void fold(const model::VmName& vm, const std::map<model::DiskName, std::string>& down_to) override;
 
   std::unique_ptr<ports::Move> begin_move(const model::VmName& vm, const ports::MoveRequest& request) override;
-  std::optional<double> last_blackout_ms(const model::VmName& vm) override;
-  void announce(const model::VmName& vm) override;
+  ports::MoveFigures last_move(const model::VmName& vm) override;
+  std::future<void> announce(const model::VmName& vm) override;
 
   void start(const model::VmName& vm) override;
   void resume(const model::VmName& vm) override;
@@ -54,6 +57,7 @@ class LibvirtHypervisor final : public ports::Hypervisor {
  private:
   std::shared_ptr<Connection> m_connection;
   std::string m_capabilities;           ///< read once: a host's CPU stays
+  std::set<model::VmName> m_measuring;  ///< whose dirty rate is being measured
   std::optional<CpuTimes> m_cpu_times;  ///< of the look before, for the share used since
 };
 

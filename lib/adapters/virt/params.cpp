@@ -26,6 +26,10 @@ void TypedParams::add(const char* name, unsigned long long value) {
   check(virTypedParamsAddULLong(&m_list, &m_count, &m_room, name, value), name);
 }
 
+void TypedParams::add(const char* name, int value) {
+  check(virTypedParamsAddInt(&m_list, &m_count, &m_room, name, value), name);
+}
+
 std::optional<std::uint64_t> TypedParams::number(const char* name) const {
   return number_in(m_list, m_count, name);
 }

@@ -20,6 +20,7 @@ class TypedParams {
   /// A name may be added several times where libvirt takes a list.
   void add(const char* name, const std::string& value);
   void add(const char* name, unsigned long long value);
+  void add(const char* name, int value);
 
   /// A number of any of libvirt's integer types; nothing where the name is absent.
   std::optional<std::uint64_t> number(const char* name) const;

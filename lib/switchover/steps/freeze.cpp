@@ -27,7 +27,7 @@ Json intend(Walk& walk) {
 }
 
 Json act(Walk& walk) {
-  const ports::FreezeResult result = walk.source().freeze(walk.row().vm, {walk.facts().overlays, std::nullopt});
+  const ports::FreezeResult result = walk.source().freeze(walk.row().vm, {walk.facts().overlays, std::nullopt, walk.request().policy.quiesce});
   return {
       {"taken_at", base::to_rfc3339(result.taken_at)}, {"quiesced", result.quiesced}, {"paused_ms", result.paused_ms}};
 }

@@ -7,6 +7,9 @@
 
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "model/units.hpp"
+#include "switchover/estimate.hpp"
+#include "switchover/halves.hpp"
 #include "switchover/steering.hpp"
 #include "switchover/steps/steps.hpp"
 #include "switchover/truth.hpp"
@@ -18,17 +21,12 @@ constexpr base::Millis look_every{50};
 constexpr base::Millis abort_deadline{60'000};
 constexpr base::Millis still_told_after{10'000};
 constexpr base::Millis still_asked_after{2'000};
+/// For a guest that stands the target alone is asked, before the source is asked again.
+constexpr base::Millis stands_at_first{2'000};
+constexpr base::Millis asked_each{25};
 
-ports::MoveRequest request_of(const Walk& walk) {
-  const Request& request = walk.request();
-  ports::MoveRequest move;
-  move.peer_uri = request.to.peer_uri;
-  move.target_paths = walk.facts().top;
-  move.networks = request.to.networks;
-  move.tag = {model::Role::primary, walk.row().from, walk.row().epoch};
-  move.bandwidth = request.policy.bandwidth;
-  move.downtime_limit = Steering(request.policy.downtime_limit).limit();
-  return move;
+Bounds bounds_of(const model::VmPolicy& policy) {
+  return {policy.downtime_limit, policy.brownout_limit, policy.postcopy};
 }
 
 std::string reach_hint(const Walk& walk) {
@@ -60,10 +58,6 @@ void tell_standstill(const Walk& walk) {
                 base::to_human(base::Seconds(still_told_after)), base::to_human(base::Seconds(Steering::standstill))));
 }
 
-std::string rate(double bytes_per_s) {
-  return fmt::format("{:.1f} MiB/s", bytes_per_s / (1 << 20));
-}
-
 base::Error stood_still(const Walk& walk) {
   return base::Error(
       base::Kind::timeout,
@@ -72,74 +66,125 @@ base::Error stood_still(const Walk& walk) {
       reach_hint(walk));
 }
 
-base::Error not_converging(const Walk& walk, const ports::MoveProgress& now) {
-  return base::Error(base::Kind::timeout,
-                     fmt::format("{} changes memory at {}, {} get through: it does not converge within a blackout of "
-                                 "{} ms",
-                                 walk.row().vm.get(), rate(now.dirty_bytes_per_s), rate(now.bytes_per_s),
-                                 walk.request().policy.downtime_limit.count()),
-                     "raise `downtime_limit` or `bandwidth` of the VM, or move it when it is less busy");
+/// What would have helped, by what was seen.
+std::string converging_hint(const model::VmPolicy& policy, const Steering& steering) {
+  std::string hint;
+  if (const auto needed = steering.needed(); needed && *needed > policy.downtime_limit)
+    hint += fmt::format("allow a blackout of {} ms (`downtime_limit`), ", needed->count());
+  if (policy.bandwidth) hint += "raise `bandwidth`, ";
+  if (!policy.auto_converge) hint += "let it be slowed down (`auto_converge`), ";
+  if (!policy.postcopy) hint += "let it be moved before its memory is (`postcopy`), ";
+  return hint + "or move it when it is less busy";
 }
 
-/// Watches the migration to its end; returns where it completed, throws why it did not.
-void steer(ports::Move& move, const Walk& walk) {
+base::Error not_converging(const Walk& walk, const Steering& steering, const ports::MoveProgress& now) {
+  const model::VmPolicy& policy = walk.request().policy;
+  const std::string within = steering.reason() == Steering::Reason::brownout
+                                 ? fmt::format("a brownout of {}", base::to_human(*policy.brownout_limit))
+                                 : fmt::format("a blackout of {} ms", policy.downtime_limit.count());
+  const auto needed = steering.needed();
+  return base::Error(
+      base::Kind::timeout,
+      fmt::format("{} changes memory at {}, {} get through: it does not converge within {}{}", walk.row().vm.get(),
+                  model::to_human(model::ByteRate{now.dirty_bytes_per_s}),
+                  model::to_human(model::ByteRate{now.bytes_per_s}), within,
+                  needed ? fmt::format(", and would now need a blackout of {} ms", needed->count()) : ""),
+      converging_hint(policy, steering));
+}
+
+/// From here on there is no way back, though the guest may be on its way for some moments yet.
+void begin_postcopy(ports::Move& move, const Walk& walk, const Steering& steering, const ports::MoveProgress& now) {
+  base::log(base::Level::warning, not_converging(walk, steering, now).message() + "; it is moved before its memory is");
+  move.start_postcopy();
+}
+
+/// Asks for the end of what can't converge or stands still; returns where it had completed.
+void give_up(ports::Move& move, const Walk& walk, const Steering& steering, const ports::MoveProgress& now) {
+  if (abort(move, walk)) return;
+  throw steering.reason() == Steering::Reason::standstill ? stood_still(walk) : not_converging(walk, steering, now);
+}
+
+/// The guest has stopped on the source and runs on the target. Whoever asks the source in that moment waits until it
+/// has ended its QEMU, a second or more; the target alone is proof: it starts nobody whom the source has not handed
+/// over.
+bool is_there(const Walk& walk) {
+  try {
+    const auto target = walk.target().find(walk.row().vm);
+    return target && target->state == model::DomainState::running && target->tag.epoch == walk.row().epoch;
+  } catch (const base::Error&) {
+    return false;
+  }
+}
+
+/// Waits for a guest that stands to be there, or the migration to end.
+bool arrives(ports::Move& move, const Walk& walk) {
+  bool there = false;
+  base::wait_until(walk.ports().clock, stands_at_first, asked_each, [&] {
+    there = is_there(walk);
+    return there || move.state() != ports::MoveProgress::State::running;
+  });
+  return there;
+}
+
+/// Where the source can't tell, since the guest stands, or its answer may be lost on a link that was cut as the guest
+/// arrived: the target is asked.
+bool is_seen_there(ports::Move& move, const Walk& walk, const ports::MoveProgress& now, Asking& asking,
+                   base::Millis still, base::Millis time) {
+  if (!now.stopped && still <= still_asked_after) {
+    asking.begin_anew();
+    return false;
+  }
+  const bool at_first = asking.asked() == 0;
+  if (!asking.due(time)) return false;
+  return now.stopped && at_first ? arrives(move, walk) : is_there(walk);
+}
+
+/// Watches the migration until the guest is seen on the target (true), or it has ended; throws why it did not complete.
+bool steer(ports::Move& move, const Walk& walk) {
   const Ports& ports = walk.ports();
-  Steering steering(walk.request().policy.downtime_limit);
+  Steering steering(bounds_of(walk.request().policy));
+  Asking asking;
   bool told = false;
   for (;;) {
     const ports::MoveProgress now = move.progress();
-    if (now.state == ports::MoveProgress::State::done) return;
-    if (now.state == ports::MoveProgress::State::failed) {
+    if (now.state == ports::MoveProgress::State::done) return false;
+    if (now.state == ports::MoveProgress::State::failed)
       throw base::Error(base::Kind::io, fmt::format("the migration of {} failed: {}", walk.row().vm.get(), now.error));
-    }
-    if (ports.cancel.requested()) {
-      if (abort(move, walk)) return;
+    if (ports.cancel.requested() && !now.postcopy) {
+      if (abort(move, walk)) return false;
       ports.cancel.check();
     }
     const base::Millis time = ports.clock.steady();
     const Steering::Advice advice = steering.look(now, time);
     const bool still = steering.still(time) > still_told_after;
-    // Its answer may be lost on a link that was cut as the guest arrived: then both hosts know better than the source.
-    if (steering.still(time) > still_asked_after && has_arrived(walk)) return;
+    if (is_seen_there(move, walk, now, asking, steering.still(time), time)) return true;
     if (still && !told) tell_standstill(walk);
     told = still;
-    switch (advice) {
-      case Steering::Advice::go_on:
-        break;
-      case Steering::Advice::raise_limit:
-        move.set_downtime_limit(steering.limit());
-        break;
-      case Steering::Advice::give_up:
-        if (abort(move, walk)) return;
-        throw still ? stood_still(walk) : not_converging(walk, now);
+    if (advice == Steering::Advice::raise_limit) move.set_downtime_limit(steering.limit());
+    if (advice == Steering::Advice::start_postcopy) begin_postcopy(move, walk, steering, now);
+    if (advice == Steering::Advice::give_up) {
+      give_up(move, walk, steering, now);
+      return false;
     }
     ports.clock.pause(look_every);
   }
 }
 
 Json intend(Walk& walk) {
-  return {{"downtime_limit_ms", walk.request().policy.downtime_limit.count()}};
-}
-
-/// Null where the source's host can't be watched: then a link that is cut in the last phase holds the guest for as long
-/// as TCP and libvirt take to give up.
-std::unique_ptr<ports::MoveGuard> guarded(const Walk& walk) {
-  try {
-    return walk.ports().transport.guard_move(walk.row().from, walk.row().uuid);
-  } catch (const base::Error& e) {
-    base::log(base::Level::warning, fmt::format("{}: the move is not watched on {}: {}", walk.row().vm.get(),
-                                                walk.row().from.get(), e.what()));
-    return nullptr;
-  }
+  const model::VmPolicy& policy = walk.request().policy;
+  return {{"downtime_limit_ms", policy.downtime_limit.count()}, {"postcopy", policy.postcopy}};
 }
 
 Json act(Walk& walk) {
-  const auto guard = guarded(walk);
-  steer(*walk.source().begin_move(walk.row().vm, request_of(walk)), walk);
-  if (!has_moved(walk)) {
+  std::shared_ptr<ports::MoveGuard> guard = guarded(walk);
+  std::shared_ptr<ports::Move> move = walk.source().begin_move(walk.row().vm, move_request(walk));
+  const bool seen_there = steer(*move, walk);
+  walk.hold(move, std::move(guard));
+  if (!seen_there && !has_moved(walk)) {
     throw base::Error(base::Kind::io, fmt::format("the migration of {} ended without moving it", walk.row().vm.get()));
   }
-  return measured(walk);
+  move->let_source_end(source_ends_within);
+  return Json::object();
 }
 
 /// The source runs on by itself and libvirt has removed the target's half: that is what "not moved" means.
@@ -155,19 +200,28 @@ Json intend_nothing(Walk&) {
   return Json::object();
 }
 
-Json measured(Walk& walk) {
-  Json json = Json::object();
-  for (const model::HostName& host : {walk.row().to, walk.row().from}) {
-    try {
-      if (const auto ms = walk.ports().hypervisors.at(host).last_blackout_ms(walk.row().vm)) {
-        json["blackout_ms"] = *ms;
-        break;
-      }
-    } catch (const base::Error&) {
-      // A measurement that is not there must not stop a guest that has moved; the outcome then has no blackout.
-    }
+ports::MoveRequest move_request(const Walk& walk) {
+  const Request& request = walk.request();
+  ports::MoveRequest move;
+  move.peer_uri = request.to.peer_uri;
+  move.target_paths = walk.facts().top;
+  move.networks = request.to.networks;
+  move.tag = {model::Role::primary, walk.row().from, walk.row().epoch};
+  move.bandwidth = request.policy.bandwidth;
+  move.downtime_limit = Steering(bounds_of(request.policy)).limit();
+  move.auto_converge = throttle_of(request.policy, walk.facts().estimate);
+  move.postcopy = request.policy.postcopy;
+  return move;
+}
+
+std::unique_ptr<ports::MoveGuard> guarded(const Walk& walk) {
+  try {
+    return walk.ports().transport.guard_move(walk.row().from, walk.row().uuid);
+  } catch (const base::Error& e) {
+    base::log(base::Level::warning, fmt::format("{}: the move is not watched on {}: {}", walk.row().vm.get(),
+                                                walk.row().from.get(), e.what()));
+    return nullptr;
   }
-  return json;
 }
 
 model::RoleTag hibernated_tag(const Walk& walk) {
@@ -177,15 +231,6 @@ model::RoleTag hibernated_tag(const Walk& walk) {
 void confirm_epoch(Walk& walk) {
   const ports::Walk& row = walk.row();
   if (walk.ports().journal.epoch(row.uuid) < row.epoch) walk.ports().journal.raise_epoch(row.uuid, row.epoch);
-  if (walk.from_lost_host()) return;  // its copy is marked by settle(), where it answers by then
-  try {
-    const auto old = walk.source().find(row.vm);
-    if (old && old->state == model::DomainState::off && old->tag != hibernated_tag(walk)) {
-      walk.source().set_tag(row.vm, hibernated_tag(walk));
-    }
-  } catch (const base::Error&) {
-    // retire() replaces the whole definition and does not go on without the host; clients need not wait for that.
-  }
 }
 
 }  // namespace umbra::switchover::steps

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <future>
 
 #include "switchover/steps/steps.hpp"
 
@@ -15,6 +16,8 @@ using ports::HookResult;
 
 /// Between two attempts of a redirector.
 constexpr base::Millis before_next_attempt{500};
+/// From the end of the redirectors on.
+constexpr base::Millis announcement_deadline{3'000};
 
 /// What the walk before this one wrote: the newest that ended where the VM is now.
 std::optional<Facts> walk_before(const Ports& ports, const model::Uuid& vm, std::optional<std::int64_t> own) {
@@ -67,16 +70,34 @@ HookResult call(Walk& walk, ports::Redirector& redirector, bool undo) {
   }
 }
 
+std::future<void> begin_announcement(Walk& walk) {
+  try {
+    return walk.target().announce(walk.row().vm);
+  } catch (const base::Error&) {
+    std::promise<void> none;
+    none.set_exception(std::current_exception());
+    return none.get_future();
+  }
+}
+
+/// How the announcement went that was begun before the redirectors were called.
+HookResult end_of(std::future<void>& announcement) {
+  if (announcement.wait_for(announcement_deadline) != std::future_status::ready)
+    return {false, fmt::format("no answer in {}", base::to_human(base::Seconds(announcement_deadline)))};
+  return result_of([&] {
+    announcement.get();
+    return HookResult{};
+  });
+}
+
 Json act(Walk& walk) {
   Json result = Json::object();
   std::vector<std::string> notes;
   const auto note = [&](const std::string& who, const HookResult& seen) {
     if (!seen.ok) notes.push_back(fmt::format("{} failed: {}", who, seen.message));
   };
-  note("the L2 announcement", result_of([&] {
-         walk.target().announce(walk.row().vm);
-         return HookResult{};
-       }));
+  // Beside the redirectors: QEMU has announced the guest once by itself, and a host that is silent holds nobody.
+  std::future<void> announcement = begin_announcement(walk);
   const Calls calls = calls_of(walk);
   std::vector<std::string> redirected;
   for (ports::Redirector* redirector : calls.redirectors) {
@@ -87,6 +108,7 @@ Json act(Walk& walk) {
   for (const std::string& name : calls.gone)
     notes.push_back(
         fmt::format("redirector {} was called by the walk there and is no longer configured: undo it by hand", name));
+  note("the L2 announcement", end_of(announcement));
   if (walk.ports().probe != nullptr) {
     const HookResult seen = result_of([&] { return walk.ports().probe->check(walk.request().record); });
     note("the health probe", seen);

@@ -9,6 +9,7 @@
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "ports/delta.hpp"
+#include "switchover/halves.hpp"
 #include "switchover/request_json.hpp"
 #include "switchover/steps/steps.hpp"
 
@@ -41,6 +42,26 @@ void delete_carried_bitmaps(Walk& walk) {
   }
 }
 
+/// Each host knows something of the migration: the target how long the guest stood, the source the rest. Asked before
+/// the source's definition is replaced, with which libvirt forgets it. A figure that is not to be had is left out.
+Json measured(Walk& walk) {
+  const auto figures_of = [&](ports::Hypervisor& host) {
+    try {
+      return host.last_move(walk.row().vm);
+    } catch (const base::Error&) {
+      return ports::MoveFigures{};
+    }
+  };
+  const ports::MoveFigures there = figures_of(walk.target());
+  const ports::MoveFigures here = figures_of(walk.source());
+  Json json = Json::object();
+  const auto blackout = there.blackout_ms ? there.blackout_ms : here.blackout_ms;
+  if (blackout) json["blackout_ms"] = *blackout;
+  if (here.total_ms) json["brownout_ms"] = std::max(0.0, *here.total_ms - here.blackout_ms.value_or(0));
+  if (here.sent) json["moved_bytes"] = here.sent->value;
+  return json;
+}
+
 bool happened(Walk& walk) {
   return is_retired(walk, walk.source().find(walk.row().vm));
 }
@@ -48,9 +69,11 @@ bool happened(Walk& walk) {
 Json act(Walk& walk) {
   const ports::Walk& row = walk.row();
   ports::Hypervisor& source = walk.source();
+  end_old_half(walk);
   if (walk.facts().autostart) walk.target().set_autostart(row.vm, true);
   const auto old = source.find(row.vm);
-  if (is_retired(walk, old)) return Json::object();
+  const Json figures = measured(walk);
+  if (is_retired(walk, old)) return figures;
   if (old && old->state != model::DomainState::off) {
     throw base::Error(
         base::Kind::refused,
@@ -67,7 +90,7 @@ Json act(Walk& walk) {
   delete_carried_bitmaps(walk);
   source.undefine(row.vm);
   source.define_shadow(*moved, {walk.facts().frozen, walk.request().from.networks, hibernated_tag(walk)});
-  return Json::object();
+  return figures;
 }
 
 }  // namespace

@@ -33,9 +33,12 @@ struct Calls {
 /// redirected; where that one had itself undone, it redirects again. `own` is its row, absent while it is but planned.
 Calls calls_of(const Ports& ports, const model::Uuid& vm, bool going_back, std::optional<std::int64_t> own);
 
-/// What the move's entry holds once it is proved: the blackout, where a host knows it.
-Json measured(Walk& walk);
-/// Makes the walk's epoch the VM's, and tags the source's definition as the old one. Again: nothing is left to do.
+/// What the hosts are asked for when the guest moves.
+ports::MoveRequest move_request(const Walk& walk);
+/// Null where the source's host can't be watched: then a link that is cut in the last phase holds the guest for as long
+/// as TCP and libvirt take to give up.
+std::unique_ptr<ports::MoveGuard> guarded(const Walk& walk);
+/// Makes the walk's epoch the VM's. Again: nothing is left to do.
 void confirm_epoch(Walk& walk);
 /// The tag of the VM that this walk leaves hibernated on the source.
 model::RoleTag hibernated_tag(const Walk& walk);

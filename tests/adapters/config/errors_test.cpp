@@ -110,6 +110,7 @@ TEST_CASE("values of a wrong type, unit or range say what was expected") {
        "2:10: vms.\"*\".window must be a duration with its unit, such as \"30m\", not \"2 fortnights\""},
       {"[vms.\"*\"]\ndowntime_limit = 300\n",
        "2:18: vms.\"*\".downtime_limit must be a duration of at least 1ms with its unit, such as \"300ms\", not 300"},
+      {"[vms.\"*\"]\npostcopy = \"yes\"\n", "2:12: vms.\"*\".postcopy must be true or false, not \"yes\""},
       {"[vms.\"*\"]\nbandwidth = \"100MB\"\n",
        "2:13: vms.\"*\".bandwidth must be a rate with its unit, such as \"100MiB/s\" or \"1Gbit/s\", not \"100MB\""},
       {"[vms.\"*\"]\nretain = 0\n", "2:10: vms.\"*\".retain must be a whole number of at least 1, not 0"},

@@ -119,6 +119,12 @@ TEST_CASE("the example's values arrive") {
   CHECK(web.retain == 3);
   CHECK(web.retain_for == base::Seconds{30 * 86400.0});
   CHECK(web.downtime_limit == base::Millis{300});
+  CHECK(web.blackout_limit == base::Millis{1000});
+  CHECK(web.brownout_limit == base::Seconds{120});
+  CHECK(web.bytes_limit == model::ByteCount{20ull << 30});
+  CHECK(web.auto_converge);
+  CHECK_FALSE(web.postcopy);
+  CHECK(web.quiesce);
   CHECK(web.bandwidth == model::ByteRate{125e6});
   CHECK(web.candidates == std::vector{model::HostName("alpha"), model::HostName("beta")});
   CHECK(config.policy(model::VmName("db1")).candidates.empty());
@@ -213,6 +219,9 @@ TEST_CASE("origins tell file and line, and name the defaults") {
       {"vms.\"*\".rollback_window", "1h", "default"},
       {"vms.\"*\".retain", "3", "default"},
       {"vms.\"*\".downtime_limit", "300ms", "default"},
+      {"vms.\"*\".auto_converge", "true", "default"},
+      {"vms.\"*\".postcopy", "false", "default"},
+      {"vms.\"*\".quiesce", "true", "default"},
       {"metrics.source", "libvirt", "default"},
       {"metrics.net_capacity", "119.2 MiB/s", "default"},
       {"metrics.disk_capacity", "190.7 MiB/s", "default"},

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "decide/precopy.hpp"
+#include "model/precopy.hpp"
 
 #include <rapidcheck.h>
 #include <catch2/catch.hpp>
@@ -9,7 +9,7 @@
 namespace {
 
 using namespace umbra;
-using namespace umbra::decide;
+using namespace umbra::model;
 
 PrecopyInput input(double memory, double dirty, double bandwidth) {
   return {model::ByteCount{static_cast<std::uint64_t>(memory)}, {dirty}, {bandwidth}};

@@ -5,12 +5,12 @@
 #include "base/clock.hpp"
 #include "model/ids.hpp"
 
-namespace umbra::decide {
+namespace umbra::model {
 
 struct PrecopyInput {
-  model::ByteCount memory;     ///< that the guest has touched
-  model::ByteRate dirty_rate;  ///< while it runs
-  model::ByteRate bandwidth;   ///< for the migration
+  ByteCount memory;     ///< that the guest has touched
+  ByteRate dirty_rate;  ///< while it runs
+  ByteRate bandwidth;   ///< for the migration
   base::Seconds downtime_limit{0.3};
   base::Seconds handover{0.1};  ///< fixed part of the blackout: device state, start at the target
   unsigned max_rounds = 30;
@@ -19,7 +19,7 @@ struct PrecopyInput {
 struct PrecopyResult {
   base::Seconds total{0};     ///< from start to the guest's running at the target
   base::Seconds blackout{0};  ///< guest stopped; part of `total`
-  model::ByteCount bytes;     ///< sent
+  ByteCount bytes;            ///< sent
   unsigned rounds = 0;        ///< while the guest ran
   bool converges = false;     ///< the rest fell below what the downtime limit allows
 };
@@ -30,4 +30,4 @@ struct PrecopyResult {
 /// 1-7. Kind::invalid without a bandwidth above zero.
 PrecopyResult precopy(const PrecopyInput& input);
 
-}  // namespace umbra::decide
+}  // namespace umbra::model

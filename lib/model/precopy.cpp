@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "decide/precopy.hpp"
+#include "model/precopy.hpp"
 
 #include <algorithm>
 #include <cmath>
 
 #include "base/error.hpp"
 
-namespace umbra::decide {
+namespace umbra::model {
 
 PrecopyResult precopy(const PrecopyInput& input) {
   const double bandwidth = input.bandwidth.value;
@@ -35,4 +35,4 @@ PrecopyResult precopy(const PrecopyInput& input) {
   return result;
 }
 
-}  // namespace umbra::decide
+}  // namespace umbra::model
