@@ -111,6 +111,7 @@ class Naming {
 
   /// Takes back what an export that was cut short has named: the files that it made, as it left them.
   void undo_cut() const {
+    remove_half_notes();
     if (!fs::exists(note())) return;
     const json cut = json::parse(base::read_text_file(note()), nullptr, false);
     std::vector<fs::path> named;
@@ -135,21 +136,22 @@ class Naming {
 
   /// The files under their names at last: all of them or none.
   void give_names(const std::vector<DiskToExport>& disks) const {
-    if (disks.size() > 1) write_note(disks);
+    const bool belong_together = disks.size() > 1;
     std::vector<fs::path> given;
     base::or_undo(
         [&] {
+          if (belong_together) write_note(disks);
           for (const DiskToExport& disk : disks) {
             name_it(made(disk), disk.to);
             given.push_back(disk.to);
           }
           base::sync_dir(m_target);
+          if (belong_together) remove_note();
         },
         [&] {
           for (const fs::path& file : given) fs::remove(file);
-          remove_note();
+          if (belong_together) remove_note();
         });
-    remove_note();
   }
 
  private:
@@ -173,6 +175,17 @@ class Naming {
       files.back()["name"] = disk.to.filename().string();
     }
     base::write_file_atomic(note(), files.dump() + "\n");
+  }
+
+  /// Of processes that were killed as they wrote one: the folder's lock is held, so no other does.
+  void remove_half_notes() const {
+    if (!fs::is_directory(m_target)) return;
+    const std::string half = note().filename().string() + ".tmp.";
+    std::vector<fs::path> found;
+    for (const auto& entry : fs::directory_iterator(m_target)) {
+      if (entry.path().filename().string().starts_with(half)) found.push_back(entry.path());
+    }
+    for (const fs::path& file : found) fs::remove(file);
   }
 
   void remove_note() const {
