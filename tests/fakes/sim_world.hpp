@@ -135,7 +135,7 @@ class SimWorld {
   std::map<model::VmName, SimGuest> guests;
   std::optional<SimMigration> migration;
   SimLink link;
-  bool guarded = false;  ///< what QEMU has open is cut as soon as the link is
+  bool guarded = false;      ///< what QEMU has open is cut as soon as the link is
   bool agent_hangs = false;  ///< of guests that have one
   // What Umbra keeps.
   std::vector<ports::Walk> walks;
