@@ -143,8 +143,8 @@ class SimWorld {
   std::map<model::VmName, SimGuest> guests;
   std::optional<SimMigration> migration;
   SimLink link;
+  bool guarded = false;      ///< what QEMU has open is cut as soon as the link is
   bool agent_hangs = false;  ///< of guests that have one
-  bool guarded = false;  ///< what QEMU has open is cut as soon as the link is
   // What Umbra keeps.
   std::vector<ports::Walk> walks;
   std::map<std::int64_t, std::vector<ports::JournalEntry>> entries;
