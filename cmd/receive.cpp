@@ -153,13 +153,13 @@ int serve_session(Session& session, const ReceiveOptions& options) {
   return exit_done;
 }
 
-int serve_file(Session&, const ReceiveOptions& options) {
+int serve_file(Session& session, const ReceiveOptions& options) {
   ports::FileExport file;
   file.path = options.file;
   if (!options.format.empty()) file.format = options.format;
   if (!options.bitmap.empty()) file.bitmap = options.bitmap;
   if (!options.above.empty()) file.above = options.above;
-  return nbd::serve_file(file, STDIN_FILENO, STDOUT_FILENO);
+  return nbd::serve_file(file, STDIN_FILENO, STDOUT_FILENO, session.cancel());
 }
 
 int tell_keepalive(Session& session, const ReceiveOptions&) {
@@ -175,12 +175,9 @@ struct Mode {
 };
 
 std::vector<Mode> modes_of(const Common& common, const ReceiveOptions& options) {
-  return {{"-", is_piped(common), receive_stream},
-          {"--listen", !options.listen.empty(), listen},
-          {"--session", options.session, serve_session},
-          {"--export", !options.file.empty(), serve_file},
-          {"--guard", !options.guard.empty(), guard},
-          {"--keepalive", options.keepalive, tell_keepalive}};
+  return {{"-", is_piped(common), receive_stream},       {"--listen", !options.listen.empty(), listen},
+          {"--session", options.session, serve_session}, {"--export", !options.file.empty(), serve_file},
+          {"--guard", !options.guard.empty(), guard},    {"--keepalive", options.keepalive, tell_keepalive}};
 }
 
 /// An option that was given, and the modes that look at it.

@@ -41,10 +41,19 @@ base::Argv export_argv(base::Argv argv, const ports::FileExport& file) {
 
 constexpr base::Millis guard_deadline{10'000};  // for the guard to be in place
 
-/// Ended by the end of its input; on the host's side it goes on while there is something to watch.
+/// Told by a byte to let be; by the end of its input that nobody wants it any more: on the host's side it then goes on
+/// while there is something to watch.
 class SpawnedGuard final : public ports::MoveGuard {
  public:
   explicit SpawnedGuard(base::Child child) : m_child(std::move(child)) {}
+
+  void let_be() override {
+    try {
+      base::write_all(m_child.to_child.get(), std::string_view("-"), "the guard");
+    } catch (const base::Error&) {
+      // One that has ended lets be.
+    }
+  }
 
  private:
   base::Child m_child;

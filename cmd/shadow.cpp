@@ -240,8 +240,11 @@ Verb shadow_verb() {
        set_flag(options->rehearse)},
       {"--watch", "DURATION", "with --rehearse: how long to watch", "10s", set_duration("--watch", options->watch)},
       {"--drop", "", "take the shadow away, with its points", "", set_flag(options->drop)},
-      {"--forget", "", "with --drop: also where its host is gone for good; what lies there stays", "",
-       set_flag(options->forget)},
+      {"--forget", "",
+       "with --drop: also where its host is gone for good, or nothing is on record but the VM's own tag; what lies "
+       "there "
+       "stays",
+       "", set_flag(options->forget)},
       {"--verify", "", "points VM: read everything back and name each damaged place; exit 1 where there is one", "",
        set_flag(options->points.verify)},
       {"--export", "PATH",

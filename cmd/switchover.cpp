@@ -4,9 +4,6 @@
 
 #include <fmt/core.h>
 
-#include <algorithm>
-#include <set>
-
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "cmd/exit_status.hpp"
@@ -14,7 +11,7 @@
 #include "cmd/records.hpp"
 #include "cmd/session.hpp"
 #include "cmd/verb.hpp"
-#include "model/units.hpp"
+#include "cmd/walks.hpp"
 #include "ports/delta.hpp"
 
 namespace umbra::cmd {
@@ -27,57 +24,7 @@ struct SwitchoverOptions {
   bool force = false;
   bool from_point = false;
   bool accept_risk = false;
-};
-
-const RecordTable& switchover_table() {
-  static const RecordTable table{
-      {"VM", "RESULT", "RUNS ON", "BLACKOUT", "BROWNOUT", "SENT", "EPOCH", "OLD PRIMARY", "PHASES"},
-      [](const model::Record& record) -> std::vector<Cell> {
-        const model::Vm vm = record.vm();
-        const auto o = record.outcome();
-        if (!o) return {vm.name.get(), Cell("-", Tone::faint), vm.host.get(), "-", "-", "-", "-", "no trigger"};
-        const bool planned = o->result == "planned";
-        std::string phases;
-        for (const model::Phase& phase : o->phases) {
-          phases += (phases.empty() ? "" : ", ") + phase.name;
-          if (!planned) phases += fmt::format(" {:.0f}", phase.ms);
-        }
-        // What was measured, and, after "of", what was expected.
-        const auto beside = [](const auto& measured, const auto& expected, const auto& text) {
-          const std::string first = measured ? text(*measured) : std::string("-");
-          return expected ? first + " of " + text(*expected) : first;
-        };
-        const auto ms = [](double v) { return fmt::format("{:.0f} ms", v); };
-        const auto bytes = [](model::ByteCount v) { return model::to_human(v); };
-        return {vm.name.get(),
-                Cell(o->result, o->result == "switched" ? Tone::good : Tone::plain),
-                o->host.get(),
-                beside(o->blackout_ms, o->blackout_estimate_ms, ms),
-                beside(o->brownout_ms, o->brownout_estimate_ms, ms),
-                beside(o->sent, o->sent_estimate, bytes),
-                std::to_string(o->epoch.value),
-                o->primary.empty() ? "-" : o->primary,
-                phases.empty() ? "-" : phases + (planned ? "" : " ms")};
-      }};
-  return table;
-}
-
-/// The hooks and the probe of one VM, alive as long as its walk.
-struct Hooks {
-  std::vector<std::unique_ptr<ports::Redirector>> redirectors;
-  std::unique_ptr<ports::Probe> probe;
-  std::unique_ptr<ports::Fence> fence;
-
-  Hooks(Session& session, const model::VmName& vm, const model::VmPolicy& policy)
-      : redirectors(session.redirectors(vm, policy)), probe(session.probe(vm, policy)), fence(session.fence()) {}
-
-  switchover::Ports ports(Session& session) const {
-    switchover::Ports ports{session.hypervisors(), session.transport(), session.journal(), session.shadows(),
-                            session.leases(),      session.clock(),     session.cancel(),  {},
-                            probe.get(),           fence.get()};
-    for (const auto& redirector : redirectors) ports.redirectors.push_back(redirector.get());
-    return ports;
-  }
+  std::string forget;
 };
 
 switchover::Request request_of(Session& session, const model::Record& record, const model::ShadowSection& shadow) {
@@ -90,20 +37,6 @@ switchover::Request request_of(Session& session, const model::Record& record, co
           config.policy(vm.name),
           config.rate_between(config.host(vm.host), config.host(shadow.host), config.policy(vm.name)),
           record.to_line()};
-}
-
-/// Sets the outcome and what follows from it in the other sections.
-void conclude(Session& session, model::Record& record, const model::Outcome& outcome) {
-  for (const std::string& note : outcome.notes)
-    base::log(base::Level::info, fmt::format("switchover: {}: {}", record.vm().name.get(), note));
-  record.set(outcome);
-  if (outcome.result == "planned") return;
-  remember(session, record, "outcome");
-  if (!outcome.host.get().empty()) {
-    model::Vm vm = record.vm();
-    vm.host = outcome.host;
-    record.set(vm);
-  }
 }
 
 /// A decision to stay that came down the pipe is obeyed; a VM named by hand is the operator's decision.
@@ -133,35 +66,29 @@ model::ShadowSection shadow_of_walk(Session& session, const SwitchoverOptions& o
   throw base::Error(base::Kind::refused, fmt::format("{} has no shadow", vm.name.get()), ports::make_first(vm.name));
 }
 
-void switch_one(Session& session, const SwitchoverOptions& options, model::Record& record) {
+void stay(Session& session, model::Record& record) {
   const model::Vm vm = record.vm();
-  if (!options.rollback && told_to_stay(session, record)) {
-    model::Outcome stayed;
-    stayed.result = "stayed";
-    stayed.host = vm.host;
-    stayed.epoch = session.journal().epoch(vm.uuid);
-    record.set(stayed);
-    return;
-  }
-  const model::ShadowSection shadow = shadow_of_walk(session, options, record);
-  if (only_planned(session, record)) {
-    model::Outcome planned;
-    planned.result = "planned";
-    planned.host = vm.host;
-    planned.epoch = session.journal().epoch(vm.uuid).next();
-    planned.notes = {
-        fmt::format("{}: what a switchover asks of both hosts is asked once it is there", shadow_is_planned)};
-    conclude(session, record, planned);
-    return;
-  }
-  const switchover::Request request = request_of(session, record, shadow);
-  const Hooks hooks(session, vm.name, request.policy);
-  const switchover::Ports ports = hooks.ports(session);
-  if (session.common().dry_run) {
-    conclude(session, record,
-             switchover::plan(ports, request, options.rollback ? "rollback" : "switchover").as_outcome(vm.host));
-    return;
-  }
+  model::Outcome stayed;
+  stayed.result = "stayed";
+  stayed.host = vm.host;
+  stayed.epoch = session.journal().epoch(vm.uuid);
+  record.set(stayed);
+}
+
+/// Of a VM whose shadow is itself but planned, by the same pipeline.
+model::Outcome planned_alone(Session& session, const model::Vm& vm) {
+  model::Outcome planned;
+  planned.result = "planned";
+  planned.host = vm.host;
+  planned.epoch = session.journal().epoch(vm.uuid).next();
+  planned.notes = {
+      fmt::format("{}: what a switchover asks of both hosts is asked once it is there", shadow_is_planned)};
+  return planned;
+}
+
+model::Outcome walk_now(Session& session, const switchover::Ports& ports, const switchover::Request& request,
+                        const SwitchoverOptions& options, const model::Record& record) {
+  const model::Vm vm = record.vm();
   {
     const auto lease = take_lease(session, vm.name);
     clear_leftovers(session, vm);
@@ -175,7 +102,21 @@ void switch_one(Session& session, const SwitchoverOptions& options, model::Recor
         fmt::format("the old primary on {0} is kept for {1} as the way back; then it may go: umbra switchover {2} "
                     "--decommission, or --all",
                     vm.host.get(), base::to_human(request.policy.rollback_window), base::shell_word(vm.name)));
-  conclude(session, record, outcome);
+  return outcome;
+}
+
+void switch_one(Session& session, const SwitchoverOptions& options, model::Record& record) {
+  const model::Vm vm = record.vm();
+  if (!options.rollback && told_to_stay(session, record)) return stay(session, record);
+  const model::ShadowSection shadow = shadow_of_walk(session, options, record);
+  if (only_planned(session, record)) return conclude(session, record, planned_alone(session, vm));
+  const switchover::Request request = request_of(session, record, shadow);
+  const Hooks hooks(session, vm.name, request.policy);
+  const switchover::Ports ports = hooks.ports(session);
+  conclude(session, record,
+           session.common().dry_run
+               ? switchover::plan(ports, request, options.rollback ? "rollback" : "switchover").as_outcome(vm.host)
+               : walk_now(session, ports, request, options, record));
 }
 
 void decommission_one(Session& session, const SwitchoverOptions& options, model::Record& record) {
@@ -248,67 +189,25 @@ int activate_from_points(Session& session, const SwitchoverOptions& options) {
   return status_of(failures, done);
 }
 
-/// Every open walk, or those of the VMs named; each with its own hooks.
-int recover_walks(Session& session) {
-  const auto& names = session.common().operands;
-  std::set<model::VmName> open;
-  if (is_piped(session.common()))
-    throw base::Error(base::Kind::usage, "--recover reads no records",
-                      "name the VMs, or none for all that are interrupted");
-  for (const ports::Walk& walk : session.journal().open_walks()) {
-    if (names.empty() || std::find(names.begin(), names.end(), walk.vm.get()) != names.end()) open.insert(walk.vm);
-  }
-  std::vector<base::Kind> failures;
-  std::size_t done = 0;
-  for (const std::string& name : names) {
-    if (open.contains(model::VmName(name))) continue;
-    try {
-      locate(session, model::VmName(name));  // a name that nobody bears is an error; one without a walk is in order
-      base::log(base::Level::info, fmt::format("switchover: {}: no walk is open, nothing to recover", name));
-      ++done;
-    } catch (const base::Error& error) {
-      print_error(error, "switchover", name);
-      failures.push_back(error.kind());
-    }
-  }
-  for (const model::VmName& vm : open) {
-    if (session.common().dry_run) {
-      base::log(base::Level::info,
-                fmt::format("switchover: {}: would ask both hosts and finish or take back its walk", vm.get()));
-      ++done;
-      continue;
-    }
-    try {
-      const Hooks hooks(session, vm, session.config().policy(vm));
-      for (const switchover::Recovered& one : switchover::recover(hooks.ports(session), vm)) {
-        base::log(base::Level::info, fmt::format("switchover: {}: found {}; {}", one.vm.get(), one.found, one.did));
-        model::Record record = record_of(session, locate(session, one.vm));
-        conclude(session, record, one.outcome);
-        session.out().record(record);
-      }
-      ++done;
-    } catch (const base::Error& error) {
-      print_error(error, "switchover", vm.get());
-      failures.push_back(error.kind());
-    }
-  }
-  if (open.empty() && names.empty()) base::log(base::Level::info, "switchover: no walk is open, nothing to recover");
-  session.out().finish(switchover_table());
-  return status_of(failures, done);
+void check_options(const SwitchoverOptions& options, const Common& common) {
+  using base::Kind;
+  if (options.rollback + options.recover + options.decommission + options.from_point > 1)
+    throw base::Error(Kind::usage, "--rollback, --recover, --decommission and --from-point exclude each other");
+  if (!options.forget.empty() && !options.recover)
+    throw base::Error(Kind::usage, "--forget goes with --recover alone", "umbra switchover --recover VM --forget HOST");
+  if (options.accept_risk && !options.from_point && options.forget.empty())
+    throw base::Error(Kind::usage, "--accept-split-brain-risk goes with --from-point or --forget alone",
+                      "a live switchover never takes that risk");
+  if (options.force && !options.decommission)
+    throw base::Error(Kind::usage, "--force goes with --decommission alone",
+                      "a switchover needs no force: what it refuses would lose something");
+  if (options.force && common.all)
+    throw base::Error(Kind::usage, "--force does not go with --all", "name the VMs whose way back is given up");
 }
 
 int run_switchover(Session& session, const SwitchoverOptions& options) {
-  if (options.rollback + options.recover + options.decommission + options.from_point > 1)
-    throw base::Error(base::Kind::usage, "--rollback, --recover, --decommission and --from-point exclude each other");
-  if (options.accept_risk && !options.from_point)
-    throw base::Error(base::Kind::usage, "--accept-split-brain-risk goes with --from-point alone",
-                      "a live switchover never takes that risk");
-  if (options.force && !options.decommission)
-    throw base::Error(base::Kind::usage, "--force goes with --decommission alone",
-                      "a switchover needs no force: what it refuses would lose something");
-  if (options.force && session.common().all)
-    throw base::Error(base::Kind::usage, "--force does not go with --all", "name the VMs whose way back is given up");
-  if (options.recover) return recover_walks(session);
+  check_options(options, session.common());
+  if (options.recover) return recover_walks(session, {options.forget, options.accept_risk});
   if (options.from_point) return activate_from_points(session, options);
   return for_each_vm(session, "switchover", switchover_table(), [&](model::Record& record) {
     options.decommission ? decommission_one(session, options, record) : switch_one(session, options, record);
@@ -335,6 +234,10 @@ Verb switchover_verb() {
       "some, once the configured fence has made sure that the host runs nothing any more; --dry-run tells how much "
       "that "
       "loses.\n"
+      "A host that is gone for good in the middle of a walk would keep that walk open: --recover VM --forget HOST "
+      "fences "
+      "it, then lets the VM go on where the walk had brought it, or on its old host where the target is gone; where it "
+      "may have run there, what it wrote there is lost, and that is told. The VM has no shadow then.\n"
       "What redirects clients (executables, HAProxy, routes) and tells whether they are served (a command, TCP, HTTP) "
       "is "
       "`redirect` and `probe` of [vms] in the configuration; --dry-run lists it.";
@@ -343,19 +246,27 @@ Verb switchover_verb() {
       {"--rollback", "", "back to the host where the VM was before", "", set_flag(options->rollback)},
       {"--recover", "", "finish or take back interrupted walks (all, or of the VMs named)", "",
        set_flag(options->recover)},
+      {"--forget", "HOST",
+       "with --recover: that host of the walk is gone for good; it is fenced, and the walk ended without it", "",
+       set_text(options->forget)},
       {"--decommission", "",
        "remove the old primary and its disks for good; with --all, of VMs whose `after` says so and whose rollback "
        "window is over",
        "", set_flag(options->decommission)},
       {"--from-point", "", "of a VM whose host is lost: activate the newest point of its shadow", "",
        set_flag(options->from_point)},
-      {"--accept-split-brain-risk", "", "with --from-point: without a fence; the VM may then run twice", "",
+      {"--accept-split-brain-risk", "", "with --from-point or --forget: without a fence; the VM may then run twice", "",
        set_flag(options->accept_risk)},
       {"--force", "", "with --decommission: also within the rollback window", "", set_flag(options->force)},
   };
-  verb.examples = {"umbra decide web1 | umbra switchover -", "umbra switchover web1 --dry-run",
-                   "umbra switchover web1 --rollback",       "umbra switchover --recover",
-                   "umbra switchover --all --decommission",  "umbra switchover web1 --from-point"};
+  verb.examples = {"umbra decide web1 | umbra switchover -",
+                   "umbra switchover web1 --dry-run",
+                   "umbra switchover web1 --rollback",
+                   "umbra switchover --recover",
+                   "umbra switchover --recover web1 --forget alpha",
+                   "umbra switchover --all --decommission",
+                   "umbra switchover web1 --from-point",
+                   "umbra switchover --recover web1 --forget alpha"};
   verb.run = [options](Session& session) { return run_switchover(session, *options); };
   return verb;
 }

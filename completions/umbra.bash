@@ -10,7 +10,7 @@ _umbra() {
     -o|--output) mapfile -t COMPREPLY < <(compgen -W "auto table jsonl" -- "$cur"); return ;;
     --config|--export|--trace) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
     --state|--into|--images) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
-    --above|--allow|--at|--bitmap|--ca|--cert|--config|--connect|--crl|--export|--for|--format|--guard|--hook|--host|--html|--idle|--images|--interval|--into|--key|--key-file|--limit|--listen|--model|--most|--name|--note|--on|--out|--output|--point|--predictions|--progress-fd|--resource|--retain|--retain-for|--seed|--send|--since|--source|--state|--step|--threshold|--to|--trace|--wait|--watch|--within|-c|-o|-w) return ;;
+    --above|--allow|--at|--bitmap|--ca|--cert|--config|--connect|--crl|--export|--for|--forget|--format|--guard|--hook|--host|--html|--idle|--images|--interval|--into|--key|--key-file|--limit|--listen|--model|--most|--name|--note|--on|--out|--output|--point|--predictions|--progress-fd|--resource|--retain|--retain-for|--seed|--send|--since|--source|--state|--step|--threshold|--to|--trace|--wait|--watch|--within|-c|-o|-w) return ;;
   esac
   case ${COMP_WORDS[1]} in
     predict) flags="-w --within --model --model-fallback --trace --at --no-learning --all -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
@@ -19,7 +19,7 @@ _umbra() {
     replicate) flags="--due --wait --retain --limit --resume --no-resume --source --name --format --into --on --send --to --ca --cert --key --crl --key-file --all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     sync) flags="--all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     decide) flags="--replay --exit-code --all -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
-    switchover) flags="--rollback --recover --decommission --from-point --accept-split-brain-risk --force --all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
+    switchover) flags="--rollback --recover --forget --decommission --from-point --accept-split-brain-risk --force --all -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     pool) flags="-o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="list fill claim release resize" ;;
     observe) flags="--interval --for --since -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     model) flags="--trace --history --out --from-scratch --name --note --seed --resource -w --within --threshold --step --predictions --html --no-learning --model -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="train backtest show list back" ;;

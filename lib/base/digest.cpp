@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/error.hpp"
+#include "base/sha256_lanes.hpp"
 
 namespace umbra::base {
 namespace {
@@ -85,6 +86,19 @@ Digest sha256(std::span<const std::byte> data) {
   check(EVP_DigestUpdate(context.get(), data.data(), data.size()));
   check(EVP_DigestFinal_ex(context.get(), reinterpret_cast<unsigned char*>(digest.bytes.data()), nullptr));
   return digest;
+}
+
+void sha256_each(std::span<const std::span<const std::byte>> messages, std::span<Digest> digests) {
+  for (std::size_t first = 0; first < messages.size();) {
+    const std::size_t length = messages[first].size();
+    std::size_t end = first + 1;
+    while (end < messages.size() && end - first < most_lanes && messages[end].size() == length) ++end;
+    if (end - first >= lanes_worth_while && length > 0 && length <= longest_in_lanes && has_lanes())
+      sha256_in_lanes(messages.subspan(first, end - first), digests.subspan(first, end - first));
+    else
+      for (std::size_t i = first; i < end; ++i) digests[i] = sha256(messages[i]);
+    first = end;
+  }
 }
 
 bool all_zero(std::span<const std::byte> data) {

@@ -75,10 +75,11 @@ struct Domain {
   std::vector<Nic> nics;
   std::vector<std::string> gpus;  ///< "10de:20b5"
   RoleTag tag;
-  bool agent = false;      ///< a guest agent channel is connected
-  bool snapshots = false;  ///< libvirt knows snapshots: migration would be refused
-  bool job = false;        ///< a backup, block or migration job is under way
-  std::string xml;         ///< the inactive definition, as libvirt gave it
+  bool agent = false;                   ///< a guest agent channel is connected
+  bool snapshots = false;               ///< libvirt knows snapshots: migration would be refused
+  bool job = false;                     ///< a backup, block or migration job is under way
+  std::optional<DiskName> block_job{};  ///< where it is that of a disk, which is copied or committed
+  std::string xml;                      ///< the inactive definition, as libvirt gave it
   std::string cpu_xml;  ///< the CPU that the guest sees, as a <cpu> element; the host's own where it is passed through
 };
 

@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "base/page_aligned.hpp"
 #include "model/ids.hpp"
 
 namespace umbra::ports {
@@ -25,7 +26,7 @@ struct Range {
 };
 
 /// Its first bytes are a range's; it may be larger.
-using Buffer = std::vector<std::byte>;
+using Buffer = std::vector<std::byte, base::PageAligned<std::byte>>;
 
 /// For one thread at a time, but for stop().
 class BlockSource {

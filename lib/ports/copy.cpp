@@ -16,10 +16,8 @@ namespace {
 
 using model::block_size;
 
-// One read is at most this long: what a core's own cache holds, so that what was read is hashed there.
-constexpr std::uint64_t longest_range = 256u << 10;
 // Ranges handed over in one call: what a source may read ahead, 16 MiB at most.
-constexpr std::size_t ranges_at_once = 64;
+constexpr std::size_t ranges_at_once = 16;
 
 constexpr base::Millis longest_pause{200};
 
@@ -127,7 +125,7 @@ void mark_kept(BlockMap& map, const Extent& extent, const KeptBlocks& kept, mode
 
 /// The next ranges to read from `block` on; `block` ends behind the last of them.
 std::vector<Range> next_ranges(const BlockMap& map, std::uint64_t& block) {
-  return map.next_data(block, longest_range, ranges_at_once);
+  return map.next_data(block, best_read, ranges_at_once);
 }
 
 /// Hands `each` what the map says is data, read and hashed: by a thread of its own where the source allows it.

@@ -7,6 +7,7 @@
 #include "base/log.hpp"
 #include "base/text.hpp"
 #include "ports/delta.hpp"
+#include "ports/sync_files.hpp"
 
 namespace umbra::ports {
 
@@ -101,10 +102,16 @@ void require_tracked_disks(const Hypervisor& hypervisor, const model::Domain& do
 
 void clear_stale_job(Hypervisor& hypervisor, const model::Domain& domain) {
   if (!domain.job) return;
-  if (!hypervisor.end_stale_backup(domain.name))
-    throw Error(Kind::busy,
-                fmt::format("another job is under way on {} on {}", domain.name.get(), hypervisor.host().get()),
+  if (domain.block_job && on_sync_overlay(domain)) return;  // a sync's commit that was cut off: folding goes on with it
+  if (!hypervisor.end_stale_backup(domain.name)) {
+    const std::string where = fmt::format("{} on {}", domain.name.get(), hypervisor.host().get());
+    if (domain.block_job)
+      throw Error(Kind::busy, fmt::format("a block job of disk {} of {} is under way", domain.block_job->get(), where),
+                  fmt::format("wait for it, or look at it: {} {}", hypervisor.by_hand("blockjob", domain.name),
+                              domain.block_job->get()));
+    throw Error(Kind::busy, fmt::format("another job is under way on {}", where),
                 "wait for it, or look at it: " + hypervisor.by_hand("domjobinfo", domain.name));
+  }
   base::log(base::Level::info,
             fmt::format("{}: ended a backup job that an earlier run left behind", domain.name.get()));
 }

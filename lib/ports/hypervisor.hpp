@@ -166,7 +166,11 @@ class Hypervisor {
 
   // Layers of a running guest.
   virtual FreezeResult freeze(const model::VmName& vm, const FreezeRequest& request) = 0;
-  /// Commits everything above `down_to[disk]` into it, live, and goes on on it. The files above are left behind.
+  /// Lets a running guest's file systems go on that a freeze has left frozen, its host's libvirt having died in it;
+  /// nothing where they do, or where no agent answers.
+  virtual void thaw(const model::VmName&) {}
+  /// Commits everything above `down_to[disk]` into it, live, and goes on on it. The files above are left behind. Goes
+  /// on with what one that was cut off had begun.
   virtual void fold(const model::VmName& vm, const std::map<model::DiskName, std::string>& down_to) = 0;
 
   // Moving.

@@ -106,6 +106,7 @@ class PointStore {
   /// Removes a shadow that was made a moment ago and holds nothing: no point, none that goes on where it was cut, no
   /// top. Else, and where it is absent, nothing.
   virtual void take_back(const model::ShadowId& shadow) = 0;
+  /// One that can't be looked at is told as a warning, and passed by.
   virtual std::vector<model::ShadowId> shadows() = 0;
 
   /// Committed points, oldest first; empty where the shadow is absent.

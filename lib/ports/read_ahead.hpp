@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Reading and hashing on a thread of its own, ahead of whoever takes the blocks: the two cores of a host work at once.
+// Reading on a thread of its own, ahead of whoever takes the blocks, and hashing on both: the two cores of a host work
+// at once, whichever of them has less else to do.
 
 #include <condition_variable>
 #include <deque>
@@ -12,6 +13,7 @@
 
 #include "base/cancel.hpp"
 #include "base/digest.hpp"
+#include "model/points.hpp"
 #include "ports/block_source.hpp"
 
 namespace umbra::ports {
@@ -22,6 +24,9 @@ struct Piece {
   Buffer bytes;
   std::vector<base::Digest> digests;
 };
+
+/// A read of this length can be digested best: its blocks side by side (base::sha256_each).
+inline constexpr std::uint64_t best_read = 16 * model::block_size;
 
 /// Per block of `bytes`, into `digests`.
 void digest_blocks(std::span<const std::byte> bytes, std::vector<base::Digest>& digests);
@@ -43,21 +48,32 @@ class ReadAhead {
   const Piece* take(const base::CancelToken& cancel);
 
  private:
+  enum class State { read, hashing, hashed };
+  struct Entry {
+    Piece piece;
+    State state = State::read;
+  };
+
   void run() noexcept;
   /// False where nothing more is to be read.
   bool give(const Range& range, Buffer& bytes);
+  /// `lock` is released meanwhile.
+  void hash(Entry& entry, std::unique_lock<std::mutex>& lock);
+  /// The first piece that nobody hashes yet; null where there is none.
+  Entry* unhashed();
 
   BlockSource& m_source;
   Next m_next;
   std::mutex m_mutex;
   std::condition_variable m_given;
   std::condition_variable m_freed;
-  std::deque<Piece> m_ready;
+  std::deque<Entry> m_ready;  ///< read, in order; an entry stays in place until it is taken
   std::vector<Piece> m_spare;
   Piece m_taken;
   bool m_has_taken = false;
-  bool m_ended = false;    ///< the thread reads no more
-  bool m_stopped = false;  ///< nobody takes any more
+  bool m_is_awaited = false;  ///< whoever takes has nothing to do but to wait, or to hash
+  bool m_ended = false;       ///< the thread reads no more
+  bool m_stopped = false;     ///< nobody takes any more
   std::exception_ptr m_failure;
   std::thread m_thread;
 };

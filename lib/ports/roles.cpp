@@ -28,9 +28,9 @@ void require_primary(const Hypervisor& hypervisor, const model::Domain& domain) 
       throw Error(Kind::refused,
                   fmt::format("{} is leaving for {}: a switchover is under way, or was interrupted", where,
                               domain.tag.peer.get()),
-                  fmt::format("umbra switchover --recover {}; where its journal is lost, and it does not run on {}: {} "
-                              "https://umbra.dev/ns/domain/1 --remove --live --config",
-                              name, domain.tag.peer.get(), hypervisor.by_hand("metadata", domain.name)));
+                  fmt::format("umbra switchover --recover {0}; where its journal is lost, and it does not run on {1}: "
+                              "umbra shadow {0} --drop --forget",
+                              name, domain.tag.peer.get()));
   }
 }
 

@@ -152,9 +152,12 @@ struct JournalEntry {
   base::Instant at;
 };
 
+/// The kind of a walk for a VM whose host is lost.
+inline constexpr const char* lost_host_kind = "from_point";
+
 struct Walk {
   std::int64_t id = 0;
-  std::string kind;  ///< "switchover", "rollback"
+  std::string kind;  ///< "switchover", "rollback", lost_host_kind
   model::VmName vm;
   model::Uuid uuid;
   model::HostName from;
@@ -169,6 +172,8 @@ struct Walk {
 class Journal {
  public:
   virtual ~Journal() = default;
+  /// Kind::interrupted where one of the VM is open. One for a lost host may be opened beside one that the host's end
+  /// has interrupted; it closes that one.
   virtual std::int64_t open_walk(const Walk& walk) = 0;
   virtual void append(std::int64_t walk, const JournalEntry& entry) = 0;
   virtual std::vector<JournalEntry> entries(std::int64_t walk) = 0;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "base/text.hpp"
 #include "ports/delta.hpp"
 #include "shadow/rehearse.hpp"
@@ -38,8 +40,8 @@ void release_primary(const Context& context, const ports::ShadowRow& row, std::v
     ports::Hypervisor& primary = context.hypervisors.at(row.primary_host);
     const auto domain = primary.find(row.vm);
     if (!domain || domain->uuid != row.vm_uuid) return;
-    if (domain->tag.role == Role::primary && domain->tag.peer == row.host)
-      primary.set_tag(row.vm, {Role::none, {}, domain->tag.epoch});
+    const bool of_it = domain->tag.role == Role::primary || domain->tag.role == Role::leaving;
+    if (of_it && domain->tag.peer == row.host) primary.set_tag(row.vm, {Role::none, {}, domain->tag.epoch});
     ports::clear_stale_job(primary, *domain);
     for (const model::CheckpointName& checkpoint : primary.checkpoints(row.vm)) {
       if (ports::point_of(checkpoint)) primary.delete_checkpoint(row.vm, checkpoint);
@@ -86,11 +88,55 @@ void take_away_or_forget(const Context& context, const ports::ShadowRow& row, bo
   }
 }
 
+/// What a host says of the VM.
+struct Copy {
+  ports::Hypervisor* host;
+  model::Domain domain;
+};
+
+/// Kind::refused where one of the others is up, or newer: then this one is no more than an old copy.
+void check_is_the_one(const Copy& one, const std::vector<Copy>& all) {
+  for (const Copy& other : all) {
+    if (other.host == one.host || other.domain.uuid != one.domain.uuid || model::is_rehearsal(other.domain)) continue;
+    if (other.domain.state == DomainState::off && other.domain.tag.epoch <= one.domain.tag.epoch) continue;
+    throw Error(Kind::refused,
+                fmt::format("{} is {} on {}, with epoch {}: the one on {}, of epoch {}, may be an old copy",
+                            one.domain.name.get(), model::to_string(other.domain.state), other.host->host().get(),
+                            other.domain.tag.epoch.value, one.host->host().get(), one.domain.tag.epoch.value),
+                fmt::format("umbra status {}", base::shell_word(one.domain.name)));
+  }
+}
+
+/// A VM whose tag tells of a shadow, or of a walk, that no store knows any more: its host is released from both. Its
+/// epoch stays. Nothing where there is no such VM.
+std::optional<std::string> release_unknown(const Context& context, const model::VmName& vm) {
+  std::vector<Copy> all;
+  for (const model::HostName& name : context.hypervisors.names()) {
+    try {
+      ports::Hypervisor& host = context.hypervisors.at(name);
+      if (const auto domain = host.find(vm)) all.push_back({&host, *domain});
+    } catch (const Error& e) {
+      if (e.kind() != Kind::unreachable) throw;  // it is the operator who is sure of the others
+    }
+  }
+  const auto bound = std::ranges::find_if(all, [](const Copy& copy) {
+    return copy.domain.tag.role == Role::leaving || copy.domain.tag.role == Role::primary;
+  });
+  if (bound == all.end()) return std::nullopt;
+  check_is_the_one(*bound, all);
+  bound->host->set_tag(vm, {Role::none, {}, bound->domain.tag.epoch});
+  return fmt::format("{} on {} is bound to {} no more; its epoch is {} as before", vm.get(), bound->host->host().get(),
+                     bound->domain.tag.peer.get(), bound->domain.tag.epoch.value);
+}
+
 }  // namespace
 
 DropResult drop(const Context& context, const Registries& registries, const DropRequest& request) {
   const model::VmName& vm = request.vm;
   const auto row = registries.shadows.find(vm);
+  if (!row && request.forget) {
+    if (const auto note = release_unknown(context, vm)) return {{*note}};
+  }
   if (!row)
     throw Error(Kind::not_found, fmt::format("{} has no shadow", vm.get()),
                 fmt::format("umbra status shows those that are known; umbra shadow {} --on HOST finds one that was "

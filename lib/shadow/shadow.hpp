@@ -58,7 +58,9 @@ struct DropResult {
 
 struct DropRequest {
   model::VmName vm;
-  bool forget = false;  ///< also where the shadow's host gives no answer: what lies there stays
+  /// Also where the shadow's host gives no answer: what lies there stays; and where no shadow is on record, but the
+  /// VM's tag tells of one, or of a walk: it is released. Its epoch stays.
+  bool forget = false;
 };
 
 /// Takes the shadow away: definition, folder, Umbra's checkpoints on the primary, the row. Kind::refused where it is

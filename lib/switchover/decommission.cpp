@@ -4,9 +4,8 @@
 
 #include <algorithm>
 
-#include "switchover/preconditions.hpp"
-
 #include "base/text.hpp"
+#include "switchover/preconditions.hpp"
 
 namespace umbra::switchover {
 namespace {

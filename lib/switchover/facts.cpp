@@ -12,13 +12,19 @@ base::Digest digest_from(const Json& json, const char* key) {
   return model::required_name(json, key, [](const std::string& text) { return base::Digest::parse(text); });
 }
 
+StandIn stand_in_from(const Json& json) {
+  if (json.is_null()) return {};
+  return {true, tag_from(json, "tag"), paths_from(json, "disks")};
+}
+
 void learn_intent(Facts& facts, const std::string& step, const Json& data) {
   if (step == "freeze") facts.overlays = paths_from(data, "overlays");
+  if (data.contains("tag")) facts.tag = tag_from(data, "tag");  // of older walks it stands with prepare
   if (step == "raise") facts.purpose = model::required<std::string>(data, "purpose");
   if (step == "prepare") {
     facts.purpose = model::required<std::string>(data, "purpose");
     facts.autostart = model::optional_or(data, "autostart", false);
-    facts.tag = tag_from(data, "tag");
+    if (data.contains("stand_in")) facts.stand_in = stand_in_from(data.at("stand_in"));
   }
   if (step == "redirect") {
     // A second intent: the run that wrote the first may have called any of them before it died.
@@ -54,8 +60,9 @@ void learn_done(Facts& facts, const std::string& step, const Json& data) {
     facts.blackout_ms = model::maybe<double>(data, "blackout_ms");  // of walks before it was written with retire
   } else if (step == "retire") {
     learn_figures(facts, data);
-  } else if (step == "raise") {
-    facts.moved = true;
+  } else if (step == "raise" || step == "fence") {
+    (step == "raise" ? facts.raised : facts.fenced) = true;
+    facts.moved = facts.raised && facts.fenced;  // in either order: earlier versions fenced first
   } else if (step == "activate") {
     facts.lost_s = model::maybe<double>(data, "lost_s");
   } else if (step == "redirect") {

@@ -14,7 +14,11 @@ namespace {
 constexpr base::Millis half_asked_each{100};
 /// For memory that follows.
 constexpr base::Millis postcopy_deadline{30 * 60'000};
+/// The same, once a stop was asked for.
+constexpr base::Millis postcopy_patience{10'000};
 constexpr base::Millis resume_deadline{30'000};
+constexpr base::Millis mended_within{20'000};
+constexpr base::Millis mended_each{1'000};
 
 /// The guest's memory was on two hosts, and one half of it has ended.
 void start_anew(Walk& walk) {
@@ -33,8 +37,11 @@ base::Error postcopy_failed(const Walk& walk, const std::string& why) {
       base::Kind::interrupted,
       fmt::format("{} is on {} with part of its memory still on {}, and the rest does not follow: {}", row.vm.get(),
                   row.to.get(), row.from.get(), why),
-      fmt::format("end neither half. Make the link between {} and {} hold, then: umbra switchover --recover {}",
-                  row.from.get(), row.to.get(), base::shell_word(row.vm)));
+      fmt::format(
+          "end neither half. Make the link between {0} and {1} hold, then: umbra switchover --recover {2}. Where "
+          "the rest does not follow though it holds, what is in memory alone is lost: {3}, and --recover "
+          "starts it anew from its disks, on which every acknowledged write is",
+          row.from.get(), row.to.get(), base::shell_word(row.vm), walk.source().by_hand("destroy", row.vm)));
 }
 
 /// Nobody needs a half that stands beside a guest that runs, or has ended, on the target. All that the guest was told
@@ -56,10 +63,12 @@ bool is_waited_for(Walk& walk, const Look& now, base::Millis waited) {
       drop_half(walk, now.answer);
       return false;
     case Answer::postcopy_runs:
-      if (waited < postcopy_deadline) return true;
+      if (waited < (walk.ports().cancel.requested() ? postcopy_patience : postcopy_deadline)) return true;
       throw postcopy_failed(walk, now.seen);
     case Answer::postcopy_failed:
-      throw postcopy_failed(walk, now.seen);
+      if (waited >= postcopy_deadline || !walk.request().policy.postcopy) throw postcopy_failed(walk, now.seen);
+      mend_postcopy(walk);
+      return true;
     default:
       return false;
   }
@@ -69,7 +78,6 @@ bool is_waited_for(Walk& walk, const Look& now, base::Millis waited) {
 void resume_postcopy(Walk& walk) {
   ports::MoveRequest request = steps::move_request(walk);
   request.resume = true;
-  std::shared_ptr<ports::MoveGuard> guard = steps::guarded(walk);
   std::shared_ptr<ports::Move> move = walk.source().begin_move(walk.row().vm, request);
   std::string why = "it did not go on in time";
   base::wait_until(walk.ports().clock, resume_deadline, half_asked_each, [&] {
@@ -78,7 +86,7 @@ void resume_postcopy(Walk& walk) {
     return now.state != ports::MoveProgress::State::running || has_arrived(walk);
   });
   if (!has_arrived(walk)) throw base::Error(base::Kind::io, why);
-  walk.hold(std::move(move), std::move(guard));
+  walk.hold(std::move(move), nullptr);
   base::log(base::Level::info, fmt::format("{}: the rest of its memory follows again", walk.row().vm.get()));
 }
 
@@ -96,10 +104,16 @@ void mend_postcopy(Walk& walk) {
   const Answer answer = look(walk).answer;
   if (answer == Answer::lost_there) return end_old_half(walk);
   if (answer != Answer::postcopy_failed) return;
-  try {
-    resume_postcopy(walk);
-  } catch (const base::Error& e) {
-    throw postcopy_failed(walk, e.what());
+  base::Clock& clock = walk.ports().clock;
+  const base::Millis began = clock.steady();
+  for (;;) {
+    try {
+      return resume_postcopy(walk);
+    } catch (const base::Error& e) {
+      // The link that broke it may be back soon.
+      if (clock.steady() - began >= mended_within) throw postcopy_failed(walk, e.what());
+    }
+    clock.pause(mended_each);
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/text.hpp"
 #include "ports/delta.hpp"
+#include "switchover/fencing.hpp"
 #include "switchover/preconditions.hpp"
 #include "switchover/walk.hpp"
 
@@ -14,41 +15,6 @@ namespace {
 
 using base::Error;
 using base::Kind;
-using model::DomainState;
-
-/// Only a host that gives no answer is lost. One that does has newer data than any point.
-void check_source_is_lost(const Ports& ports, const Request& request) {
-  const std::string vm = request.vm.get();
-  const std::string host = request.from.host.get();
-  std::optional<model::Domain> there;
-  try {
-    there = ports.hypervisors.at(request.from.host).find(request.vm);
-  } catch (const Error& e) {
-    if (e.kind() != Kind::unreachable) throw;
-    return;
-  }
-  if (!there || there->state == DomainState::off) {
-    throw Error(Kind::refused,
-                fmt::format("{0} answers, and {1} is {2} there: its disks are newer than any point", host, vm,
-                            there ? "off" : "not defined"),
-                there ? ports.hypervisors.at(request.from.host).by_hand("start", request.vm)
-                      : fmt::format("define it there again, or take {} off the network, if its disks are lost", host));
-  }
-  throw Error(Kind::refused, fmt::format("{} is {} on {}, which answers", vm, to_string(there->state), host),
-              fmt::format("umbra switchover {}", base::shell_word(request.vm)));
-}
-
-void check_fence(const Ports& ports, const Request& request) {
-  if (ports.fence != nullptr || request.accept_split_brain_risk) return;
-  throw Error(
-      Kind::refused,
-      fmt::format("{} gives no answer, which is no proof that {} does not run there", request.from.host.get(),
-                  request.vm.get()),
-      fmt::format(
-          "configure [fence] command; or cut its power, and once you are sure: umbra switchover {} --from-point "
-          "--accept-split-brain-risk",
-          base::shell_word(request.vm)));
-}
 
 /// A walk that the host's end has interrupted is superseded, unless its guest may be on the target already.
 void check_open_walk(const Ports& ports, const Request& request, const std::optional<model::Domain>& target) {
@@ -76,7 +42,8 @@ Survey survey_lost(const Ports& ports, const Request& request) {
                 fmt::format("no shadow of {} is defined on {}", request.vm.get(), request.to.host.get()),
                 fmt::format("umbra status {}", base::shell_word(request.vm)));
   check_source_is_lost(ports, request);
-  check_fence(ports, request);
+  check_fence(ports, request.from.host, request.accept_split_brain_risk,
+              fmt::format("umbra switchover {} --from-point", base::shell_word(request.vm)));
   seen.source = *seen.target;  // what is known of the VM
   seen.shadow = check_shadow(ports, request, seen.target->uuid);
   seen.newest = newest_point(request, *ports.transport.connect(request.to.host));
@@ -104,8 +71,9 @@ model::Outcome plan_from_point(const Ports& ports, const Request& request) {
   const base::Instant now = ports.clock.now();
   outcome.lost_s = std::max(0.0, base::Seconds(now - seen.newest.taken_at).count());
   outcome.notes.push_back(what_is_lost(seen.newest, now));
-  outcome.notes.push_back(ports.fence != nullptr ? fmt::format("{} is fenced first", request.from.host.get())
-                                                 : "no fence is configured; the risk of two is accepted");
+  outcome.notes.push_back(ports.fence != nullptr
+                              ? fmt::format("{} is fenced before it is started", request.from.host.get())
+                              : "no fence is configured; the risk of two is accepted");
   return outcome;
 }
 

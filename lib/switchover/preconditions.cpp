@@ -53,8 +53,13 @@ model::Domain check_source(const Ports& ports, const Request& request) {
         fmt::format("add it to the definition: {} {} {} --driver qemu --subdriver {} --config",
                     source.by_hand("attach-disk", request.vm), base::shell_word(plugged->path), disk, plugged->format));
   }
+  if (domain->block_job)
+    throw Error(Kind::busy,
+                fmt::format("a block job of disk {} of {} is under way on {}", domain->block_job->get(), vm, host),
+                fmt::format("wait for it, or: {} {} --abort", source.by_hand("blockjob", request.vm),
+                            domain->block_job->get()));
   if (domain->job) {
-    throw Error(Kind::busy, fmt::format("a backup, block or migration job of {} is under way on {}", vm, host),
+    throw Error(Kind::busy, fmt::format("a backup or migration job of {} is under way on {}", vm, host),
                 "wait for it, or: " + source.by_hand("domjobabort", request.vm));
   }
   return *domain;
@@ -121,14 +126,14 @@ void check_target_can_hold(const Ports& ports, const Request& request, const mod
   const std::string host = request.to.host.get();
   if (const model::CpuVerdict cpu = target.can_run_cpu_of(guest); !cpu.usable) {
     throw Error(Kind::refused, fmt::format("{} can't run the CPU of {}: {}", host, vm, cpu.reason),
-                "umbra place " + vm);
+                "umbra place " + base::shell_word(vm));
   }
   const model::HostFacts facts = target.facts();
   if (facts.memory_free < guest.memory) {
     throw Error(Kind::refused,
                 fmt::format("{} has {} MiB of memory free, {} needs {}", host, facts.memory_free.value >> 20, vm,
                             guest.memory.value >> 20),
-                "umbra place " + vm);
+                "umbra place " + base::shell_word(vm));
   }
   for (const model::Nic& nic : guest.nics) {
     const auto mapped = request.to.networks.find(nic.network);
@@ -180,14 +185,14 @@ model::PointInfo newest_point(const Request& request, ports::PointStore& store) 
   const auto points = store.points(request.shadow);
   if (points.empty()) {
     throw Error(Kind::refused, fmt::format("the shadow of {} on {} holds no point yet", vm, request.to.host.get()),
-                "umbra replicate " + vm);
+                "umbra replicate " + base::shell_word(vm));
   }
   const model::PointInfo* sound = model::newest_sound(points);
   if (sound == nullptr)
     throw Error(Kind::refused,
                 fmt::format("every point of {} on {} is damaged, the newest: {}", vm, request.to.host.get(),
                             points.back().damaged),
-                "umbra replicate " + vm + " repairs it");
+                "umbra replicate " + base::shell_word(vm) + " repairs it");
   return *sound;
 }
 
@@ -204,6 +209,16 @@ void check_clock(const Ports& ports, const Request& request, const model::PointI
       fmt::format("point {} of {} was taken at {}, and it is {} now: the clock was set back", newest.number.value,
                   request.vm.get(), base::to_rfc3339(newest.taken_at), base::to_rfc3339(now)),
       fmt::format("see that the clock is right (date -u); then: umbra replicate {}", base::shell_word(request.vm)));
+}
+
+void check_room(const Request& request, ports::PointStore& store, const model::HostName& host,
+                model::ByteCount needed) {
+  const model::ByteCount room = store.free_space();
+  if (room >= needed) return;
+  throw Error(Kind::refused,
+              fmt::format("{} has {} MiB free for the layers of {}, about {} are needed", host.get(), room.value >> 20,
+                          request.vm.get(), needed.value >> 20),
+              fmt::format("make room on {}, or lower `retain`", host.get()));
 }
 
 model::PointInfo check_points(const Ports& ports, const Request& request, const model::Domain& source,
@@ -223,12 +238,9 @@ model::PointInfo check_points(const Ports& ports, const Request& request, const 
     }
   }
   const model::ByteCount delta = row.replica ? row.replica->dirty : model::ByteCount{};
-  if (const model::ByteCount room = store->free_space(); room < delta + spare_room) {
-    throw Error(Kind::refused,
-                fmt::format("{} has {} MiB free for the layers of {}, about {} are needed", request.to.host.get(),
-                            room.value >> 20, vm, (delta + spare_room).value >> 20),
-                fmt::format("make room on {}, or lower `retain`", request.to.host.get()));
-  }
+  check_room(request, *store, request.to.host, delta + spare_room);
+  // There the guest writes into a layer of its own until it has gone: about as much as between two points.
+  check_room(request, *ports.transport.connect(request.from.host), request.from.host, delta + spare_room);
   return newest;
 }
 
@@ -265,7 +277,7 @@ void check_no_open_walk(const Ports& ports, const model::VmName& vm) {
     throw Error(
         Kind::interrupted,
         fmt::format("a {} of {} from {} to {} was interrupted", walk.kind, vm.get(), walk.from.get(), walk.to.get()),
-        "umbra switchover --recover " + vm.get());
+        "umbra switchover --recover " + base::shell_word(vm));
   }
 }
 

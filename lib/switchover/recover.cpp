@@ -15,7 +15,7 @@ using ports::StepPhase;
 
 std::string ask(Walk& walk, const Step& step) {
   try {
-    return step.happened(walk) ? "it had happened" : "it had not happened";
+    return base::as_error([&] { return step.happened(walk); }) ? "it had happened" : "it had not happened";
   } catch (const base::Error& e) {
     return fmt::format("whether it happened could not be asked: {}", e.what());
   }
@@ -64,7 +64,7 @@ std::string start_where_it_ended(Walk& walk) {
 
 Recovered recover_walk(const Ports& ports, const ports::Walk& row, const Steps& steps) {
   Walk walk(ports, row, request_from(row.vm, row.plan), ports.journal.entries(row.id));
-  Recovered recovered{row.vm, what_is_found(walk, steps), "", {}};
+  Recovered recovered{row.vm, row.uuid, what_is_found(walk, steps), "", {}};
   const Step& move = steps.before.back();
   const bool moved = walk.facts().moved || (walk.phase_of(move.name) == StepPhase::intent && move.happened(walk));
   if (moved) {

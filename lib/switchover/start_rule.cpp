@@ -3,6 +3,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "base/text.hpp"
 
 namespace umbra::switchover {
@@ -32,6 +34,32 @@ std::optional<Error> newer_or_up(const model::Domain& starting, const Elsewhere&
                status_hint(starting));
 }
 
+bool knows(const Elsewhere& other, const model::Domain& starting) {
+  return other.domain && other.domain->uuid == starting.uuid;
+}
+
+/// The shadow's host may run it. Where nothing of it is left there, it may have moved on, to any host.
+std::optional<Error> silent_where_it_may_run(const model::Domain& starting, const std::vector<Elsewhere>& others) {
+  const model::HostName& peer = starting.tag.peer;
+  if (peer.get().empty()) return std::nullopt;
+  const auto at_peer = std::ranges::find(others, peer, &Elsewhere::host);
+  if (at_peer != others.end() && !at_peer->silence.empty())
+    return Error(Kind::refused,
+                 fmt::format("{}, where the shadow of {} stands, gives no answer ({}): it may run there", peer.get(),
+                             starting.name.get(), at_peer->silence),
+                 fmt::format("make it answer; where you are sure that it does not run there: umbra shadow {} --drop "
+                             "--forget",
+                             base::shell_word(starting.name)));
+  if (at_peer != others.end() && knows(*at_peer, starting)) return std::nullopt;
+  const auto silent = std::ranges::find_if(others, [](const Elsewhere& other) { return !other.silence.empty(); });
+  if (silent == others.end()) return std::nullopt;
+  return Error(Kind::refused,
+               fmt::format("the shadow of {} is no longer on {}, and {} gives no answer ({}): it may run there",
+                           starting.name.get(), peer.get(), silent->host.get(), silent->silence),
+               fmt::format("make it answer; where {} is gone for good, take it out of the configuration of this host",
+                           silent->host.get()));
+}
+
 }  // namespace
 
 std::optional<Error> objection_to_start(const model::Domain& starting, const std::vector<Elsewhere>& others) {
@@ -55,17 +83,10 @@ std::optional<Error> objection_to_start(const model::Domain& starting, const std
                     base::shell_word(starting.name)));
   }
   for (const Elsewhere& other : others) {
-    if (other.domain)
-      if (auto objection = newer_or_up(starting, other)) return objection;
-    if (!other.silence.empty() && other.host == tag.peer)
-      return Error(Kind::refused,
-                   fmt::format("{}, where the shadow of {} stands, gives no answer ({}): it may run there",
-                               tag.peer.get(), vm, other.silence),
-                   fmt::format("make it answer; where you are sure that it does not run there: virsh metadata {} "
-                               "https://umbra.dev/ns/domain/1 --remove --config",
-                               base::shell_word(starting.name)));
+    if (!other.domain) continue;
+    if (auto objection = newer_or_up(starting, other)) return objection;
   }
-  return std::nullopt;
+  return silent_where_it_may_run(starting, others);
 }
 
 }  // namespace umbra::switchover

@@ -77,8 +77,9 @@ struct Plan {
   model::Outcome as_outcome(const model::HostName& running_on) const;
 };
 
-/// Makes every check of switch_over() (or, with "rollback", of roll_back()) and estimates; throws where the walk would
-/// be refused.
+/// Makes the checks of switch_over() (or, with "rollback", of roll_back()) and estimates; throws where the walk would
+/// be refused. One check is the walk's alone, since it marks what it finds: whether the files of the shadow's points
+/// are as they were written; here they are taken at the word of their descriptions.
 Plan plan(const Ports& ports, const Request& request, const std::string& kind = "switchover");
 
 /// Moves the VM onto its shadow. Kind::refused also where the estimate breaks a limit of the policy. Outcome
@@ -102,6 +103,7 @@ model::Outcome plan_from_point(const Ports& ports, const Request& request);
 /// One interrupted walk and what became of it.
 struct Recovered {
   model::VmName vm;
+  model::Uuid uuid;
   std::string found;  ///< the step that was under way, and whether it had happened
   std::string did;    ///< what was finished or taken back
   model::Outcome outcome;
@@ -111,6 +113,21 @@ struct Recovered {
 /// cannot be proved (the walk stays open), Kind::busy where another run is on it. Again: nothing is left to do, nothing
 /// is said. Redirectors and probe are called for each walk: where VMs have their own, call once per VM of open_walks().
 std::vector<Recovered> recover(const Ports& ports, const std::optional<model::VmName>& only = std::nullopt);
+
+struct ForgetRequest {
+  model::VmName vm;
+  model::HostName host;                  ///< gone for good
+  bool accept_split_brain_risk = false;  ///< goes on without a fence
+};
+
+/// Ends the open walk of a VM of which one host is gone for good, once that host is fenced. Source gone, guest moved:
+/// it goes on on the target. Target gone: it goes on on the source, from what is there. The VM has no shadow then. Where
+/// the source was reversed already, that is the shadow, and from_point()'s.
+/// Kind::refused where the host answers, where there is no fence and the risk was not accepted, where the fence gives
+/// no proof, and where the source is gone before the guest had moved: that is from_point()'s. No walk: nothing is said.
+std::vector<Recovered> recover_without(const Ports& ports, const ForgetRequest& request);
+/// The checks alone.
+void check_forget(const Ports& ports, const ForgetRequest& request);
 
 struct DecommissionRequest {
   model::VmName vm;

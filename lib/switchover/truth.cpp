@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include <array>
+#include <tuple>
 
 #include "base/text.hpp"
 #include "switchover/halves.hpp"
@@ -59,12 +60,37 @@ Answer answer_of(const Half& source, const Half& target, bool arrived) {
   if (postcopy_of(source) != Postcopy::none || postcopy_of(target) != Postcopy::none)
     return answer_in_postcopy(source, target, arrived);
   if (running(target) && !active(source)) return arrived ? Answer::moved : Answer::unclear;
+  if (stands(target) && !active(source) && arrived) return Answer::stands_there;
   if (running(target) && arrived && !running(source)) return source->job ? Answer::half_ends : Answer::half_left;
   if (!active(target) && arrived && stands(source)) return Answer::half_left;
   if (!active(target) && !active(source)) return arrived ? Answer::moved : Answer::not_moved;
   if (running(source) && source->job) return Answer::under_way;
   if ((running(source) || (stands(source) && !arrived)) && !active(target)) return Answer::not_moved;
   return Answer::unclear;
+}
+
+/// What the operator can do about a picture that proves nothing.
+std::string hint_of(const Walk& walk, const Half& source, const Half& target, bool arrived) {
+  const model::VmName& vm = walk.row().vm;
+  if (running(source) && running(target)) {
+    // The guest that the migration brought has the newer epoch, and clients go to it.
+    const auto& [old, host] =
+        arrived ? std::tie(walk.source(), walk.row().from) : std::tie(walk.target(), walk.row().to);
+    return fmt::format("it runs twice: stop the one on {}, whose epoch is the older: {}", host.get(),
+                       old.by_hand("destroy", vm));
+  }
+  if (running(target) && !arrived)
+    return fmt::format("it was started on {} by hand: {}", walk.row().to.get(), walk.target().by_hand("destroy", vm));
+  // It may have run on the target, and written there.
+  if (stands(source) && stands(target) && arrived)
+    return fmt::format("it is paused on both, and had arrived: {}", walk.target().by_hand("resume", vm));
+  if (stands(source) && stands(target))
+    return fmt::format("it is paused on both: {}, then {}", walk.target().by_hand("destroy", vm),
+                       walk.source().by_hand("resume", vm));
+  if (stands(target) && !active(source))
+    return fmt::format("it was begun on {} by hand, and paused: {}", walk.row().to.get(),
+                       walk.target().by_hand("destroy", vm));
+  return "see what libvirt does: " + walk.source().by_hand("domjobinfo", vm);
 }
 
 }  // namespace
@@ -76,10 +102,11 @@ Look look(const Walk& walk) {
     const auto target = walk.target().find(row.vm);
     // The target's definition gets the epoch with the migration: one started from the shadow's has an older one.
     const bool arrived = target && target->tag.epoch == row.epoch;
-    return {answer_of(source, target, arrived),
-            fmt::format("{} on {}, {} on {}", state_of(source), row.from.get(), state_of(target), row.to.get())};
+    const Answer answer = answer_of(source, target, arrived);
+    return {answer, fmt::format("{} on {}, {} on {}", state_of(source), row.from.get(), state_of(target), row.to.get()),
+            answer == Answer::unclear ? hint_of(walk, source, target, arrived) : ""};
   } catch (const base::Error& e) {
-    return {Answer::unclear, e.what()};
+    return {Answer::unclear, e.what(), "make both hosts answer"};
   }
 }
 
@@ -106,6 +133,9 @@ std::optional<bool> proved(Walk& walk, Answer now, Answer before) {
       if (walk.holds_move()) return true;
       end_old_half(walk);
       return true;
+    case Answer::stands_there:
+      // Twice: what is about to go on shows so.
+      return before == now ? std::optional(true) : std::nullopt;
     case Answer::lost_here:
       if (before != now) return std::nullopt;
       walk.source().destroy(walk.row().vm);  // it can go on neither here nor there; undoing starts it anew
@@ -134,9 +164,10 @@ bool has_moved(Walk& walk) {
     before = now.answer;
     if (now.answer == Answer::under_way) last_under_way = at;
     if (at - last_under_way > unclear_deadline || at - began > migration_deadline) {
-      throw base::Error(
-          base::Kind::interrupted, fmt::format("where {} runs cannot be proved: {}", walk.row().vm.get(), now.seen),
-          fmt::format("make both hosts answer, then: umbra switchover --recover {}", base::shell_word(walk.row().vm)));
+      throw base::Error(base::Kind::interrupted,
+                        fmt::format("where {} runs cannot be proved: {}", walk.row().vm.get(), now.seen),
+                        fmt::format("{}; then: umbra switchover --recover {}",
+                                    now.hint.empty() ? "wait for its end" : now.hint, base::shell_word(walk.row().vm)));
     }
     clock.pause(between_looks);
   }

@@ -13,6 +13,7 @@ enum class Answer {
   postcopy_runs,    ///< it runs on the target, and the rest of its memory follows
   postcopy_failed,  ///< the rest no longer follows; both halves are there
   lost_there,       ///< moved in post-copy, and one of the halves has ended since, and with it memory
+  stands_there,     ///< moved, and paused on the target: by hand, or by an error of its storage
   lost_here,        ///< the source's half was to follow in post-copy; nothing ran, or runs, on the target
   not_moved,
   under_way,
@@ -23,6 +24,7 @@ enum class Answer {
 struct Look {
   Answer answer = Answer::unclear;
   std::string seen;  ///< both states, or why one can't be asked
+  std::string hint;  ///< what makes an unclear answer a clear one
 };
 
 Look look(const Walk& walk);

@@ -35,8 +35,8 @@ Steps live_steps() {
 
 Steps lost_host_steps() {
   return {
-      .before = {steps::fence(),   // the lost host runs nothing any more
-                 steps::raise()},  // a top layer over the newest point
+      .before = {steps::raise(),   // the newest point is read back, a top layer over it
+                 steps::fence()},  // the lost host runs nothing any more
       // From here on the shadow is the VM.
       .after = {steps::activate(),  // it runs, with the newest epoch
                 steps::redirect(),  // clients find it
@@ -162,8 +162,13 @@ void take(Walk& walk, const Step& step) {
   });
 }
 
-std::string recover_hint(const Walk& walk) {
-  return "umbra switchover --recover " + base::shell_word(walk.row().vm);
+/// What the failure itself asks for comes first.
+std::string recover_hint(const Walk& walk, const Error& failure) {
+  const std::string recover = "umbra switchover --recover " + base::shell_word(walk.row().vm);
+  if (failure.kind() == Kind::unreachable)
+    return fmt::format("{0}; where a host is gone for good: {0} --forget HOST", recover);
+  if (failure.hint().empty()) return recover;
+  return failure.hint().find(recover) != std::string::npos ? failure.hint() : failure.hint() + "; then: " + recover;
 }
 
 }  // namespace
@@ -182,9 +187,10 @@ Walk open_walk(const Ports& ports, const Request& request, const std::string& ki
   try {
     row.id = ports.journal.open_walk(row);
   } catch (const Error&) {
-    // It may be there all the same. None was open before, and the lease is held: any that is open now is this one.
+    // It may be there all the same: its epoch was never proposed before. Another that is open is left alone.
     for (const ports::Walk& open : ports.journal.open_walks()) {
-      if (open.vm == request.vm) ports.journal.close_walk(open.id, "undone");
+      if (open.uuid == row.uuid && open.epoch == row.epoch && open.kind == kind)
+        ports.journal.close_walk(open.id, "undone");
     }
     throw;
   }
@@ -238,12 +244,12 @@ void take_back(Walk& walk, const Steps& steps) {
         walk.write(step->name, StepPhase::undone, Json::object());
       });
     }
-    walk.close("undone");
+    base::as_error([&] { walk.close("undone"); });
   } catch (const Error& e) {
     throw Error(Kind::interrupted,
                 fmt::format("{} was not moved from {}, but the walk is not wholly taken back: {}", walk.row().vm.get(),
                             walk.row().from.get(), e.what()),
-                recover_hint(walk));
+                recover_hint(walk, e));
   }
 }
 
@@ -257,12 +263,12 @@ void finish_forward(Walk& walk, const Steps& steps) {
     for (const Step& step : steps.after) {
       if (walk.phase_of(step.name) != StepPhase::done) take(walk, step);
     }
-    walk.close("done");
+    base::as_error([&] { walk.close("done"); });
   } catch (const Error& e) {
     throw Error(
         Kind::interrupted,
         fmt::format("{} moved to {}, but the walk did not end: {}", walk.row().vm.get(), walk.row().to.get(), e.what()),
-        recover_hint(walk));
+        recover_hint(walk, e));
   }
 }
 

@@ -35,6 +35,13 @@ struct Estimate {
   std::vector<std::string> notes;  ///< what it stands on; not in the journal
 };
 
+/// What is defined on the target before the migration puts the VM there.
+struct StandIn {
+  bool is_defined = false;
+  model::RoleTag tag;
+  DiskPaths disks;
+};
+
 /// What the journal's entries say, step by step.
 struct Facts {
   // lease
@@ -43,6 +50,7 @@ struct Facts {
   model::PointNumber parent;  ///< newest point of the shadow then
   // freeze
   DiskPaths overlays;
+  std::optional<model::RoleTag> tag;  ///< of the VM before the walk
   base::Instant taken_at;
   bool quiesced = false;
   // finish
@@ -52,10 +60,12 @@ struct Facts {
   // prepare
   std::string purpose;  ///< names the top layer in the point store
   DiskPaths top;
-  bool autostart = false;  ///< of the VM before the walk
-  model::RoleTag tag;      ///< likewise
-  // move; of a lost host's VM, raise
+  bool autostart = false;           ///< of the VM before the walk
+  std::optional<StandIn> stand_in;  ///< absent in older walks
+  // move; of a lost host's VM, both raise and fence
   bool moved = false;
+  bool raised = false;
+  bool fenced = false;
   // retire
   std::optional<double> blackout_ms;
   std::optional<double> brownout_ms;
@@ -72,8 +82,7 @@ struct Facts {
   void learn(const ports::JournalEntry& entry);
 };
 
-/// Of a walk's row: the VM's host is lost.
-inline constexpr std::string_view lost_host_kind = "from_point";
+using ports::lost_host_kind;
 
 /// One walk under way: its row in the journal, its facts, and the ports.
 class Walk {
@@ -108,6 +117,10 @@ class Walk {
   /// Whether this process began the migration and nothing of it has been let go.
   bool holds_move() const { return m_move != nullptr; }
 
+  /// This run made sure that the host runs nothing any more, or was told to believe it.
+  void note_dead(const model::HostName& host) { m_dead.insert(host); }
+  bool is_dead(const model::HostName& host) const { return m_dead.contains(host); }
+
   /// The guest had ended, and was started again where it belongs.
   void note_started_anew() { m_started_anew = true; }
   /// Asked anew: "it runs on alpha as before", or what keeps it from running and what to type then.
@@ -121,6 +134,7 @@ class Walk {
   Facts m_facts;
   std::shared_ptr<ports::Move> m_move;
   std::shared_ptr<ports::MoveGuard> m_guard;
+  std::set<model::HostName> m_dead;
   bool m_started_anew = false;
 };
 
@@ -145,7 +159,7 @@ struct Steps {
 
 /// freeze finish prepare move | redirect retire reverse. The lease is what the walk itself holds.
 Steps live_steps();
-/// fence raise | activate redirect settle.
+/// raise fence | activate redirect settle.
 Steps lost_host_steps();
 /// Those of a row of that kind.
 Steps steps_of(const std::string& kind);

@@ -43,10 +43,9 @@ inline int status_in_a_process(const std::function<int()>& act) {
   return status_of(in_a_process(act));
 }
 
-/// From now on this system call of this process and its children fails with `error`; where it is given, with this first
-/// argument alone.
-inline void do_without(int call, int error, std::optional<unsigned> first = std::nullopt) {
-  const auto result = static_cast<unsigned>(SECCOMP_RET_ERRNO | (static_cast<unsigned>(error) & SECCOMP_RET_DATA));
+/// From now on this is what becomes of this system call of this process and its children; where it is given, with this
+/// first argument alone.
+inline void filter_calls(int call, unsigned result, std::optional<unsigned> first = std::nullopt) {
   sock_filter program[]{
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(call), 0, 3),
@@ -58,6 +57,16 @@ inline void do_without(int call, int error, std::optional<unsigned> first = std:
   const sock_fprog filter{static_cast<unsigned short>(std::size(program)), program};
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0)
     throw base::from_errno(errno, "filter system calls");
+}
+
+/// It fails with `error`.
+inline void do_without(int call, int error, std::optional<unsigned> first = std::nullopt) {
+  filter_calls(call, SECCOMP_RET_ERRNO | (static_cast<unsigned>(error) & SECCOMP_RET_DATA), first);
+}
+
+/// Whoever makes it is killed before.
+inline void die_at(int call) {
+  filter_calls(call, SECCOMP_RET_KILL_PROCESS);
 }
 
 }  // namespace umbra::test

@@ -197,6 +197,8 @@ class LabHypervisor : public ports::Hypervisor {
   }
   void fold(const model::VmName& vm, const std::map<model::DiskName, std::string>& down_to) override {
     m_lab.call("hv.fold");
+    domain(vm).job = false;  // a commit that was under way is gone on with
+    domain(vm).block_job.reset();
     for (model::Disk& disk : domain(vm).disks) {
       const std::string base = down_to.at(disk.name);
       if (base == disk.path) continue;
@@ -369,68 +371,8 @@ const MemoryImage& MemoryLab::disk(const std::string& on, const std::string& vm,
   return host(on).storage.files.at(it->path);
 }
 
-void MemoryLab::call(const std::string& name) {
-  ++m_counts[name];
-  if (on_call) on_call(name);
-  const unsigned index = m_calls++;
-  if ((m_fail_at && *m_fail_at == index) || (!m_fail_name.empty() && m_fail_name == name)) {
-    m_failed = true;
-    throw Error(m_fail_kind, "made to fail: " + name);
-  }
-}
-
-void MemoryLab::fail_call(unsigned nth, base::Kind kind) {
-  m_fail_at = m_calls + nth;
-  m_fail_kind = kind;
-  m_failed = false;
-}
-
-void MemoryLab::fail_named(const std::string& name, base::Kind kind) {
-  m_fail_name = name;
-  m_fail_kind = kind;
-  m_failed = false;
-}
-
-void MemoryLab::forget_failures() {
-  m_fail_at.reset();
-  m_fail_name.clear();
-}
-
-unsigned MemoryLab::count_of(const std::string& name) const {
-  const auto it = m_counts.find(name);
-  return it == m_counts.end() ? 0 : it->second;
-}
-
 ports::Context MemoryLab::context() {
   return {*m_switchboard, m_switchboard->transport, clock, cancel, progress};
-}
-
-void MemoryShadows::put(const ports::ShadowRow& row) {
-  if (fail_put) throw Error(Kind::io, "the state store can't be written");
-  m_rows[row.vm_uuid] = row;
-}
-
-std::optional<ports::ShadowRow> MemoryShadows::find(const model::VmName& vm) {
-  for (const auto& [uuid, row] : m_rows) {
-    if (row.vm == vm) return row;
-  }
-  return std::nullopt;
-}
-
-std::vector<ports::ShadowRow> MemoryShadows::all() {
-  std::vector<ports::ShadowRow> rows;
-  for (const auto& [uuid, row] : m_rows) rows.push_back(row);
-  return rows;
-}
-
-void MemoryShadows::remove(const model::Uuid& vm_uuid) {
-  m_rows.erase(vm_uuid);
-}
-
-std::vector<ports::PoolRow> MemoryPool::all() {
-  std::vector<ports::PoolRow> rows;
-  for (const auto& [id, row] : m_rows) rows.push_back(row);
-  return rows;
 }
 
 }  // namespace umbra::fakes

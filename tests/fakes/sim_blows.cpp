@@ -61,8 +61,7 @@ void SimWorld::bring_back(SimHost& host) {
   host.is_down = false;
   for (auto& [vm, domain] : host.domains) {
     if (!domain.defined || !domain.defined->autostart) continue;
-    const model::Role role = domain.defined->tag.role;
-    if (host.start_hook && role != model::Role::none && role != model::Role::primary) continue;
+    if (objection_to_start(host.facts.name, *domain.defined)) continue;
     domain.live = domain.defined;
     domain.live->state = DomainState::running;
   }
@@ -72,13 +71,28 @@ void SimWorld::cut_link(unsigned events) {
   if (migration && migration->state == State::running) {
     if (!migration->arrived)
       fail_migration("the link was cut");
-    else if (migration->postcopy)
+    else if (migration->postcopy && (guarded || events == 0))  // TCP outlives what is mended soon
       fail_postcopy();
-    else
+    else if (!migration->postcopy)
       migration->unheard = true;
   }
   link.is_cut = true;
   link.heals_after = events;
+}
+
+bool SimWorld::put_layer(const model::HostName& name, const model::VmName& vm) {
+  SimHost& on = host(name);
+  if (!on.domains.contains(vm)) return false;
+  SimDomain& domain = on.domains.at(vm);
+  if (!domain.live || domain.live->state != DomainState::running || domain.live->job) return false;
+  for (model::Disk& disk : domain.live->disks) {
+    const std::string layer = "/images/nightly-" + disk.name.get() + ".qcow2";
+    if (on.files.contains(layer)) return false;
+    on.files[layer] = {disk.size, disk.path, {}, {}};
+    disk.path = layer;
+  }
+  if (domain.defined) domain.defined->disks = domain.live->disks;
+  return true;
 }
 
 void SimWorld::heal() {
@@ -96,10 +110,12 @@ void SimWorld::cut_power(const model::HostName& name) {
     const auto row = registry.find(vm);
     if (row == registry.end() || row->second.host == name) continue;
     SimHost& there = host(row->second.host);
-    const model::PointNumber newest = there.shadows.at(row->second.id).points.rbegin()->first;
-    for (auto& [disk, blocks] : guests[vm].acknowledged) {
-      const std::string path = sim_point_path(row->second.id, newest, disk);
-      for (auto& [block, number] : blocks) number = read(there, path, block);
+    const auto activated = there.domains.find(vm);
+    if (activated != there.domains.end() && activated->second.defined->tag.role == model::Role::primary) continue;
+    const model::PointInfo& newest = there.shadows.at(row->second.id).points.rbegin()->second.info;
+    for (std::size_t part = 0; part < newest.parts.size(); ++part) {
+      for (auto& [block, number] : guests[vm].acknowledged[newest.parts[part].name])
+        number = read(there, newest.layers[part], block);
     }
   }
 }

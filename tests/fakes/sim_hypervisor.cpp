@@ -58,7 +58,7 @@ std::optional<model::Domain> SimHypervisor::find(const model::VmName& vm) {
     if (it == at().domains.end()) return std::nullopt;
     model::Domain found = it->second.live ? *it->second.live : *it->second.defined;
     for (model::Disk& disk : found.disks) {
-      if (!at().files.contains(disk.path)) continue;
+      if (!it->second.live || !at().files.contains(disk.path)) continue;  // of a domain that is off libvirt tells none
       disk.chain = SimWorld::chain(at(), disk.path);
       disk.chain.erase(disk.chain.begin());
     }
@@ -148,8 +148,11 @@ bool SimHypervisor::end_stale_backup(const model::VmName&) {
 }
 
 ports::FreezeResult SimHypervisor::freeze(const model::VmName& vm, const ports::FreezeRequest& request) {
+  if (m_world.guests.at(vm).has_agent) call("fs freeze", [&] { domain(vm).fs_frozen = live(vm).agent = true; });
   return call("freeze", [&] {
     model::Domain& guest = live(vm);
+    if (guest.job) throw Error(Kind::busy, "another job is under way");
+    domain(vm).fs_frozen = false;
     for (const auto& [disk, overlay] : request.overlays) {
       if (at().files.contains(overlay)) throw Error(Kind::refused, "the overlay exists: " + overlay);
     }
@@ -164,26 +167,62 @@ ports::FreezeResult SimHypervisor::freeze(const model::VmName& vm, const ports::
   });
 }
 
+void SimHypervisor::thaw(const model::VmName& vm) {
+  if (!m_world.guests.at(vm).has_agent) return;
+  call("thaw", [&] {
+    live(vm);
+    domain(vm).fs_frozen = false;
+  });
+}
+
+/// As the real one: a commit per disk is begun, or gone on with; then each disk in turn goes on on its base. Who is cut
+/// off in between leaves commits under way, and the guest has a job.
 void SimHypervisor::fold(const model::VmName& vm, const std::map<model::DiskName, std::string>& down_to) {
   call("fold", [&] {
+    SimDomain& found = domain(vm);
     model::Domain& guest = live(vm);
-    for (model::Disk& disk : guest.disks) {
+    if (!guest.job) found.commits.clear();  // they end with their QEMU
+    if (guest.job && found.commits.empty()) throw Error(Kind::busy, "another job is under way");
+    for (const model::Disk& disk : guest.disks) {
       const auto base = down_to.find(disk.name);
-      if (base == down_to.end()) continue;
+      if (base == down_to.end() || base->second == disk.path) continue;
       const auto files = SimWorld::chain(at(), disk.path);
-      const auto last = std::find(files.begin(), files.end(), base->second);
-      if (last == files.end()) throw Error(Kind::invalid, base->second + " is not in the chain");
-      SimFile& into = at().files.at(base->second);
-      for (auto file = std::make_reverse_iterator(last); file != files.rend(); ++file) {
-        for (const auto& [block, number] : at().files.at(*file).blocks) {
-          into.blocks[block] = number;
-          for (auto& [bitmap, dirty] : into.bitmaps) dirty.insert(block);
-        }
-      }
-      disk.path = base->second;
+      if (std::ranges::find(files, base->second) == files.end())
+        throw Error(Kind::invalid, base->second + " is not in the chain");
+      found.commits[disk.name] = base->second;
+      guest.job = true;
     }
-    if (domain(vm).defined) domain(vm).defined->disks = guest.disks;
   });
+  try {
+    for (const auto& [disk, base] : down_to) call("pivot " + disk.get(), [&] { pivot(vm, disk); });
+  } catch (const Error&) {
+    if (!at().reachable) throw;
+    if (SimDomain& found = domain(vm); found.live && !found.commits.empty()) {
+      found.commits.clear();
+      found.live->job = false;
+    }
+    throw;
+  }
+}
+
+void SimHypervisor::pivot(const model::VmName& vm, const model::DiskName& name) {
+  SimDomain& found = domain(vm);
+  model::Domain& guest = live(vm);
+  const auto commit = found.commits.find(name);
+  if (commit == found.commits.end()) return;
+  const auto disk = std::ranges::find(guest.disks, name, &model::Disk::name);
+  const auto files = SimWorld::chain(at(), disk->path);
+  SimFile& into = at().files.at(commit->second);
+  for (auto file = std::make_reverse_iterator(std::ranges::find(files, commit->second)); file != files.rend(); ++file) {
+    for (const auto& [block, number] : at().files.at(*file).blocks) {
+      into.blocks[block] = number;
+      for (auto& [bitmap, dirty] : into.bitmaps) dirty.insert(block);
+    }
+  }
+  disk->path = commit->second;
+  found.commits.erase(commit);
+  guest.job = !found.commits.empty();
+  if (found.defined) found.defined->disks = guest.disks;
 }
 
 namespace {
@@ -243,6 +282,7 @@ std::unique_ptr<ports::Move> SimHypervisor::begin_move(const model::VmName& vm, 
   }
   return call("begin move", [&] {
     model::Domain& guest = live(vm);
+    if (guest.job) throw Error(Kind::busy, "another job is under way");
     const model::HostName to(request.peer_uri.substr(std::string("sim://").size()));
     SimHost& far = m_world.host(to);
     SimDomain& there = far.domains[vm];
@@ -254,6 +294,7 @@ std::unique_ptr<ports::Move> SimHypervisor::begin_move(const model::VmName& vm, 
     }
     model::Domain incoming = guest;
     incoming.state = DomainState::paused;
+    incoming.job = true;
     incoming.tag = request.tag;
     for (model::Disk& disk : incoming.disks) disk.path = request.target_paths.at(disk.name);
     for (model::Nic& nic : incoming.nics) {
@@ -285,19 +326,6 @@ std::future<void> SimHypervisor::announce(const model::VmName& vm) {
   return told.get_future();
 }
 
-void SimHypervisor::start(const model::VmName& vm) {
-  call("start", [&] {
-    SimDomain& found = domain(vm);
-    if (found.live || !found.defined) throw Error(Kind::refused, "it can't be started");
-    const model::Role role = found.defined->tag.role;
-    if (m_world.host(m_name).start_hook && role != model::Role::none && role != model::Role::primary)
-      throw Error(Kind::refused, fmt::format("it is {} here", model::to_string(role)));
-    found.live = found.defined;
-    found.live->state = DomainState::running;
-    found.live->postcopy = model::Postcopy::none;
-  });
-}
-
 void SimHypervisor::resume(const model::VmName& vm) {
   call("resume", [&] { live(vm).state = DomainState::running; });
 }
@@ -307,10 +335,6 @@ void SimHypervisor::destroy(const model::VmName& vm) {
     domain(vm);
     m_world.kill_qemu(m_name, vm);
   });
-}
-
-void SimHypervisor::restore(const model::VmName&, const ports::ResumeRequest&) {
-  throw Error(Kind::unsupported, "the simulated hypervisor keeps no memory files");
 }
 
 }  // namespace umbra::fakes

@@ -174,7 +174,7 @@ class SimPoints : public ports::PointStore {
     return call("verify", [&] {
       model::VerifyReport report;
       const SimPoint& point = host().shadows.at(id).points.at(number);
-      for (std::size_t i = 0; i < point.info.layers.size(); ++i) {
+      for (std::size_t i = 0; i < point.manifest.parts.size(); ++i) {
         const model::PartManifest& part = point.manifest.parts[i];
         if (!equals(point.info.layers[i], part)) report.add({part.part.name, 0, "differs"});
       }
@@ -195,9 +195,12 @@ class SimPoints : public ports::PointStore {
   DiskPaths raise_top(const model::ShadowId& id, model::PointNumber number, const std::string& purpose) override {
     return call("raise top", [&] {
       const SimPoint& point = host().shadows.at(id).points.at(number);
+      if (const auto there = host().shadows.at(id).tops.find(purpose); there != host().shadows.at(id).tops.end())
+        return there->second;
       DiskPaths paths;
       for (std::size_t i = 0; i < point.info.parts.size(); ++i) {
         const model::Part& part = point.info.parts[i];
+        if (part.is_memory()) continue;
         const std::string path = fmt::format("/images/umbra/{}/top-{}/{}.qcow2", id.get(), purpose, part.name.get());
         host().files[path] = {part.size, point.info.layers[i], {}, {}};
         paths[part.name] = path;
@@ -217,6 +220,7 @@ class SimPoints : public ports::PointStore {
   }
   void adopt(const ports::AdoptRequest& request) override {
     call("adopt", [&] {
+      if (host().free < model::ByteCount{1u << 20}) throw Error(Kind::no_space, "No space left on device");
       SimPoint point;
       point.info.number = request.number;
       point.info.taken_at = request.taken_at;
@@ -268,6 +272,7 @@ class SimPoints : public ports::PointStore {
   void remove_file(const std::string& path) {
     if (!host().files.contains(path)) return;
     if (SimWorld::in_use(host(), path)) SimWorld::violation("removed under a running guest: " + path);
+    host().free += {host().files.at(path).blocks.size() * model::block_size};
     host().files.erase(path);
   }
   void erase(const model::ShadowId& id, bool adopted_too) {
@@ -343,10 +348,27 @@ std::unique_ptr<ports::BlockSource> SimTransport::open(const model::HostName& na
   });
 }
 
+namespace {
+
+/// It outlives who wanted it, as long as there is something to watch.
+class SimGuard : public ports::MoveGuard {
+ public:
+  explicit SimGuard(SimWorld& world) : m_world(world) {}
+  void let_be() override {
+    m_world.call("guard lets be", [&] { m_world.guarded = false; });
+  }
+
+ private:
+  SimWorld& m_world;
+};
+
+}  // namespace
+
 std::unique_ptr<ports::MoveGuard> SimTransport::guard_move(const model::HostName& host, const model::Uuid&) {
   return m_world.call("guard " + host.get(), [&]() -> std::unique_ptr<ports::MoveGuard> {
     if (!m_world.host(host).reachable) throw Error(Kind::unreachable, host.get() + " does not answer");
-    return std::make_unique<ports::MoveGuard>();
+    m_world.guarded = true;
+    return std::make_unique<SimGuard>(m_world);
   });
 }
 

@@ -39,6 +39,11 @@ ports::Walk& walk_of(SimWorld& world, std::int64_t id) {
 
 std::int64_t SimJournal::open_walk(const ports::Walk& walk) {
   return m_world.call("journal open", [&] {
+    for (const ports::Walk& open : m_world.walks) {
+      const bool beside = walk.kind == ports::lost_host_kind && open.kind != ports::lost_host_kind;
+      if (open.uuid == walk.uuid && open.state == "open" && !beside)
+        throw base::Error(base::Kind::interrupted, "a " + open.kind + " is still open");
+    }
     m_world.walks.push_back(walk);
     m_world.walks.back().id = static_cast<std::int64_t>(m_world.walks.size());
     m_world.written([world = &m_world] { world->walks.pop_back(); });

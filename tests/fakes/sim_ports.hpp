@@ -39,6 +39,7 @@ class SimHypervisor : public ports::Hypervisor {
   std::unique_ptr<ports::BackupJob> begin_backup(const model::VmName& vm, const ports::BackupRequest& request) override;
   bool end_stale_backup(const model::VmName& vm) override;
   ports::FreezeResult freeze(const model::VmName& vm, const ports::FreezeRequest& request) override;
+  void thaw(const model::VmName& vm) override;
   void fold(const model::VmName& vm, const std::map<model::DiskName, std::string>& down_to) override;
   std::unique_ptr<ports::Move> begin_move(const model::VmName& vm, const ports::MoveRequest& request) override;
   ports::MoveFigures last_move(const model::VmName& vm) override;
@@ -59,6 +60,7 @@ class SimHypervisor : public ports::Hypervisor {
   SimHost& at() { return m_world.host(m_name); }
   SimDomain& domain(const model::VmName& vm);
   model::Domain& live(const model::VmName& vm);
+  void pivot(const model::VmName& vm, const model::DiskName& disk);
   SimWorld& m_world;
   model::HostName m_name;
 };

@@ -75,6 +75,8 @@ void SimWorld::replicate(const model::VmName& vm, const model::HostName& primary
   shadow.points[point.info.number] = point;
 
   if (!far.domains.contains(vm)) {
+    const model::RoleTag tag{model::Role::primary, to, epochs[domain.defined->uuid]};
+    domain.defined->tag = domain.live->tag = tag;
     model::Domain stand_in = *domain.defined;
     stand_in.tag = {model::Role::shadow, primary, epochs[stand_in.uuid]};
     for (model::Disk& disk : stand_in.disks) disk.path = paths[disk.name];
@@ -88,6 +90,22 @@ void SimWorld::replicate(const model::VmName& vm, const model::HostName& primary
   row.host = to;
   row.level = model::ShadowLevel::seeded;
   registry[vm] = row;
+}
+
+void SimWorld::add_memory(const model::HostName& name, const model::ShadowId& id) {
+  SimHost& there = host(name);
+  model::PointInfo& newest = there.shadows.at(id).points.rbegin()->second.info;
+  SimMemory memory;
+  for (std::size_t i = 0; i < newest.parts.size(); ++i) {
+    for (std::uint64_t block = 0; block < model::blocks_in(newest.parts[i].size); ++block) {
+      if (const std::uint64_t number = read(there, newest.layers[i], block); number != 0)
+        memory.disks[newest.parts[i].name][block] = number;
+    }
+  }
+  const std::string file = sim_point_path(id, newest.number, model::memory_part);
+  newest.parts.push_back({model::memory_part, {1u << 20}});
+  newest.layers.push_back(file);
+  there.memories[file] = memory;
 }
 
 }  // namespace umbra::fakes

@@ -64,7 +64,7 @@ void SimWorld::event() {
 
 void SimWorld::write(const model::VmName& vm, SimHost& host, model::Domain& domain) {
   SimGuest& guest = guests[vm];
-  if (guest.idle) return;
+  if (guest.idle || host.domains.at(vm).fs_frozen) return;
   const std::uint64_t number = ++guest.last;
   const model::Disk& disk = domain.disks[number % domain.disks.size()];
   const auto file = host.files.find(disk.path);
@@ -88,7 +88,10 @@ void SimWorld::advance_migration() {
   if (move.abort) return fail_migration("aborted");
   if (move.stopped) {
     if (move.rounds-- > 0) return;
-    return link.fails_late ? fail_migration("the link was cut") : arrive();
+    if (link.fails_late) return fail_migration("the link was cut");
+    if (!link.fails_at_start) return arrive();
+    persist();
+    return fail_migration("the target could not start its CPUs");
   }
   if (move.postcopy_asked) return begin_postcopy();
   if (move.request.downtime_limit < link.converges_at) {
@@ -98,9 +101,18 @@ void SimWorld::advance_migration() {
   if (move.rounds-- > 0) return;
   if (link.fails_early) return fail_migration("the target said no");
   move.stopped = true;
+  move.suspended = source.live->state == DomainState::paused;
   move.rounds = static_cast<int>(link.stands_for);
   source.live->state = DomainState::paused;
   target.live->state = DomainState::paused;
+}
+
+/// What was defined on the target is replaced by what arrives.
+void SimWorld::persist() {
+  SimDomain& target = host(migration->to).domains.at(migration->vm);
+  target.defined = target.live;
+  target.defined->state = DomainState::off;
+  target.defined->job = false;
 }
 
 /// Its writes up to now are on the target's disks; what stands on the source has heard of it, or will.
@@ -115,9 +127,9 @@ void SimWorld::arrive() {
     for (const auto& [block, number] : top.blocks)
       to.files.at(move.request.target_paths.at(disk.name)).blocks[block] = number;
   }
-  target.live->state = DomainState::running;
-  target.defined = target.live;
-  target.defined->state = DomainState::off;
+  persist();
+  target.live->job = false;
+  target.live->state = move.suspended ? DomainState::paused : DomainState::running;
   source.live->state = DomainState::paused;
   move.arrived = true;
   move.rounds = static_cast<int>(link.ends_after);
@@ -134,6 +146,7 @@ void SimWorld::begin_postcopy() {
 
 void SimWorld::advance_arrived() {
   SimMigration& move = *migration;
+  if (move.postcopy && link.is_cut) return;  // TCP waits
   if (move.rounds-- > 0) return;
   if (move.postcopy) host(move.to).domains.at(move.vm).live->postcopy = model::Postcopy::none;
   std::optional<model::Domain>& left = host(move.from).domains.at(move.vm).live;
@@ -183,7 +196,7 @@ void SimWorld::resume_postcopy() {
 /// Of a guest that has not arrived.
 void SimWorld::fail_migration(const std::string& why) {
   SimDomain& source = host(migration->from).domains.at(migration->vm);
-  source.live->state = DomainState::running;
+  source.live->state = migration->suspended ? DomainState::paused : DomainState::running;
   source.live->job = false;
   SimHost& to = host(migration->to);
   SimDomain& target = to.domains.at(migration->vm);

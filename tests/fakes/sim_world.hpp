@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.hpp"
 #include "model/domain.hpp"
 #include "model/points.hpp"
 #include "ports/hypervisor.hpp"
@@ -60,6 +61,8 @@ struct SimDomain {
   std::optional<model::Domain> defined;  ///< the persistent definition; its state is off
   std::optional<model::Domain> live;     ///< where it is active
   std::vector<model::CheckpointName> checkpoints;
+  bool fs_frozen = false;  ///< the guest's file systems: it writes nothing until they are thawed
+  std::map<model::DiskName, std::string> commits{};  ///< active ones under way, each with its base; while `live->job`
 };
 
 struct SimPoint {
@@ -74,6 +77,12 @@ struct SimShadow {
   std::map<std::string, std::map<model::DiskName, std::string>> tops;  ///< purpose -> files
 };
 
+/// A memory image: of what the disks held at its instant. Resumed over anything else it would corrupt them.
+struct SimMemory {
+  std::map<model::DiskName, std::map<std::uint64_t, std::uint64_t>> disks;
+  bool damaged = false;  ///< it can't be resumed
+};
+
 struct SimHost {
   model::HostFacts facts;
   model::CpuVerdict cpu;
@@ -85,6 +94,7 @@ struct SimHost {
   std::map<std::string, SimFile> files;
   std::map<model::VmName, SimDomain> domains;
   std::map<model::ShadowId, SimShadow> shadows;
+  std::map<std::string, SimMemory> memories;  ///< by file
 };
 
 /// A live migration. It goes on whatever becomes of the process that asked for it.
@@ -93,8 +103,9 @@ struct SimMigration {
   model::HostName from;
   model::HostName to;
   ports::MoveRequest request;
-  int rounds = 4;        ///< events until the guest stops
-  bool stopped = false;  ///< both sides stand paused
+  int rounds = 4;          ///< events until the guest stops
+  bool stopped = false;    ///< both sides stand paused
+  bool suspended = false;  ///< by hand, before that: it stays so wherever it ends
   bool abort = false;
   bool arrived = false;  ///< the guest runs on the target; `rounds` until its half on the source ends
   bool postcopy_asked = false;
@@ -108,6 +119,7 @@ struct SimMigration {
 struct SimLink {
   bool fails_early = false;      ///< in pre-copy
   bool fails_late = false;       ///< when the guest stands on both sides
+  bool fails_at_start = false;   ///< the target can't start its CPUs; its definition is the VM's by then, and stays so
   unsigned stands_for = 1;       ///< events for which both sides stand paused
   base::Millis converges_at{0};  ///< only where that much blackout is allowed
   bool is_cut = false;           ///< between the hosts; Umbra reaches both
@@ -119,6 +131,7 @@ struct SimLink {
 /// What the guest was told is on its disks.
 struct SimGuest {
   bool idle = false;                               ///< writes nothing
+  bool has_agent = false;                          ///< one that freezes file systems
   std::optional<model::GuestActivity> activity{};  ///< absent: no agent answers
   std::uint64_t last = 0;
   std::map<model::DiskName, std::map<std::uint64_t, std::uint64_t>> acknowledged;
@@ -130,6 +143,7 @@ class SimWorld {
   std::map<model::VmName, SimGuest> guests;
   std::optional<SimMigration> migration;
   SimLink link;
+  bool guarded = false;      ///< what QEMU has open is cut as soon as the link is
   bool agent_hangs = false;  ///< of guests that have one
   // What Umbra keeps.
   std::vector<ports::Walk> walks;
@@ -173,6 +187,9 @@ class SimWorld {
   void stop_libvirtd(const model::HostName& name, unsigned events);
   void crash_host(const model::HostName& name, unsigned events);
   void cut_link(unsigned events);  ///< 0: until heal()
+  /// A backup tool puts a layer over each disk of a running guest, as `virsh snapshot-create-as --disk-only
+  /// --no-metadata` does. False where libvirt refuses it, since a job holds the guest.
+  bool put_layer(const model::HostName& name, const model::VmName& vm);
   void heal();
   /// Nothing runs on the host any more. What a guest was told since its newest point elsewhere is forgotten: that is
   /// the loss that is told.
@@ -180,6 +197,9 @@ class SimWorld {
   /// Throws SimViolation where two run, or a running guest's disk is not what it was told.
   void check() const;
   [[noreturn]] static void violation(const std::string& what) { throw SimViolation{what}; }
+
+  /// What Umbra's rule in libvirt's hook of the host says to a start there, having asked the other hosts.
+  std::optional<base::Error> objection_to_start(const model::HostName& on, const model::Domain& starting) const;
 
   SimHost& host(const model::HostName& name);
   /// The number that a reader of `path`'s chain finds; 0 where none was written.
@@ -197,6 +217,8 @@ class SimWorld {
   /// What a pass of replication leaves: a definition, the next point, a checkpoint on the primary.
   void replicate(const model::VmName& vm, const model::HostName& primary, const model::HostName& to,
                  const model::ShadowId& id);
+  /// Gives the newest point there a memory image.
+  void add_memory(const model::HostName& host, const model::ShadowId& id);
 
  private:
   void enter(const std::string& name);
@@ -204,6 +226,7 @@ class SimWorld {
   void strike();
   void write(const model::VmName& vm, SimHost& host, model::Domain& domain);
   void advance_migration();
+  void persist();
   void arrive();
   void begin_postcopy();
   void advance_arrived();

@@ -10,7 +10,6 @@
 // KEY is inode and time of birth, since inodes are used again.
 
 #include <dirent.h>
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -26,14 +25,15 @@
 #include <string>
 #include <vector>
 
+#include "fakes/preloaded.hpp"
+
 extern "C" char* program_invocation_short_name;
 
-namespace {
+using umbra::preloaded::next;
+using umbra::preloaded::path_of;
+using umbra::preloaded::setting;
 
-std::string setting(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
+namespace {
 
 struct Plan {
   std::string under = setting("FAULT_UNDER");
@@ -62,19 +62,6 @@ struct Plan {
 Plan& plan() {
   static Plan the_plan;
   return the_plan;
-}
-
-template <class Call>
-Call next(const char* name) {
-  return reinterpret_cast<Call>(::dlsym(RTLD_NEXT, name));
-}
-
-std::string path_of(int fd) {
-  char link[64];
-  std::snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-  char path[4096];
-  const ssize_t n = ::readlink(link, path, sizeof path);
-  return n < 0 ? "" : std::string(path, static_cast<std::size_t>(n));
 }
 
 bool counts(const std::string& path) {

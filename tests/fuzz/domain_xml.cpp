@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   model::RoleTag tag;
   fuzz::may_refuse([&] { virt::parse_domain(xml); });
   fuzz::may_refuse([&] { virt::parse_chains(xml); });
-  fuzz::may_refuse([&] { virt::mirror_ready(xml, vda); });
+  fuzz::may_refuse([&] { virt::mirror_of(xml, vda); });
   fuzz::may_refuse([&] { virt::parse_cpu_need(xml); });
   fuzz::may_refuse([&] { virt::cpu_element(xml); });
   fuzz::may_refuse([&] { virt::parse_pci_device(xml); });

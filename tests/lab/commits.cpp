@@ -5,22 +5,20 @@
 //   COMMITS_AT     the number of the commit, from 1 on; 0: each
 //   COMMITS_SYNCED a folder that gets a copy of database and log after each sync
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <cstdlib>
 #include <string>
 
-namespace {
+#include "fakes/preloaded.hpp"
 
-std::string setting(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
+using umbra::preloaded::next;
+using umbra::preloaded::setting;
+
+namespace {
 
 /// SQLite writes from one thread of umbra.
 struct Commits {
@@ -37,18 +35,9 @@ Commits& commits() {
   return the_commits;
 }
 
-template <class Call>
-Call next(const char* name) {
-  return reinterpret_cast<Call>(::dlsym(RTLD_NEXT, name));
-}
-
 /// The database whose log this is; empty where it is none.
 std::string database_of(int fd) {
-  char link[64];
-  std::snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-  char path[4096];
-  const ssize_t n = ::readlink(link, path, sizeof path);
-  const std::string file(path, n < 0 ? 0 : static_cast<std::size_t>(n));
+  const std::string file = umbra::preloaded::path_of(fd);
   const std::string end = "/umbra.db-wal";
   const bool is_log = file.size() > end.size() && file.compare(file.size() - end.size(), end.size(), end) == 0;
   return is_log ? file.substr(0, file.size() - 4) : "";

@@ -78,6 +78,8 @@ refused_plain() {
     cat "$work/messages"
     grep -q -- "$words" "$work/messages" && grep -q 'hint: ' "$work/messages"
 }
+# Umbra's hook, which libvirt finds when it starts.
+install_hook_on() { on "$1" "$UMBRA_BIN" doctor --install-hook && lab host "$1" stop && lab host "$1" start; }
 # Everything of Umbra on a host's disk: what is made, and what may be left over.
 made_on() { on "$1" sh -c "find $images -path '*umbra*' | sort"; }
 nothing_made_on() { # the empty folder that holds shadows may stay

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "fakes/thrown.hpp"
 #include "replicate/allowance.hpp"
 #include "replicate/scene.hpp"
 
@@ -251,6 +252,16 @@ TEST_CASE("a backup job that an earlier run left is ended") {
   scene.domain().job = true;
   scene.lab.host("alpha").stale_job = true;
   CHECK(scene.pass().replica.point == model::PointNumber{1});
+}
+
+TEST_CASE("a block job of somebody else's is told by its disk") {
+  Scene scene;
+  scene.domain().job = true;
+  scene.domain().block_job = model::DiskName("vda");
+  const base::Error error = test::error_of([&] { scene.pass(); });
+  CHECK(error.kind() == base::Kind::busy);
+  CHECK_THAT(error.what(), Catch::Contains("a block job of disk vda of web1"));
+  CHECK_THAT(error.hint(), Catch::Contains("blockjob web1 vda"));
 }
 
 TEST_CASE("old points are merged, and that this fails is a note and no failure") {

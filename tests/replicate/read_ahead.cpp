@@ -195,7 +195,7 @@ TEST_CASE("where reading fails, what was read before is told, and no thread stay
     source.fails_at = nth;
     const Copied copied = copy(source, whole);
     CHECK(copied.failure == base::Kind::io);
-    CHECK(copied.told.size() == nth / 4 * 4);  // four blocks are one read
+    CHECK(copied.told.size() == nth / 16 * 16);  // sixteen blocks are one read
     CHECK(back_to(before));
   }
 }
@@ -206,26 +206,26 @@ TEST_CASE("where the sink fails its own error is thrown, and no thread stays, al
     AloneSource source(full_image(400));
     CHECK(copy(source, whole, nth).failure == base::Kind::no_space);
     AloneSource waiting(full_image(400));
-    waiting.waits_at = nth + 4;
+    waiting.waits_at = nth + 16;
     CHECK(copy(waiting, whole, nth).failure == base::Kind::no_space);
     CHECK(back_to(before));
   }
 }
 
 TEST_CASE("a stop ends a pass whose disk does not answer") {
-  AloneSource source(full_image(16));
-  source.waits_at = 8;
+  AloneSource source(full_image(64));
+  source.waits_at = 32;
   base::CancelToken cancel;
   RecordingSink sink;
   ports::ChangeDigest changes;
   fakes::LabClock clock;
   ports::Pace pace(clock, cancel, std::nullopt);
   const auto stop_soon = [&](const ports::CopyProgress& p) {
-    if (p.done.value >= 8 * block) cancel.request(15);
+    if (p.done.value >= 32 * block) cancel.request(15);
   };
   CHECK(kind_of([&] { ports::send_part(source, sink, changes, whole, pace, cancel, stop_soon); }) ==
         base::Kind::cancelled);
-  CHECK(sink.told.size() == 8);
+  CHECK(sink.told.size() == 32);
 }
 
 TEST_CASE("a map says of every block what the extents say, whatever they cut") {

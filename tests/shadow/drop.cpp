@@ -92,6 +92,30 @@ TEST_CASE("a shadow whose host is gone is forgotten where that is asked for, and
   CHECK(scene.lab.host("alpha").checkpoints[scene.vm] == std::vector{model::CheckpointName("nightly")});
 }
 
+TEST_CASE("a VM whose tag tells of what nobody knows any more is released, and keeps its epoch") {
+  Scene scene;
+  scene.make();
+  scene.rows.remove(scene.primary().uuid);
+  scene.primary().tag = {GENERATE(Role::leaving, Role::primary), model::HostName("beta"), {3}};
+  SECTION("where it is sure to be the one") {
+    const DropResult dropped = drop(scene.lab.context(), scene.registries, {scene.vm, true});
+    CHECK(dropped.notes.size() == 1);
+    CHECK(scene.primary().tag == model::RoleTag{Role::none, {}, {3}});
+  }
+  SECTION("not where the other is newer, or up") {
+    const auto before = scene.primary().tag;
+    if (GENERATE(false, true))
+      scene.stand_in().tag.epoch = {4};
+    else
+      scene.stand_in().state = model::DomainState::running;
+    CHECK(kind_of([&] { drop(scene.lab.context(), scene.registries, {scene.vm, true}); }) == Kind::refused);
+    CHECK(scene.primary().tag == before);
+  }
+  SECTION("nor unless that is asked for") {
+    CHECK(kind_of([&] { drop(scene.lab.context(), scene.registries, {scene.vm}); }) == Kind::not_found);
+  }
+}
+
 TEST_CASE("a drop that fails at any call can be done again") {
   unsigned nth = 0;
   for (;; ++nth) {

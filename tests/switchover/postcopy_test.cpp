@@ -103,6 +103,25 @@ TEST_CASE("post-copy that lost its link starts nothing anywhere, and goes on onc
   CHECK(untidy(world) == "");
 }
 
+TEST_CASE("a link that is cut for a moment in post-copy costs time alone: nobody cuts what TCP would mend") {
+  fakes::SimWorld world = busy_world();
+  CHECK(struck(world, [](fakes::SimWorld& w) { w.cut_link(10); }) == std::nullopt);
+  CHECK(std::ranges::count(world.trace, "alpha resume move") == 0);
+  CHECK(untidy(world) == "");
+}
+
+TEST_CASE("... and where post-copy broke all the same, it goes on within the walk once the link is back") {
+  fakes::SimWorld world = busy_world();
+  const auto broken = [](fakes::SimWorld& w) {
+    w.cut_link(0);
+    w.link.heals_after = 30;
+  };
+  CHECK(struck(world, broken) == std::nullopt);
+  CHECK(std::ranges::count(world.trace, "alpha resume move") >= 1);
+  CHECK(world.running_on(web1) == std::vector{beta});
+  CHECK(untidy(world) == "");
+}
+
 TEST_CASE("a guest whose memory ended with one half is started anew on the target, with every write") {
   for (const model::HostName& victim : {alpha, beta}) {
     INFO(victim.get());

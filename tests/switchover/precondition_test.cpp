@@ -50,6 +50,11 @@ const std::vector<Case>& cases() {
          w.agent_hangs = true;
        }},
       {"a job is under way", Kind::busy, [](World& w, Request&) { live(w).job = true; }},
+      {"a block job is under way", Kind::busy,
+       [](World& w, Request&) {
+         live(w).job = true;
+         live(w).block_job = model::DiskName("vdb");
+       }},
       {"a disk is raw", Kind::unsupported, [](World& w, Request&) { live(w).disks[1].format = "raw"; }},
       {"a disk is no file", Kind::unsupported,
        [](World& w, Request&) {
@@ -106,6 +111,7 @@ const std::vector<Case>& cases() {
       {"a disk was resized since the point", Kind::refused,
        [](World& w, Request&) { live(w).disks[1].size = {1ull << 30}; }},
       {"the target's disk is full", Kind::refused, [](World& w, Request&) { w.hosts.at(beta).free = {1000}; }},
+      {"the old home's disk is full", Kind::refused, [](World& w, Request&) { w.hosts.at(alpha).free = {1000}; }},
       {"the target can't run the CPU", Kind::refused,
        [](World& w, Request&) {
          w.hosts.at(beta).cpu = {false, "it lacks avx512f"};

@@ -2,6 +2,7 @@
 // The simulated world can fail: walks with a known fault are caught by it.
 #include <catch2/catch.hpp>
 
+#include "fakes/thrown.hpp"
 #include "scene.hpp"
 #include "switchover/request_json.hpp"
 
@@ -123,4 +124,33 @@ TEST_CASE("a primary that keeps its role is caught") {
   Steps steps = live_steps();
   std::erase_if(steps.after, [](const Step& s) { return s.name == "retire"; });
   CHECK(verdict(steps) != "");
+}
+
+TEST_CASE("a failure that is none of Umbra's own is taken back like any other") {
+  const std::string where = GENERATE("freeze", "finish", "prepare", "move");
+  const bool defect = GENERATE(false, true);
+  fakes::SimWorld world = make_world();
+  Steps steps = live_steps();
+  step(steps, where).act = [=](Walk&) -> Json {
+    if (defect) return Json::parse("{");
+    throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again), "thread");
+  };
+  Run run(world);
+  CHECK_THROWS_AS(walk_through(run.ports, request_for(alpha, beta), "switchover", steps), base::Error);
+  CHECK(untidy(world) == "");
+}
+
+TEST_CASE("such a failure in taking back leaves the walk open, and says so") {
+  const std::string where = GENERATE("freeze", "prepare");
+  fakes::SimWorld world = make_world();
+  Steps steps = live_steps();
+  step(steps, "move").act = [](Walk&) -> Json { throw base::Error(base::Kind::io, "no"); };
+  step(steps, where).undo = [](Walk&) { throw std::runtime_error("thread"); };
+  Run run(world);
+  CHECK(test::kind_of([&] { walk_through(run.ports, request_for(alpha, beta), "switchover", steps); }) ==
+        base::Kind::interrupted);
+  world.new_run();
+  Run later(world);
+  recover(later.ports);
+  CHECK(untidy(world) == "");
 }

@@ -69,7 +69,22 @@ TEST_CASE("a primary is not started beside one that is up, but where it comes fr
 
 TEST_CASE("a primary whose shadow's host gives no answer is not started; others may be silent") {
   CHECK_THAT(objection(vm(Role::primary, 3), {{beta, std::nullopt, "no route"}}), Catch::Contains("gives no answer"));
-  CHECK(objection(vm(Role::primary, 3), {{model::HostName("gamma"), std::nullopt, "no route"}}).empty());
+  const model::HostName gamma("gamma");
+  CHECK(objection(vm(Role::primary, 3), {{beta, vm(Role::shadow, 3), ""}, {gamma, std::nullopt, "no route"}}).empty());
+}
+
+TEST_CASE("where nothing is left of its shadow, the VM may have gone on to any host that is silent") {
+  const model::HostName gamma("gamma");
+  CHECK_THAT(objection(vm(Role::primary, 3), {{beta, std::nullopt, ""}, {gamma, std::nullopt, "no route"}}),
+             Catch::Contains("the shadow of web1 is no longer on beta, and gamma gives no answer (no route)"));
+  CHECK_FALSE(objection(vm(Role::primary, 3), {{gamma, std::nullopt, "no route"}}).empty());
+  model::Domain other = vm(Role::none, 0);
+  other.uuid = model::Uuid("ffffffff-0000-4000-8000-000000000001");
+  CHECK_FALSE(objection(vm(Role::primary, 3), {{beta, other, ""}, {gamma, std::nullopt, "no route"}}).empty());
+  CHECK(objection(vm(Role::primary, 3), {{beta, std::nullopt, ""}, {gamma, std::nullopt, ""}}).empty());
+  model::Domain activated = vm(Role::primary, 3);  // from a point: it has no shadow
+  activated.tag.peer = {};
+  CHECK(objection(activated, {{beta, std::nullopt, "no route"}, {gamma, std::nullopt, "no route"}}).empty());
 }
 
 TEST_CASE("another VM of the same name elsewhere is no objection") {

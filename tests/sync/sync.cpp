@@ -154,6 +154,11 @@ TEST_CASE("what an earlier sync left in use is folded back, and what it left lyi
     freeze.memory_file = ports::memory_path("/images", scene.vm);
     scene.lab.context().hypervisors.at(model::HostName("alpha")).freeze(scene.vm, freeze);
     scene.lab.write("alpha", "web1", "vda", 9 * block, block, 4);
+    SECTION("which nobody has begun to fold") {}
+    SECTION("whose fold was cut off") {
+      scene.domain().job = true;
+      scene.domain().block_job = model::DiskName("vda");
+    }
   }
   SECTION("files") {
     scene.alpha().storage.files["/images/web1-vda.umbra-sync.qcow2"] = fakes::MemoryImage({block});

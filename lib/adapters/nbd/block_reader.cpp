@@ -4,18 +4,26 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "adapters/nbd/mapped_source.hpp"
 #include "adapters/nbd/nbd_source.hpp"
+#include "adapters/nbd/qemu_img.hpp"
 #include "adapters/nbd/qemu_nbd.hpp"
 #include "base/fd.hpp"
+#include "ports/read_ahead.hpp"
 
 namespace umbra::nbd {
 namespace {
 
-constexpr std::uint64_t longest_read = 1u << 20;
 constexpr std::size_t ranges_at_once = 1024;
 constexpr unsigned most_failures = 512;  // of reading; after them what is left counts as unreadable
+
+const base::CancelToken never;
+
+void tell(const ports::Range& range, std::span<const base::Digest> digests, const BlockReader::Each& each) {
+  for (std::size_t i = 0; i < digests.size(); ++i) each(range.offset / model::block_size + i, digests[i]);
+}
 
 bool tells_depth(const model::Part& part, Depth depth) {
   return depth != all_of_it && !part.is_memory();
@@ -32,12 +40,19 @@ ServeOptions serve_options(const std::filesystem::path& file, const model::Part&
 
 }  // namespace
 
+/// Of all files that the part is made of.
+void drop_caches(const std::filesystem::path& file, const model::Part& part) {
+  if (part.is_memory()) return drop_cache(file);
+  for (const qemu_img::Info& below : qemu_img::chain(file)) drop_cache(below.file);
+}
+
 /// The file opened: read by this process, where its map can be told, or through a qemu-nbd.
 class BlockReader::Server {
  public:
   Server(const std::filesystem::path& file, const model::Part& part, Depth depth, bool directly) {
     if (directly && !part.is_memory()) m_source = open_mapped(file, depth);
     if (m_source) return;
+    drop_caches(file, part);
     auto server = std::make_shared<QemuNbd>(serve_options(file, part, depth));
     const std::string context = tells_depth(part, depth) ? "qemu:allocation-depth" : "";
     Connection connection;
@@ -92,13 +107,6 @@ ports::BlockMap BlockReader::looks() {
   return looks;
 }
 
-void BlockReader::tell(const ports::Range& range, std::span<const std::byte> data, const Each& each) const {
-  for (std::uint64_t at = 0; at < range.length; at += model::block_size) {
-    const auto block = data.subspan(at, std::min(model::block_size, range.length - at));
-    each((range.offset + at) / model::block_size, base::all_zero(block) ? base::Digest{} : base::sha256(block));
-  }
-}
-
 void BlockReader::read(const ports::BlockMap& looks, const Each& each,
                        const std::function<void(std::uint64_t first, std::uint64_t count)>& zeroes) {
   for (std::uint64_t block = 0; block < looks.blocks();) {
@@ -109,7 +117,7 @@ void BlockReader::read(const ports::BlockMap& looks, const Each& each,
   }
   std::uint64_t block = 0;
   for (;;) {
-    const std::vector<ports::Range> ranges = looks.next_data(block, longest_read, ranges_at_once);
+    const std::vector<ports::Range> ranges = looks.next_data(block, ports::best_read, ranges_at_once);
     if (ranges.empty()) return;
     read_ranges(ranges, each);
   }
@@ -120,11 +128,12 @@ void BlockReader::read_ranges(std::span<const ports::Range> ranges, const Each& 
     std::size_t handed_over = 0;
     Server& from = server();
     try {
-      from.source().read(ranges.subspan(next), [&](const ports::Range& range, auto data) {
-        look_at_cancel();
+      std::vector<ports::Range> left(ranges.begin() + static_cast<std::ptrdiff_t>(next), ranges.end());
+      ports::ReadAhead ahead(from.source(), [&] { return std::exchange(left, {}); });
+      while (const ports::Piece* piece = ahead.take(m_cancel != nullptr ? *m_cancel : never)) {
         ++handed_over;
-        tell(range, data, each);
-      });
+        tell(piece->range, piece->digests, each);
+      }
       return;
     } catch (const base::Error& e) {
       if (e.kind() != base::Kind::io) throw;
@@ -137,6 +146,7 @@ void BlockReader::read_ranges(std::span<const ports::Range> ranges, const Each& 
 
 /// A range of which something could not be read. It need not have been this range's fault: others were in flight.
 void BlockReader::read_singly(const ports::Range& range, const Each& each) {
+  std::vector<base::Digest> digests;
   for (std::uint64_t at = 0; at < range.length; at += model::block_size) {
     const ports::Range one{range.offset + at, std::min(model::block_size, range.length - at)};
     bool handed_over = false;
@@ -144,7 +154,8 @@ void BlockReader::read_singly(const ports::Range& range, const Each& each) {
       Server& from = server();
       try {
         from.source().read({&one, 1}, [&](const ports::Range& r, auto data) {
-          tell(r, data, each);
+          ports::digest_blocks(data, digests);
+          tell(r, digests, each);
           handed_over = true;
         });
       } catch (const base::Error& e) {
@@ -155,12 +166,6 @@ void BlockReader::read_singly(const ports::Range& range, const Each& each) {
     }
     if (!handed_over) each(one.offset / model::block_size, model::unreadable_block);
   }
-}
-
-void drop_cache(const std::filesystem::path& file) {
-  const base::UniqueFd fd = base::open_file(file, O_RDONLY);
-  base::sync_fd(fd.get(), file.string());
-  ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED);  // where it can't, the cache is compared
 }
 
 }  // namespace umbra::nbd

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Blocks of a point's file as a guest would read them, digest by digest. What can't be read is told block by block:
+// Blocks of a point's file as a guest would read them, digest by digest, read from the disk as far as the kernel lets
+// its cache go. What can't be read is told block by block:
 // damaged qcow2 metadata end one server, and the next one goes on behind them.
 
 #include <filesystem>
@@ -21,6 +22,8 @@ inline constexpr Depth own = 1;
 
 class BlockReader {
  public:
+  using Each = std::function<void(std::uint64_t block, const base::Digest& found)>;
+
   /// Opens the file: throws where it does not open. A memory image is one file, whatever the depth.
   /// Reading ends by Kind::cancelled once `cancel` is asked for, which may be null.
   BlockReader(std::filesystem::path file, model::Part part, Depth depth, const base::CancelToken* cancel);
@@ -30,21 +33,18 @@ class BlockReader {
   ports::BlockMap looks();
   /// Hands over the digest of each block that is looked at, unreadable_block for one that can't be read; what is known
   /// to be zero first, as runs.
-  void read(const ports::BlockMap& looks,
-            const std::function<void(std::uint64_t block, const base::Digest& found)>& each,
+  void read(const ports::BlockMap& looks, const Each& each,
             const std::function<void(std::uint64_t first, std::uint64_t count)>& zeroes);
   /// Bytes that the file shows; qemu-nbd shows a raw file in whole sectors.
   std::uint64_t shown();
 
  private:
   class Server;
-  using Each = std::function<void(std::uint64_t block, const base::Digest& found)>;
   Server& server();
   void give_up_server();
   void look_at_cancel() const;
   void read_ranges(std::span<const ports::Range> ranges, const Each& each);
   void read_singly(const ports::Range& range, const Each& each);
-  void tell(const ports::Range& range, std::span<const std::byte> data, const Each& each) const;
 
   std::filesystem::path m_file;
   model::Part m_part;
@@ -54,8 +54,5 @@ class BlockReader {
   bool m_directly = true;  ///< until something could not be read so
   unsigned m_failures = 0;
 };
-
-/// What the kernel holds of a file that was written to the disk goes, so that a reader sees the disk.
-void drop_cache(const std::filesystem::path& file);
 
 }  // namespace umbra::nbd

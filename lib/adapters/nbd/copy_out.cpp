@@ -3,14 +3,17 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <nlohmann/json.hpp>
 
 #include "adapters/nbd/qemu_img.hpp"
 #include "adapters/nbd/verify.hpp"
 #include "base/error.hpp"
 #include "base/fd.hpp"
+#include "base/log.hpp"
 
 namespace umbra::nbd {
 namespace {
@@ -18,6 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 using base::Error;
 using base::Kind;
+using nlohmann::json;
 
 struct DiskToExport {
   const model::PartManifest& manifest;
@@ -92,29 +96,127 @@ void copy_out(const fs::path& layer, const model::PartManifest& expected, const 
       [&] { fs::remove(to); });
 }
 
+namespace {
+
+/// Files of one export, copied and compared. Names in a folder are given one after the other: a note beside them tells
+/// which ones belong together from before the first is given until after the last, so that what a killed process has
+/// named of them is no machine's for good.
+class Naming {
+ public:
+  Naming(const ShadowFolder& folder, const fs::path& target)
+      : m_target(target), m_prefix(fmt::format(".umbra-export-{}", folder.id().get())) {}
+
+  /// Where the disk is written before it gets its name.
+  fs::path made(const DiskToExport& disk) const { return made(disk.to.filename()); }
+
+  /// Takes back what an export that was cut short has named: the files that it made, as it left them.
+  void undo_cut() const {
+    remove_half_notes();
+    if (!fs::exists(note())) return;
+    const json cut = json::parse(base::read_text_file(note()), nullptr, false);
+    std::vector<fs::path> named;
+    std::size_t all = 0;
+    for (const json& file : cut.is_array() ? cut : json::array()) {
+      if (!file.is_object()) continue;
+      const fs::path to = m_target / fs::path(file.value("name", "")).filename();
+      ++all;
+      if (tell(to) == file) named.push_back(to);
+    }
+    if (named.size() < all) {
+      for (const fs::path& file : named) {
+        base::log(base::Level::warning,
+                  fmt::format("{} is removed: it is of an export that was cut short before all of its {} disks had "
+                              "their names",
+                              file.string(), all));
+        fs::remove(file);
+      }
+    }
+    remove_note();
+  }
+
+  /// The files under their names at last: all of them or none.
+  void give_names(const std::vector<DiskToExport>& disks) const {
+    const bool belong_together = disks.size() > 1;
+    std::vector<fs::path> given;
+    base::or_undo(
+        [&] {
+          if (belong_together) write_note(disks);
+          for (const DiskToExport& disk : disks) {
+            name_it(made(disk), disk.to);
+            given.push_back(disk.to);
+          }
+          base::sync_dir(m_target);
+          if (belong_together) remove_note();
+        },
+        [&] {
+          for (const fs::path& file : given) fs::remove(file);
+          if (belong_together) remove_note();
+        });
+  }
+
+ private:
+  fs::path made(const fs::path& name) const { return m_target / fmt::format("{}-{}", m_prefix, name.string()); }
+  fs::path note() const { return m_target / fmt::format("{}.json", m_prefix); }
+
+  /// What tells a file from one that has come to bear its name, or that was written to.
+  json tell(const fs::path& file) const {
+    struct stat status {};
+    if (::stat(file.c_str(), &status) != 0) return nullptr;
+    return {{"name", file.filename().string()},
+            {"inode", status.st_ino},
+            {"bytes", status.st_size},
+            {"modified", {status.st_mtim.tv_sec, status.st_mtim.tv_nsec}}};
+  }
+
+  void write_note(const std::vector<DiskToExport>& disks) const {
+    json files = json::array();
+    for (const DiskToExport& disk : disks) {
+      files.push_back(tell(made(disk)));
+      files.back()["name"] = disk.to.filename().string();
+    }
+    base::write_file_atomic(note(), files.dump() + "\n");
+  }
+
+  /// Of processes that were killed as they wrote one: the folder's lock is held, so no other does.
+  void remove_half_notes() const {
+    if (!fs::is_directory(m_target)) return;
+    const std::string half = note().filename().string() + ".tmp.";
+    std::vector<fs::path> found;
+    for (const auto& entry : fs::directory_iterator(m_target)) {
+      if (entry.path().filename().string().starts_with(half)) found.push_back(entry.path());
+    }
+    for (const fs::path& file : found) fs::remove(file);
+  }
+
+  void remove_note() const {
+    if (fs::remove(note())) base::sync_dir(m_target);
+  }
+
+  fs::path m_target;
+  std::string m_prefix;
+};
+
+}  // namespace
+
 std::vector<std::string> export_disks(const ShadowFolder& folder, const StoredPoint& point, const std::string& target) {
   const model::Manifest manifest = folder.manifest(point);
-  const std::vector<DiskToExport> disks = disks_to_export(point, manifest, fs::path(target).lexically_normal());
-  const auto made = [&](const DiskToExport& disk) {
-    return disk.to.parent_path() / fmt::format(".umbra-export-{}-{}", folder.id().get(), disk.to.filename().string());
-  };
-  std::vector<std::string> files;  // under their names
+  const fs::path normal = fs::path(target).lexically_normal();
+  const Naming naming(folder, fs::is_directory(normal) ? normal : normal.parent_path());
+  naming.undo_cut();
+  const std::vector<DiskToExport> disks = disks_to_export(point, manifest, normal);
   base::or_undo(
       [&] {
         for (const DiskToExport& disk : disks) {
-          fs::remove(made(disk));  // of an export that was cut short; the folder's lock is held
-          copy_out(disk.layer, disk.manifest, made(disk), folder.cancel());
+          fs::remove(naming.made(disk));  // of an export that was cut short; the folder's lock is held
+          copy_out(disk.layer, disk.manifest, naming.made(disk), folder.cancel());
         }
-        for (const DiskToExport& disk : disks) {
-          name_it(made(disk), disk.to);
-          files.push_back(disk.to);
-        }
-        base::sync_dir(disks.front().to.parent_path());
+        naming.give_names(disks);
       },
       [&] {  // a disk without its others is no machine's
-        for (const DiskToExport& disk : disks) fs::remove(made(disk));
-        for (const std::string& file : files) fs::remove(file);
+        for (const DiskToExport& disk : disks) fs::remove(naming.made(disk));
       });
+  std::vector<std::string> files;
+  for (const DiskToExport& disk : disks) files.push_back(disk.to);
   return files;
 }
 

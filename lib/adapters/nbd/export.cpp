@@ -26,6 +26,7 @@ using base::Error;
 using base::Kind;
 
 constexpr std::size_t relay_buffer = 256u << 10;
+constexpr base::Millis between_looks{100};  // at whether a stop was asked for: it may come between two calls
 
 void check_bitmap(const ports::FileExport& file) {
   for (const qemu_img::Bitmap& bitmap : qemu_img::info(file.path).bitmaps) {
@@ -98,20 +99,23 @@ class WayOut {
 };
 
 /// Carries bytes both ways; returns when either side has ended.
-void relay(int in_fd, int out_fd, int socket) {
+void relay(int in_fd, int out_fd, int socket, const base::CancelToken& cancel) {
   WayOut way_out(socket, out_fd);
   std::vector<std::byte> buffer(relay_buffer);
   for (;;) {
     std::array<pollfd, 2> fds{{{in_fd, POLLIN, 0}, {socket, POLLRDHUP, 0}}};
-    if (::poll(fds.data(), fds.size(), -1) < 0) {
-      if (errno == EINTR) throw Error(Kind::cancelled, "stopped by signal");
+    cancel.check();
+    if (::poll(fds.data(), fds.size(), static_cast<int>(between_looks.count())) < 0) {
+      if (errno == EINTR) continue;
       throw base::from_errno(errno, "poll");
     }
     if (fds[1].revents != 0) break;
+    if (fds[0].revents == 0) continue;
     const ssize_t n = ::read(in_fd, buffer.data(), buffer.size());
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) break;
-    base::write_all(socket, std::span(buffer).first(static_cast<std::size_t>(n)), "the NBD server's socket");
+    base::write_all(socket, std::span(buffer).first(static_cast<std::size_t>(n)), {}, "the NBD server's socket",
+                    &cancel);
   }
   ::shutdown(socket, SHUT_WR);  // qemu-nbd ends with its client, then the way out ends
   way_out.finish();
@@ -136,7 +140,7 @@ std::unique_ptr<ports::BlockSource> open_file(const ports::FileExport& file) {
   return std::make_unique<NbdSource>(std::move(connection), context, std::any(std::move(server)));
 }
 
-int serve_file(const ports::FileExport& file, int in_fd, int out_fd) {
+int serve_file(const ports::FileExport& file, int in_fd, int out_fd, const base::CancelToken& cancel) {
   ServeOptions options = options_of(file);
   if (file.format == "raw" && fs::is_regular_file(file.path))
     options.description = size_description({fs::file_size(file.path)});
@@ -150,7 +154,7 @@ int serve_file(const ports::FileExport& file, int in_fd, int out_fd) {
   QemuNbd server(options);
   {
     const base::UniqueFd socket = server.take_socket();
-    relay(in_fd, out_fd, socket.get());
+    relay(in_fd, out_fd, socket.get(), cancel);
   }
   // A reader that was killed before it had shaken hands is none to qemu-nbd, which would go on waiting for one and keep
   // the file locked.

@@ -166,29 +166,28 @@ Paths LocalPoints::claim(const model::ShadowId& from, const model::ShadowId& to,
 }
 
 void LocalPoints::drop(const model::ShadowId& shadow) {
-  base::as_error([&] {
-    const ShadowFolder folder = folder_of(shadow);
-    fs::remove_all(doomed_dir(folder));
-    if (!fs::exists(folder.path())) return;
-    const FolderLock lock = folder.lock();
-    require_unused(folder.path());
-    remove_folder(folder);
-  });
+  remove_with(shadow, [](const ShadowFolder&) { return std::vector<fs::path>(); });
 }
 
 void LocalPoints::drop_with_adopted(const model::ShadowId& shadow) {
+  remove_with(shadow, adopted_files);
+}
+
+/// The shadow goes, and before it what else is asked for.
+void LocalPoints::remove_with(const model::ShadowId& shadow,
+                              const std::function<std::vector<fs::path>(const ShadowFolder&)>& files_of) {
   base::as_error([&] {
     const ShadowFolder folder = folder_of(shadow);
     fs::remove_all(doomed_dir(folder));
     if (!fs::exists(folder.path())) return;
     const FolderLock lock = folder.lock();
     require_unused(folder.path());
-    const std::vector<fs::path> adopted = adopted_files(folder);
-    for (const fs::path& file : adopted) {
+    const std::vector<fs::path> files = files_of(folder);
+    for (const fs::path& file : files) {
       require_reach(file);
       require_file_unused(file);
     }
-    for (const fs::path& file : adopted) fs::remove(file);  // first: where it is cut, the shadow still names them
+    for (const fs::path& file : files) fs::remove(file);  // first: where it is cut, the shadow still names them
     remove_folder(folder);
   });
 }
@@ -209,15 +208,29 @@ void LocalPoints::take_back(const model::ShadowId& shadow) {
 
 std::vector<model::ShadowId> LocalPoints::shadows() {
   return base::as_error([&]() -> std::vector<model::ShadowId> {
-    std::vector<model::ShadowId> found;
-    std::error_code absent;
-    for (const auto& entry : fs::directory_iterator(m_root, absent)) {
-      const std::string name = entry.path().filename();
-      if (name[0] != '.' && folder_of(model::ShadowId(name)).exists()) found.emplace_back(name);
-    }
-    std::sort(found.begin(), found.end());
-    return found;
+    return list([](const model::ShadowId& shadow, const Error& e) {
+      base::log(base::Level::warning, fmt::format("the shadow {} is passed by: {}", shadow.get(), e.what()));
+    });
   });
+}
+
+/// Those that are there, by name; those that may be, and can't be looked at, are told.
+std::vector<model::ShadowId> LocalPoints::list(
+    const std::function<void(const model::ShadowId&, const Error&)>& unreadable) const {
+  if (!fs::exists(m_root)) return {};
+  std::vector<model::ShadowId> found;
+  for (const auto& entry : fs::directory_iterator(m_root)) {
+    const std::string name = entry.path().filename();
+    if (name[0] == '.') continue;
+    const model::ShadowId shadow(name);
+    try {
+      if (base::as_error([&] { return folder_of(shadow).exists(); })) found.push_back(shadow);
+    } catch (const Error& e) {
+      unreadable(shadow, e);
+    }
+  }
+  std::sort(found.begin(), found.end());
+  return found;
 }
 
 std::vector<model::PointInfo> LocalPoints::points(const model::ShadowId& shadow) {
@@ -326,7 +339,8 @@ void LocalPoints::remove_made(const std::string& path) {
     if (fs::symlink_status(file).type() == fs::file_type::not_found) return;
     if (fs::symlink_status(file).type() != fs::file_type::regular)
       throw Error(Kind::invalid, fmt::format("{} is no regular file", path));
-    for (const model::ShadowId& shadow : shadows()) {
+    // One that can't be looked at may name the file.
+    for (const model::ShadowId& shadow : list([](const model::ShadowId&, const Error& e) { throw e; })) {
       const ShadowFolder folder = folder_of(shadow);
       try {
         if (const auto owner = folder.owner_of(file))

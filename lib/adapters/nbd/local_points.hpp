@@ -14,6 +14,7 @@
 // look at. All that fails in it leaves it as a base::Error.
 
 #include <filesystem>
+#include <functional>
 
 #include "adapters/nbd/shadow_folder.hpp"
 #include "ports/point_store.hpp"
@@ -62,6 +63,10 @@ class LocalPoints final : public ports::PointStore {
   const base::CancelToken* m_cancel;
   bool m_confined = false;
   void require_reach(const std::filesystem::path& file) const;
+  std::vector<model::ShadowId> list(
+      const std::function<void(const model::ShadowId&, const base::Error&)>& unreadable) const;
+  void remove_with(const model::ShadowId& shadow,
+                   const std::function<std::vector<std::filesystem::path>(const ShadowFolder&)>& files_of);
 };
 
 }  // namespace umbra::nbd

@@ -5,12 +5,13 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <vector>
 
-#include "adapters/nbd/file_reads.hpp"
+#include "adapters/nbd/direct_reads.hpp"
 #include "adapters/nbd/process.hpp"
 #include "adapters/nbd/qemu_img.hpp"
 #include "base/error.hpp"
@@ -114,13 +115,13 @@ std::optional<Stretches> map_of(const fs::path& image, std::uint32_t depth) {
 
 class MappedSource final : public ports::BlockSource {
  public:
-  MappedSource(Stretches stretches, std::vector<base::UniqueFd> files, bool tracks)
+  MappedSource(Stretches stretches, std::vector<DirectFile> files, bool tracks)
       : m_stretches(std::move(stretches)), m_files(std::move(files)), m_tracks(tracks) {}
 
   model::ByteCount size() const override { return {m_stretches.empty() ? 0 : end_of(m_stretches.back())}; }
   bool tracks_changes() const override { return m_tracks; }
   bool stands_alone() const override { return true; }
-  void stop() noexcept override { m_reads.stop(); }
+  void stop() noexcept override { m_stopped = true; }
 
   void each_extent(const std::function<void(const Extent&)>& each) override {
     for (std::size_t n = 0; n < m_stretches.size(); ++n) {
@@ -138,8 +139,10 @@ class MappedSource final : public ports::BlockSource {
 
   void read_buffers(std::span<const Range> ranges,
                     const std::function<void(const Range&, ports::Buffer&)>& each) override {
-    m_reads.each_range(
-        ranges, [&](const Range& range, std::span<std::byte> buffer) { fill(range, buffer); }, each);
+    m_direct.each_range(
+        ranges,
+        [&](const Range& range, std::span<std::byte> buffer, DirectReads::Reads& reads) { fill(range, buffer, reads); },
+        each);
   }
 
  private:
@@ -161,7 +164,8 @@ class MappedSource final : public ports::BlockSource {
     return m_near = first;
   }
 
-  void fill(const Range& range, std::span<std::byte> buffer) {
+  void fill(const Range& range, std::span<std::byte> buffer, DirectReads::Reads& reads) {
+    if (m_stopped) throw Error(Kind::cancelled, "the reading was stopped");
     std::uint64_t at = range.offset;
     for (std::size_t n = stretch_at(at); !buffer.empty(); ++n) {
       if (n >= m_stretches.size()) throw Error(Kind::io, fmt::format("read at offset {}, past the disk's end", at));
@@ -171,45 +175,53 @@ class MappedSource final : public ports::BlockSource {
       if (stretch.zero)
         std::fill(part.begin(), part.end(), std::byte{0});
       else
-        read_file(m_files.at(stretch.file).get(), stretch.place + within, part, at);
+        m_direct.add(reads, m_files.at(stretch.file), stretch.place + within, part);
       at += part.size();
       buffer = buffer.subspan(part.size());
     }
   }
 
-  /// Past a file's end there are zeroes, as QEMU has it.
-  static void read_file(int fd, std::uint64_t place, std::span<std::byte> part, std::uint64_t at) {
-    const std::size_t n = base::read_at(fd, place, part, fmt::format("what the disk has at offset {}", at));
-    std::fill(part.begin() + static_cast<std::ptrdiff_t>(n), part.end(), std::byte{0});
-  }
-
   Stretches m_stretches;
-  std::size_t m_near = 0;               ///< the stretch that was read last
-  std::vector<base::UniqueFd> m_files;  ///< of the chain, as far as they are read
+  std::size_t m_near = 0;           ///< the stretch that was read last
+  std::vector<DirectFile> m_files;  ///< of the chain, as far as they are read
   bool m_tracks;
-  FileReads m_reads;
+  std::atomic<bool> m_stopped = false;
+  DirectReads m_direct;
 };
+
+DirectFile open_both(const fs::path& file) {
+  DirectFile opened{base::open_file(file, O_RDONLY), {}};
+  opened.direct = base::UniqueFd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT));
+  if (!opened.direct) drop_cache(file);
+  return opened;
+}
 
 }  // namespace
 
 std::unique_ptr<ports::BlockSource> open_mapped(const fs::path& image, std::uint32_t depth) {
   std::optional<Stretches> stretches = map_of(image, depth);
   if (!stretches) return nullptr;
-  std::vector<base::UniqueFd> files;
+  std::vector<DirectFile> files;
   std::uint32_t needed = 1;
   for (std::size_t n = 0; n < stretches->size(); ++n) {
     const Stretch stretch = (*stretches)[n];
     if (!stretch.zero && stretch.changed) needed = std::max(needed, stretch.file + 1);
   }
   if (needed == 1) {
-    files.push_back(base::open_file(image, O_RDONLY));
+    files.push_back(open_both(image));
   } else {
     for (const qemu_img::Info& file : qemu_img::chain(image)) {
       if (file.format != "qcow2" && file.format != "raw") return nullptr;
-      files.push_back(base::open_file(file.file, O_RDONLY));
+      files.push_back(open_both(file.file));
     }
   }
   return std::make_unique<MappedSource>(std::move(*stretches), std::move(files), depth != 0);
+}
+
+void drop_cache(const fs::path& file) {
+  const base::UniqueFd fd = base::open_file(file, O_RDONLY);
+  base::sync_fd(fd.get(), file.string());
+  ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED);  // where it can't, the cache is compared
 }
 
 }  // namespace umbra::nbd

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // A qcow2 of this host, read without a server: qemu-img tells where in which file of the chain each piece lies, so that
-// what the metadata mean stays QEMU's to say, and the data are read from there by this process.
+// what the metadata mean stays QEMU's to say, and the data are read from there by this process, from the disk and past
+// the kernel's cache where the file system allows it.
 
 #include <filesystem>
 #include <memory>
@@ -14,5 +15,8 @@ namespace umbra::nbd {
 /// can't be read so, as with compressed clusters, metadata that are damaged, or a file that another process writes:
 /// a server reads it then, or says why not. The files must not change meanwhile.
 std::unique_ptr<ports::BlockSource> open_mapped(const std::filesystem::path& image, std::uint32_t depth);
+
+/// What the kernel holds of a file that was written to the disk goes, so that a reader sees the disk.
+void drop_cache(const std::filesystem::path& file);
 
 }  // namespace umbra::nbd

@@ -8,7 +8,6 @@
 
 #include "adapters/nbd/manifest_file.hpp"
 #include "adapters/nbd/process.hpp"
-#include "adapters/nbd/qemu_img.hpp"
 #include "adapters/nbd/sector.hpp"
 
 namespace umbra::nbd {
@@ -95,15 +94,9 @@ ports::BlockMap within(const ports::BlockMap& blocks, model::ByteCount size) {
   return looks;
 }
 
-void drop_caches(const model::Part& part, const fs::path& file) {
-  if (part.is_memory()) return drop_cache(file);
-  for (const qemu_img::Info& below : qemu_img::chain(file)) drop_cache(below.file);
-}
-
 /// The whole of it, as far as it shows.
 void compare_all(const model::PartManifest& expected, const fs::path& file, Differences& found,
                  const base::CancelToken* cancel) {
-  drop_caches(expected.part, file);
   BlockReader reader(file, expected.part, all_of_it, cancel);
   compare(expected, reader, reader.looks(), found);
 }
@@ -147,7 +140,6 @@ Differences verify_whole(const ShadowFolder& folder, const StoredPoint& point) {
 
 Differences verify_own(const ShadowFolder& folder, const StoredPoint& point) {
   return each_part(folder, point, [&](const auto& part, const fs::path& file, Differences& found) {
-    drop_cache(file);
     BlockReader reader(file, part.part, own, folder.cancel());
     compare(part, reader, reader.looks(), found);
   });
@@ -157,7 +149,6 @@ Differences verify_blocks(const ShadowFolder& folder, const StoredPoint& point, 
   return each_part(folder, point, [&](const auto& part, const fs::path& file, Differences& found) {
     const auto wanted = blocks.find(part.part.name);
     if (wanted == blocks.end()) return;
-    drop_caches(part.part, file);
     BlockReader reader(file, part.part, all_of_it, folder.cancel());
     compare(part, reader, within(wanted->second, part.part.size), found);
   });
@@ -167,7 +158,6 @@ model::VerifyReport verify_merged(const model::PartManifest& expected, const fs:
                                   const fs::path& merged, const base::CancelToken* cancel) {
   Differences found;
   const ports::BlockMap looks = BlockReader(top, expected.part, layers, cancel).looks();
-  drop_cache(merged);
   BlockReader reader(merged, expected.part, all_of_it, cancel);
   compare(expected, reader, looks, found);
   return found.report;
@@ -176,7 +166,6 @@ model::VerifyReport verify_merged(const model::PartManifest& expected, const fs:
 std::optional<model::PartManifest> read_part(const model::Part& part, const fs::path& file,
                                              const base::CancelToken* cancel) {
   try {
-    drop_caches(part, file);
     BlockReader reader(file, part, all_of_it, cancel);
     model::PartManifest found{part, base::DigestList(model::blocks_in(part.size))};
     if (reader.shown() < part.size.value) return std::nullopt;

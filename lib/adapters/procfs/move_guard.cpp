@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 #include <poll.h>
+#include <unistd.h>
 
 #include <map>
 
@@ -17,9 +18,14 @@ constexpr base::Millis between_looks{100};
 /// A migration that was asked for just before its owner went may open its connections later than that.
 constexpr base::Millis wait_for_first{5000};
 
-bool is_gone(int owner_fd) {
+enum class Owner { wants_it, says_no, has_gone };
+
+/// Whoever wants the guard writes nothing but the byte by which it is told to let be.
+Owner ask(int owner_fd) {
   pollfd owner{owner_fd, POLLIN, 0};
-  return ::poll(&owner, 1, 0) > 0;  // nothing is ever written: it is readable at its end alone
+  if (::poll(&owner, 1, 0) <= 0) return Owner::wants_it;
+  std::byte word{};
+  return ::read(owner_fd, &word, 1) > 0 ? Owner::says_no : Owner::has_gone;
 }
 
 std::string host_of(const Stream& stream) {
@@ -72,11 +78,13 @@ void guard_move(const GuardOptions& options, const base::CancelToken& cancel, ba
   base::Millis last_seen = clock.steady();
   Probes probes;
   while (!streams.has_ended() && !cancel.requested()) {
+    const Owner owner = ask(options.owner_fd);
+    if (owner == Owner::says_no) return;
     const std::vector<Stream> ours = streams.open([&](std::uint64_t inode) { return !before.contains(inode); });
     ask_peers(ours, probes, clock.steady());
     cut_what_does_not_answer(options, ours, probes, clock.steady());
     if (!ours.empty()) last_seen = clock.steady();
-    if (ours.empty() && is_gone(options.owner_fd) && clock.steady() - last_seen >= wait_for_first) return;
+    if (ours.empty() && owner == Owner::has_gone && clock.steady() - last_seen >= wait_for_first) return;
     clock.pause(between_looks);
   }
 }

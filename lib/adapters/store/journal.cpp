@@ -115,8 +115,8 @@ std::int64_t SqliteJournal::open_walk(const ports::Walk& walk) {
   opened.state = "open";
   std::int64_t id = 0;
   write([&](SQLite::Database& db) {
-    Query open(db, "SELECT kind FROM walks WHERE uuid = ? AND state = 'open'");
-    if (open.bind(walk.uuid).next())
+    Query open(db, "SELECT kind FROM walks WHERE uuid = ?1 AND state = 'open' AND (kind = ?3 OR ?2 <> ?3)");
+    if (open.bind(walk.uuid, walk.kind, std::string(ports::lost_host_kind)).next())
       throw Error(Kind::interrupted,
                   fmt::format("a {} of {} was interrupted and is still open", open.text(0), walk.vm.get()),
                   fmt::format("run: umbra switchover --recover {}", base::shell_word(walk.vm)));

@@ -17,7 +17,7 @@ constexpr std::int64_t application_id = 0x556d6272;
 // Times are milliseconds since 1970 UTC, sizes are bytes, fractions are 0..1. Samples are written to
 // `samples`, some 40 bytes a row, found by series and time without an index beside it; after half an hour they move
 // into packed `blocks` (tiers.hpp, block.hpp), one per series and slice of time.
-constexpr std::array<Migration, 7> steps{{
+constexpr std::array<Migration, 8> steps{{
     {"history", R"sql(
       CREATE TABLE series (
         id INTEGER PRIMARY KEY,
@@ -119,6 +119,10 @@ constexpr std::array<Migration, 7> steps{{
       ALTER TABLE walks ADD COLUMN digest TEXT NOT NULL DEFAULT '';
       ALTER TABLE journal ADD COLUMN digest TEXT NOT NULL DEFAULT '';
       ALTER TABLE epochs ADD COLUMN digest TEXT NOT NULL DEFAULT '';
+    )sql"},
+    {"walks for lost hosts beside interrupted ones", R"sql(
+      DROP INDEX one_open_walk_per_vm;
+      CREATE UNIQUE INDEX one_open_walk_per_vm ON walks (uuid, kind = 'from_point') WHERE state = 'open';
     )sql"},
 }};
 

@@ -157,7 +157,7 @@ ParsedDomain parse_domain(const std::string& xml) {
       if (is_needed_medium(node))
         domain.media.push_back({model::DiskName(node.child("target").attribute("dev").value()),
                                 normal(source_path(node.child("source")))});
-      parsed.block_job = parsed.block_job || node.child("mirror");
+      if (node.child("mirror")) domain.block_job = model::DiskName(node.child("target").attribute("dev").value());
     } else if (kind == "interface") {
       domain.nics.push_back({node.child("mac").attribute("address").value(), network_of(node).value()});
     } else if (kind == "hostdev" && std::strcmp(node.attribute("type").value(), "pci") == 0) {
@@ -190,13 +190,16 @@ std::map<model::DiskName, std::vector<ChainFile>> parse_chains(const std::string
   return chains;
 }
 
-bool mirror_ready(const std::string& live_xml, const model::DiskName& disk) {
+std::optional<Mirror> mirror_of(const std::string& live_xml, const model::DiskName& disk) {
   const pugi::xml_document document = load_xml(live_xml, "domain");
   for (const pugi::xml_node node : document.document_element().child("devices").children("disk")) {
     if (node.child("target").attribute("dev").value() != disk.get()) continue;
-    return std::strcmp(node.child("mirror").attribute("ready").value(), "yes") == 0;
+    const pugi::xml_node mirror = node.child("mirror");
+    if (!mirror) return std::nullopt;
+    return Mirror{mirror.attribute("job").value(), normal(source_path(mirror.child("source"))),
+                  std::strcmp(mirror.attribute("ready").value(), "yes") == 0};
   }
-  return false;
+  return std::nullopt;
 }
 
 CpuNeed parse_cpu_need(const std::string& domain_xml) {

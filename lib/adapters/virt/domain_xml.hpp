@@ -19,7 +19,6 @@ inline constexpr std::string_view tag_prefix = "umbra";
 struct ParsedDomain {
   model::Domain domain;
   std::vector<std::string> pci_devices;  ///< passed through, named as node devices: "pci_0000_65_00_0"
-  bool block_job = false;                ///< a disk is being copied or committed
 };
 
 /// Kind::invalid where `xml` is no domain.
@@ -33,8 +32,13 @@ struct ChainFile {
 /// Per writable disk, from the live XML.
 std::map<model::DiskName, std::vector<ChainFile>> parse_chains(const std::string& live_xml);
 
-/// Whether the block job of `disk` has brought its target level with its source.
-bool mirror_ready(const std::string& live_xml, const model::DiskName& disk);
+/// A disk's block job that brings another file level with it.
+struct Mirror {
+  std::string job;   ///< "active-commit", "copy"
+  std::string file;  ///< the one that is brought level, without "." and ".."
+  bool ready = false;
+};
+std::optional<Mirror> mirror_of(const std::string& live_xml, const model::DiskName& disk);
 
 /// The guest's CPU element with what a comparison on another host needs beside it.
 struct CpuNeed {

@@ -121,7 +121,7 @@ class Look {
       check(virDomainGetAutostart(handle, &autostart), "ask whether " + whose + " starts with its host");
     domain.autostart = autostart == 1;
     domain.snapshots = check(virDomainSnapshotNum(handle, 0), "count the snapshots of " + whose) > 0;
-    domain.job = active && (parsed.block_job || has_job(handle));
+    domain.job = active && (parsed.domain.block_job || has_job(handle));
     if (active && domain.persistent)
       domain.live_only = missing_disks(domain.disks, parse_domain(inactive_xml).domain.disks);
     domain.xml = inactive_xml;

@@ -11,6 +11,7 @@
 #include "adapters/virt/domain_xml.hpp"
 #include "adapters/virt/errors.hpp"
 #include "adapters/virt/jobs.hpp"
+#include "adapters/virt/left_mirrors.hpp"
 #include "adapters/virt/libvirt_hypervisor.hpp"
 #include "adapters/virt/pause_watch.hpp"
 #include "adapters/virt/xml_edit.hpp"
@@ -63,15 +64,16 @@ void freeze_with_memory(_virDomain* domain, const std::string& xml, const std::s
   if (!try_snapshot(domain, xml, flags)) throw to_error(last_failure(), what);
 }
 
-/// One disk's commit of everything above a file into it. Without pivot() nothing of it stays but the copied blocks,
-/// which read the same from above.
+/// One disk's commit of everything above a file into it; one that an earlier run has left under way is gone on with.
+/// Without pivot() nothing of it stays but the copied blocks, which read the same from above.
 class Commit {
  public:
-  Commit(_virDomain* domain, model::DiskName disk, const std::string& base)
+  Commit(_virDomain* domain, model::DiskName disk, const ChainFile& base)
       : m_domain(domain),
         m_disk(std::move(disk)),
         m_what(fmt::format("fold disk {} of {}", m_disk.get(), name_of(domain))) {
-    check(virDomainBlockCommit(m_domain, name(), base.c_str(), nullptr, 0, VIR_DOMAIN_BLOCK_COMMIT_ACTIVE), m_what);
+    const auto left = mirror_of(domain_xml_of(m_domain, false), m_disk);
+    if (!left || left->job != "active-commit" || left->file != base.path) begin(base, left);
     m_open = true;
   }
   ~Commit() {
@@ -95,7 +97,7 @@ class Commit {
         m_open = false;
         throw base::Error(base::Kind::io, m_what + ": the job ended before it was done");
       }
-      if (info.cur == info.end && mirror_ready(domain_xml_of(m_domain, false), m_disk)) return;
+      if (info.cur == info.end && is_ready()) return;
       const base::Millis now = base::system_clock().steady();
       if (info.cur != last) {
         last = info.cur;
@@ -114,15 +116,30 @@ class Commit {
 
  private:
   const char* name() const { return m_disk.get().c_str(); }
+
+  void begin(const ChainFile& base, const std::optional<Mirror>& left) {
+    if (left && left->job != "active-commit")
+      throw base::Error(base::Kind::busy, m_what + ": another job of that disk is under way",
+                        "wait for its end, or: " + virsh(m_domain, "blockjob") + " " + m_disk.get() + " --abort");
+    if (left) check(virDomainBlockJobAbort(m_domain, name(), 0), m_what + ": end the commit into " + left->file);
+    check(virDomainBlockCommit(m_domain, name(), base.target.c_str(), nullptr, 0, VIR_DOMAIN_BLOCK_COMMIT_ACTIVE),
+          m_what);
+  }
+
+  bool is_ready() const {
+    const auto mirror = mirror_of(domain_xml_of(m_domain, false), m_disk);
+    return mirror && mirror->ready;
+  }
+
   _virDomain* m_domain;
   model::DiskName m_disk;
   std::string m_what;
   bool m_open = false;
 };
 
-/// How libvirt names the file `path` of a disk's chain; nothing where it is the top already.
-std::optional<std::string> commit_base(const std::vector<ChainFile>& chain, const model::DiskName& disk,
-                                       const std::string& path, const std::string& what) {
+/// The file `path` of a disk's chain; nothing where it is the top already.
+std::optional<ChainFile> commit_base(const std::vector<ChainFile>& chain, const model::DiskName& disk,
+                                     const std::string& path, const std::string& what) {
   const std::string wanted = std::filesystem::path(path).lexically_normal().string();
   const auto file = std::find_if(chain.begin(), chain.end(), [&](const ChainFile& f) { return f.path == wanted; });
   if (file == chain.end()) {
@@ -130,7 +147,7 @@ std::optional<std::string> commit_base(const std::vector<ChainFile>& chain, cons
                       fmt::format("{}: {} is not in the chain of disk {}", what, path, disk.get()));
   }
   if (file == chain.begin()) return std::nullopt;
-  return file->target;
+  return *file;
 }
 
 }  // namespace
@@ -160,10 +177,20 @@ ports::FreezeResult LibvirtHypervisor::freeze(const model::VmName& vm, const por
   return result;
 }
 
+void LibvirtHypervisor::thaw(const model::VmName& vm) {
+  const DomainHandle domain = m_connection->domain(vm);
+  if (!is_active(domain.get()) || !parse_domain(domain_xml_of(domain.get(), false)).domain.agent) return;
+  if (virDomainFSThaw(domain.get(), nullptr, 0, 0) >= 0) return;
+  const Failure failure = last_failure();
+  if (kind_of(failure) == base::Kind::unreachable) throw to_error(failure, m_connection->act("thaw", vm));
+  base::log(base::Level::warning, fmt::format("{}: {}", m_connection->act("thaw", vm), failure.message));
+}
+
 void LibvirtHypervisor::fold(const model::VmName& vm, const std::map<model::DiskName, std::string>& down_to) {
   const DomainHandle domain = m_connection->domain(vm);
   const std::string what = m_connection->act("fold the layers of", vm);
   const auto chains = parse_chains(domain_xml_of(domain.get(), false));
+  end_left_mirrors(domain.get());
   std::vector<Commit> commits;
   for (const auto& [disk, path] : down_to) {
     const auto chain = chains.find(disk);

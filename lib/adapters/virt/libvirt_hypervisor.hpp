@@ -43,6 +43,7 @@ class LibvirtHypervisor final : public ports::Hypervisor {
   bool end_stale_backup(const model::VmName& vm) override;
 
   ports::FreezeResult freeze(const model::VmName& vm, const ports::FreezeRequest& request) override;
+  void thaw(const model::VmName& vm) override;
   void fold(const model::VmName& vm, const std::map<model::DiskName, std::string>& down_to) override;
 
   std::unique_ptr<ports::Move> begin_move(const model::VmName& vm, const ports::MoveRequest& request) override;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// fence: the lost host is made sure to run nothing any more, before anything is started in its place. What an earlier
-// walk of the VM had begun is void from then on: the guest that it moved is gone.
+// fence: the lost host is made sure to run nothing any more, right before the VM is started in its place: a host that
+// was merely reset may boot within a minute. What an earlier walk of the VM had begun is void from then on: the guest
+// that it moved is gone.
 #include <fmt/core.h>
 
-#include "base/log.hpp"
 #include "base/text.hpp"
+#include "switchover/fencing.hpp"
 #include "switchover/request_json.hpp"
 #include "switchover/steps/steps.hpp"
 
@@ -15,22 +16,20 @@ Json intend(Walk& walk) {
   return {{"host", walk.row().from.get()}, {"fence", walk.ports().fence != nullptr}};
 }
 
-/// The fence's own words. Where there is none, the operator took the risk upon himself: that was checked before.
-std::string proof(Walk& walk) {
-  const model::HostName& host = walk.row().from;
-  if (walk.ports().fence == nullptr) return "no fence; the risk of two was accepted";
-  const ports::HookResult result = walk.ports().fence->fence(host);
-  if (result.ok) return result.message;
-  throw base::Error(
-      base::Kind::refused, fmt::format("{} was not fenced: {}", host.get(), result.message),
-      fmt::format(
-          "cut its power yourself; once you are sure: umbra switchover {} --from-point --accept-split-brain-risk",
-          base::shell_word(walk.row().vm)));
+/// The guest of an interrupted walk may have arrived after it was looked for: then that walk is the one to finish.
+void require_not_arrived(Walk& walk, const ports::Walk& other) {
+  const auto there = walk.target().find(other.vm);
+  if (!there || (there->state == model::DomainState::off && there->tag.epoch != other.epoch)) return;
+  throw base::Error(base::Kind::interrupted,
+                    fmt::format("a {} of {} to {} was interrupted, and the guest arrived there", other.kind,
+                                other.vm.get(), other.to.get()),
+                    "umbra switchover --recover " + base::shell_word(other.vm));
 }
 
 void close_superseded(Walk& walk) {
   for (const ports::Walk& other : walk.ports().journal.open_walks()) {
     if (other.vm != walk.row().vm || other.id == walk.row().id) continue;
+    require_not_arrived(walk, other);
     if (other.to == walk.row().to)
       walk.ports().transport.connect(other.to)->drop_top(walk.request().shadow,
                                                          fmt::format("epoch-{}", other.epoch.value));
@@ -39,7 +38,11 @@ void close_superseded(Walk& walk) {
 }
 
 Json act(Walk& walk) {
-  const std::string words = proof(walk);
+  const model::HostName& host = walk.row().from;
+  check_source_is_lost(walk.ports(), walk.request());  // reading the point back took its time
+  const std::string words =
+      fenced(walk.ports(), host, fmt::format("umbra switchover {} --from-point", base::shell_word(walk.row().vm)));
+  walk.note_dead(host);
   close_superseded(walk);
   return {{"proof", words}};
 }

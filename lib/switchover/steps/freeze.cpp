@@ -1,33 +1,74 @@
 // SPDX-License-Identifier: Apache-2.0
-// freeze: an atomic disk-only snapshot puts an overlay above each disk, guest file systems frozen for that instant
-// where an agent answers. From here the old layers cannot change.
+// freeze: the VM is claimed for this walk, so that no other begins one, nor anybody starts it anew; then an atomic
+// disk-only snapshot puts an overlay above each disk, guest file systems frozen for that instant where an agent
+// answers. From here the old layers cannot change.
 #include <fmt/core.h>
 
 #include <algorithm>
-
-#include "switchover/request_json.hpp"
-#include "switchover/steps/steps.hpp"
+#include <random>
 
 #include "base/text.hpp"
+#include "switchover/request_json.hpp"
+#include "switchover/steps/steps.hpp"
 
 namespace umbra::switchover::steps {
 namespace {
 
-/// `<path without .qcow2>.umbra-e<epoch>.qcow2`; the epoch is never proposed twice, so the file can't exist yet.
-std::string overlay_of(std::string path, model::Epoch epoch) {
+/// `<path without .qcow2>.umbra-e<epoch>-<unique>.qcow2`. One state proposes an epoch once, but another control host
+/// that knows nothing of it may name the same.
+std::string overlay_of(std::string path, model::Epoch epoch, unsigned unique) {
   constexpr std::string_view extension = ".qcow2";
   if (path.ends_with(extension)) path.resize(path.size() - extension.size());
-  return fmt::format("{}.umbra-e{}{}", path, epoch.value, extension);
+  return fmt::format("{}.umbra-e{}-{:08x}{}", path, epoch.value, unique, extension);
+}
+
+model::Domain running_here(Walk& walk) {
+  auto domain = walk.source().find(walk.row().vm);
+  if (domain) return std::move(*domain);
+  throw base::Error(base::Kind::not_found,
+                    fmt::format("{} vanished from {}", walk.row().vm.get(), walk.row().from.get()),
+                    fmt::format("umbra status {}", base::shell_word(walk.row().vm)));
 }
 
 Json intend(Walk& walk) {
+  const unsigned unique = std::random_device{}();
   DiskPaths overlays;
-  for (const auto& [disk, path] : walk.facts().frozen) overlays[disk] = overlay_of(path, walk.row().epoch);
-  return {{"overlays", paths_json(overlays)}};
+  for (const auto& [disk, path] : walk.facts().frozen) overlays[disk] = overlay_of(path, walk.row().epoch, unique);
+  return {{"overlays", paths_json(overlays)}, {"tag", tag_json(running_here(walk).tag)}};
+}
+
+model::RoleTag claimed(const Walk& walk) {
+  return {model::Role::leaving, walk.row().to, walk.facts().tag.value_or(model::RoleTag{}).epoch};
+}
+
+/// Whoever surveys the VM from now on, with whatever state, finds it leaving. Another walk of another state may have
+/// surveyed it before and claim it now: the move looks again what the guest stands on.
+void claim(Walk& walk) {
+  const model::RoleTag tag = running_here(walk).tag;
+  if (tag.role == model::Role::leaving || tag != walk.facts().tag)
+    throw base::Error(
+        base::Kind::refused,
+        fmt::format("{} on {} was claimed by another walk: its role is {}, of epoch {}", walk.row().vm.get(),
+                    walk.row().from.get(), model::to_string(tag.role), tag.epoch.value),
+        "let that one end, on the control host where it was begun");
+  walk.source().set_tag(walk.row().vm, claimed(walk));
+}
+
+/// What another walk has written there since stays; so does the claim where another walk has taken the guest away.
+void give_back(Walk& walk) {
+  const auto domain = walk.source().find(walk.row().vm);
+  if (!domain || !walk.facts().tag || domain->tag != claimed(walk)) return;
+  if (domain->state == model::DomainState::off) {
+    const auto there = walk.target().find(walk.row().vm);
+    if (there && there->state != model::DomainState::off) return;
+  }
+  walk.source().set_tag(walk.row().vm, *walk.facts().tag);
 }
 
 Json act(Walk& walk) {
-  const ports::FreezeResult result = walk.source().freeze(walk.row().vm, {walk.facts().overlays, std::nullopt, walk.request().policy.quiesce});
+  claim(walk);
+  const ports::FreezeResult result =
+      walk.source().freeze(walk.row().vm, {walk.facts().overlays, std::nullopt, walk.request().policy.quiesce});
   return {
       {"taken_at", base::to_rfc3339(result.taken_at)}, {"quiesced", result.quiesced}, {"paused_ms", result.paused_ms}};
 }
@@ -36,14 +77,17 @@ bool names(const model::Disk& disk, const std::string& path) {
   return disk.path == path || std::find(disk.chain.begin(), disk.chain.end(), path) != disk.chain.end();
 }
 
-/// The disks of `domain` that stand on their overlay, with the frozen file to fold each down to.
+/// The disks of `domain` that stand on their overlay, or on what somebody has put over it, with the frozen file to fold
+/// each down to.
 DiskPaths standing_on_overlay(const Walk& walk, const model::Domain& domain) {
   DiskPaths down_to;
-  for (const model::Disk& disk : domain.disks) {
+  for (model::Disk disk : domain.disks) {
     const auto overlay = walk.facts().overlays.find(disk.name);
-    if (overlay != walk.facts().overlays.end() && names(disk, overlay->second)) {
-      down_to[disk.name] = walk.facts().frozen.at(disk.name);
-    }
+    if (overlay == walk.facts().overlays.end()) continue;
+    // Libvirt tells the files below of a running domain alone.
+    if (domain.state == model::DomainState::off && disk.path != overlay->second && !disk.path.empty())
+      disk.chain = walk.ports().transport.connect(walk.row().from)->chain(disk.path);
+    if (names(disk, overlay->second)) down_to[disk.name] = walk.facts().frozen.at(disk.name);
   }
   return down_to;
 }
@@ -57,6 +101,7 @@ bool happened(Walk& walk) {
 /// Kind::interrupted where the guest is up on the target, as after a start by hand: it must not run twice. A target
 /// that gives no answer is no "no".
 void require_down_on_target(Walk& walk) {
+  if (walk.is_dead(walk.row().to)) return;
   const auto there = walk.target().find(walk.row().vm);
   if (!there || there->state == model::DomainState::off) return;
   const std::string vm = walk.row().vm.get();
@@ -69,6 +114,13 @@ void require_down_on_target(Walk& walk) {
                     fmt::format("shut it down on {}, then: umbra switchover --recover {}", to, base::shell_word(vm)));
 }
 
+/// "vda: /images/…, vdb: …"
+std::string paths_text(const DiskPaths& paths) {
+  std::string text;
+  for (const auto& [disk, path] : paths) text += fmt::format("{}{}: {}", text.empty() ? "" : ", ", disk.get(), path);
+  return text;
+}
+
 void undo(Walk& walk) {
   ports::Hypervisor& source = walk.source();
   const model::VmName& vm = walk.row().vm;
@@ -76,17 +128,20 @@ void undo(Walk& walk) {
   if (!domain) {
     throw base::Error(base::Kind::refused,
                       fmt::format("{} is no longer defined on {}", vm.get(), walk.row().from.get()),
-                      "define it again there, its disks as the journal's overlays name them");
+                      fmt::format("define it again there, with {} as its disk{}", paths_text(walk.facts().overlays),
+                                  walk.facts().overlays.size() == 1 ? "" : "s"));
   }
-  if (const DiskPaths down_to = standing_on_overlay(walk, *domain); !down_to.empty()) {
-    // Where the guest ended in the middle of the walk, its disk is the overlay and what lies below: folded live alone.
-    if (domain->state == model::DomainState::off) {
-      require_down_on_target(walk);
-      source.start(vm);
-      walk.note_started_anew();
-    }
-    source.fold(vm, down_to);
+  const DiskPaths down_to = standing_on_overlay(walk, *domain);
+  // Where the guest ended in the middle of the walk, its disk is the overlay and what lies below: folded live alone.
+  const bool ended = domain->state == model::DomainState::off;
+  if (ended && !down_to.empty()) {
+    require_down_on_target(walk);
+    give_back(walk);  // what is leaving is not started
+    source.start(vm);
+    walk.note_started_anew();
   }
+  if (!ended) source.thaw(vm);  // the host's libvirt may have died in the freeze
+  if (!down_to.empty()) source.fold(vm, down_to);
 
   domain = source.find(vm);
   if (!domain || !standing_on_overlay(walk, *domain).empty()) {
@@ -94,6 +149,7 @@ void undo(Walk& walk) {
   }
   const auto store = walk.ports().transport.connect(walk.row().from);
   for (const auto& [disk, overlay] : walk.facts().overlays) store->remove_made(overlay);
+  give_back(walk);
 }
 
 }  // namespace

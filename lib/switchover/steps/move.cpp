@@ -24,6 +24,8 @@ constexpr base::Millis still_asked_after{2'000};
 /// For a guest that stands the target alone is asked, before the source is asked again.
 constexpr base::Millis stands_at_first{2'000};
 constexpr base::Millis asked_each{25};
+/// For a migration that was asked for to show as the guest's job.
+constexpr base::Millis job_shows_within{10'000};
 
 Bounds bounds_of(const model::VmPolicy& policy) {
   return {policy.downtime_limit, policy.brownout_limit, policy.postcopy};
@@ -93,8 +95,10 @@ base::Error not_converging(const Walk& walk, const Steering& steering, const por
 }
 
 /// From here on there is no way back, though the guest may be on its way for some moments yet.
-void begin_postcopy(ports::Move& move, const Walk& walk, const Steering& steering, const ports::MoveProgress& now) {
+void begin_postcopy(ports::Move& move, ports::MoveGuard* guard, const Walk& walk, const Steering& steering,
+                    const ports::MoveProgress& now) {
   base::log(base::Level::warning, not_converging(walk, steering, now).message() + "; it is moved before its memory is");
+  if (guard != nullptr) guard->let_be();
   move.start_postcopy();
 }
 
@@ -140,7 +144,7 @@ bool is_seen_there(ports::Move& move, const Walk& walk, const ports::MoveProgres
 }
 
 /// Watches the migration until the guest is seen on the target (true), or it has ended; throws why it did not complete.
-bool steer(ports::Move& move, const Walk& walk) {
+bool steer(ports::Move& move, ports::MoveGuard* guard, const Walk& walk) {
   const Ports& ports = walk.ports();
   Steering steering(bounds_of(walk.request().policy));
   Asking asking;
@@ -161,7 +165,7 @@ bool steer(ports::Move& move, const Walk& walk) {
     if (still && !told) tell_standstill(walk);
     told = still;
     if (advice == Steering::Advice::raise_limit) move.set_downtime_limit(steering.limit());
-    if (advice == Steering::Advice::start_postcopy) begin_postcopy(move, walk, steering, now);
+    if (advice == Steering::Advice::start_postcopy) begin_postcopy(move, guard, walk, steering, now);
     if (advice == Steering::Advice::give_up) {
       give_up(move, walk, steering, now);
       return false;
@@ -175,10 +179,59 @@ Json intend(Walk& walk) {
   return {{"downtime_limit_ms", policy.downtime_limit.count()}, {"postcopy", policy.postcopy}};
 }
 
+/// A guest that is paused would arrive so. And the migration mirrors the newest layer of each disk alone: a layer that
+/// somebody has put over the walk's, or a file that has come between it and the frozen one, would be missing on the
+/// target.
+void require_as_frozen(const Walk& walk) {
+  const Facts& facts = walk.facts();
+  const std::string vm = walk.row().vm.get();
+  const auto domain = walk.source().find(walk.row().vm);
+  if (!domain || domain->state == model::DomainState::off)
+    throw base::Error(base::Kind::io, fmt::format("{} ended on {} meanwhile", vm, walk.row().from.get()));
+  if (domain->state == model::DomainState::paused)
+    throw base::Error(base::Kind::io, fmt::format("{} was paused on {} meanwhile", vm, walk.row().from.get()),
+                      fmt::format("{}, then: umbra switchover {}{}", walk.source().by_hand("resume", walk.row().vm),
+                                  base::shell_word(vm), walk.going_back() ? " --rollback" : ""));
+  for (const model::Disk& disk : domain->disks) {
+    const auto overlay = facts.overlays.find(disk.name);
+    if (overlay != facts.overlays.end() && disk.path == overlay->second && !disk.chain.empty() &&
+        disk.chain.front() == facts.frozen.at(disk.name))
+      continue;
+    throw base::Error(
+        base::Kind::io,
+        fmt::format("disk {} of {} stands on {}, not on the layer of this walk: somebody has put a snapshot there, or "
+                    "folded one, since its freeze",
+                    disk.name.get(), vm, disk.path),
+        fmt::format("let whoever did so, as a backup tool, end, then: umbra switchover {}{}", base::shell_word(vm),
+                    walk.going_back() ? " --rollback" : ""));
+  }
+}
+
+/// Once the migration holds the guest, libvirt refuses whoever would put a layer there: what is right then stays so.
+/// A migration of anything else is aborted.
+void require_as_frozen_held(ports::Move& move, const Walk& walk) {
+  base::wait_until(walk.ports().clock, job_shows_within, asked_each, [&] {
+    if (move.state() != ports::MoveProgress::State::running) return true;
+    const auto domain = walk.source().find(walk.row().vm);
+    return !domain || domain->job;
+  });
+  if (move.state() != ports::MoveProgress::State::running) return;  // what became of it is told by steer()
+  try {
+    require_as_frozen(walk);
+  } catch (const base::Error& e) {
+    if (abort(move, walk))
+      base::log(base::Level::error,
+                fmt::format("{}, and the migration had ended before it could be aborted", e.what()));
+    throw;
+  }
+}
+
 Json act(Walk& walk) {
   std::shared_ptr<ports::MoveGuard> guard = guarded(walk);
+  require_as_frozen(walk);
   std::shared_ptr<ports::Move> move = walk.source().begin_move(walk.row().vm, move_request(walk));
-  const bool seen_there = steer(*move, walk);
+  require_as_frozen_held(*move, walk);
+  const bool seen_there = steer(*move, guard.get(), walk);
   walk.hold(move, std::move(guard));
   if (!seen_there && !has_moved(walk)) {
     throw base::Error(base::Kind::io, fmt::format("the migration of {} ended without moving it", walk.row().vm.get()));

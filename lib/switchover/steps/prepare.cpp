@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // prepare: an empty top layer over the final point: the guest will write there and never into a point. And the old
-// home no longer starts the VM, neither with the host nor by hand: after the move it would be a second one.
+// home no longer starts the VM with the host: after the move it would be a second one.
 #include <fmt/core.h>
 
 #include "base/text.hpp"
@@ -14,6 +14,26 @@ std::unique_ptr<ports::PointStore> far_end(Walk& walk) {
   return walk.ports().transport.connect(walk.row().to);
 }
 
+/// Libvirt replaces it as the migration ends, before it starts the guest's CPUs, and leaves it so where that fails.
+Json stand_in_json(Walk& walk) {
+  const auto there = walk.target().find(walk.row().vm);
+  if (!there) return nullptr;
+  DiskPaths disks;
+  for (const model::Disk& disk : there->disks) disks[disk.name] = disk.path;
+  return {{"tag", tag_json(there->tag)}, {"disks", paths_json(disks)}};
+}
+
+/// The definition that the migration left there, off, is the stand-in again.
+void restore_stand_in(Walk& walk) {
+  const auto& before = walk.facts().stand_in;
+  const auto there = walk.target().find(walk.row().vm);
+  if (!before || !there || there->state != model::DomainState::off || there->tag.epoch != walk.row().epoch) return;
+  if (before->is_defined)
+    walk.target().define_shadow(*there, {before->disks, {}, before->tag});
+  else
+    walk.target().undefine(walk.row().vm);
+}
+
 Json intend(Walk& walk) {
   const auto domain = walk.source().find(walk.row().vm);
   if (!domain)
@@ -22,14 +42,13 @@ Json intend(Walk& walk) {
                       fmt::format("umbra status {}", base::shell_word(walk.row().vm)));
   return {{"purpose", fmt::format("epoch-{}", walk.row().epoch.value)},
           {"autostart", domain->autostart},
-          {"tag", tag_json(domain->tag)}};
+          {"stand_in", stand_in_json(walk)}};
 }
 
 Json act(Walk& walk) {
   const Facts& facts = walk.facts();
   const auto top = far_end(walk)->raise_top(walk.request().shadow, facts.point, facts.purpose);
   if (facts.autostart) walk.source().set_autostart(walk.row().vm, false);
-  walk.source().set_tag(walk.row().vm, {model::Role::leaving, walk.row().to, facts.tag.epoch});
   return {{"top", paths_json(top)}};
 }
 
@@ -45,7 +64,7 @@ bool happened(Walk& walk) {
 
 void undo(Walk& walk) {
   if (walk.facts().autostart) walk.source().set_autostart(walk.row().vm, true);
-  walk.source().set_tag(walk.row().vm, walk.facts().tag);
+  restore_stand_in(walk);
   far_end(walk)->drop_top(walk.request().shadow, walk.facts().purpose);
 }
 

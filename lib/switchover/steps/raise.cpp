@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// raise: the newest point is read back once more, and gets a writable layer on top. Points never change.
+// raise: the newest point is read back once more, which takes as long as its layers are large, and gets a writable
+// layer on top. Points never change.
 #include <fmt/core.h>
 
 #include "ports/delta.hpp"

@@ -38,8 +38,25 @@ model::PointNumber adopt_frozen(Walk& walk, ports::PointStore& old_home) {
   return number;
 }
 
+void remove_overlays(Walk& walk, ports::PointStore& old_home) {
+  for (const auto& [disk, overlay] : walk.facts().overlays) old_home.remove_made(overlay);
+}
+
+/// Nothing names the overlays since the old primary was retired. They stay until the point is there, should the target
+/// be lost: but for the room that they take, where there is no other.
+model::PointNumber adopt_in_any_room(Walk& walk, ports::PointStore& old_home) {
+  try {
+    return adopt_frozen(walk, old_home);
+  } catch (const base::Error& e) {
+    if (e.kind() != base::Kind::no_space) throw;
+  }
+  remove_overlays(walk, old_home);
+  return adopt_frozen(walk, old_home);
+}
+
 /// The target's definition got its tag from the migration; one that lost it since gets it again.
 void tag_target(Walk& walk) {
+  if (walk.is_dead(walk.row().to)) return;
   const model::RoleTag tag{model::Role::primary, walk.row().from, walk.row().epoch};
   const auto domain = walk.target().find(walk.row().vm);
   if (domain && domain->tag != tag) walk.target().set_tag(walk.row().vm, tag);
@@ -80,8 +97,8 @@ std::vector<std::string> merge_old_points(Walk& walk, ports::PointStore& old_hom
 
 Json act(Walk& walk) {
   const auto old_home = walk.ports().transport.connect(walk.row().from);
-  const model::PointNumber point = adopt_frozen(walk, *old_home);
-  for (const auto& [disk, overlay] : walk.facts().overlays) old_home->remove_made(overlay);
+  const model::PointNumber point = adopt_in_any_room(walk, *old_home);
+  remove_overlays(walk, *old_home);
   tag_target(walk);
   turn_registry_round(walk, point);
   return {{"point", point.value}, {"notes", merge_old_points(walk, *old_home)}};
@@ -93,6 +110,10 @@ bool happened(Walk& walk) {
 }
 
 }  // namespace
+
+bool is_reversed(Walk& walk) {
+  return adopted(walk, *walk.ports().transport.connect(walk.row().from)).has_value();
+}
 
 Step reverse() {
   return {"reverse", intend, act, happened, {}};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// settle: the VM has no shadow any more until one is made, and where the lost host answers already, its copy loses the
+// settle: the VM has no shadow any more until one is made. Where the lost host answers already, its copy loses the
 // right to be started. Its disks stay as they are: they hold what was written after the point.
 #include <fmt/core.h>
 

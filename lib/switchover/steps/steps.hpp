@@ -20,6 +20,9 @@ Step raise();
 Step activate();
 Step settle();
 
+/// Whether the old home's files are a point of the reversed shadow already.
+bool is_reversed(Walk& walk);
+
 /// For a step whose undoing and finishing need nothing that was not known before.
 Json intend_nothing(Walk& walk);
 

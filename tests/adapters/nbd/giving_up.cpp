@@ -123,6 +123,37 @@ TEST_CASE("an export of several disks is all of them or none") {
     CHECK(test::error_of([&] { store.export_point(shadow, {1}, out); }).kind() == base::Kind::corrupt);
     CHECK(fs::is_empty(out));
   }
+  SECTION("one that was killed while it gave names is taken back by the next, but for what is another's by then") {
+    CHECK(test::status_in_a_process([&] {
+            test::die_at(SYS_renameat2);
+            store.export_point(shadow, {1}, out);
+            return 0;
+          }) == 128 + SIGSYS);
+    CHECK_FALSE(fs::exists(out / "vda.qcow2"));
+    const auto give_name = [&](const std::string& disk) {
+      fs::rename(out / (".umbra-export-web1-" + disk), out / disk);
+    };
+    SECTION("before the first") {}
+    SECTION("after the first") {
+      give_name("vda.qcow2");
+    }
+    SECTION("after the first, and that one is used since") {
+      give_name("vda.qcow2");
+      test::guest(out / "vda.qcow2", "write -P 9 0 64k");
+      CHECK(test::error_of([&] { store.export_point(shadow, {1}, out); }).kind() == base::Kind::refused);
+      fs::remove(out / "vda.qcow2");
+    }
+    SECTION("after the last: it is whole") {
+      give_name("vda.qcow2");
+      give_name("vdb.qcow2");
+      CHECK(test::error_of([&] { store.export_point(shadow, {1}, out); }).kind() == base::Kind::refused);
+      CHECK(std::distance(fs::directory_iterator(out), {}) == 2);
+      for (const char* disk : {"vda.qcow2", "vdb.qcow2"}) fs::remove(out / disk);
+    }
+    CHECK(store.export_point(shadow, {1}, out).size() == 2);
+    CHECK(test::same_contents(out / "vdb.qcow2", point.layers[1]));
+    CHECK(std::distance(fs::directory_iterator(out), {}) == 2);
+  }
   SECTION("the file system can't rename without replacing: as over NFS, or as on one without hard links") {
     const bool links = GENERATE(true, false);
     fs::create_directory(out / "there");

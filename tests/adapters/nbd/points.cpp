@@ -9,6 +9,7 @@
 #include <random>
 
 #include "adapters/nbd/verify.hpp"
+#include "fakes/lesser_kernel.hpp"
 #include "one_point.hpp"
 
 using namespace umbra;
@@ -358,4 +359,22 @@ TEST_CASE("a pass that was cut while it committed is gone on with") {
   const model::PointInfo point = test::pass(one.store, {one.source, "qcow2", {}, {}}, &counts, true);
   CHECK(counts.resumed.value == 4 * block);
   CHECK(one.store.verify(shadow, point.number, ports::Verify::whole).sound());
+}
+
+TEST_CASE("verification reads all where the kernel has no reads past its cache to give, or they fail") {
+  const test::Scratch scratch;
+  constexpr std::uint64_t large = 40u << 20;  // more than is read one by one
+  const std::string source = test::make_image(scratch / "source.qcow2", "40M");
+  for (const char* write : {"write -P 3 0 20M", "write -P 4 20M 12M"}) test::guest(source, write);
+  nbd::LocalPoints store(scratch / "images");
+  test::make_shadow(store, large);
+  test::pass(store, {source, "qcow2", {}, {}});
+  const std::pair<int, int> failing = GENERATE(std::pair(0, 0), std::pair(SYS_io_setup, ENOSYS),
+                                               std::pair(SYS_io_submit, EINVAL), std::pair(SYS_io_submit, EIO));
+  CAPTURE(failing.first, failing.second);
+  CHECK(test::status_in_a_process([&] {
+          if (failing.first != 0) test::do_without(failing.first, failing.second);
+          const model::VerifyReport report = store.verify(test::shadow, {1}, ports::Verify::whole);
+          return report.sound() && report.blocks_read == large / test::block ? 0 : 1;
+        }) == 0);
 }

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <vector>
 
+#include "adapters/nbd/export.hpp"
 #include "images.hpp"
 
 using namespace umbra;
@@ -151,6 +152,21 @@ TEST_CASE("an export whose reader was gone before it shook hands ends too, and l
   const base::Finished ended = base::run(test::export_command({image, "qcow2", {}, {}}), "", base::Millis{20'000});
   CHECK_FALSE(ended.timed_out);
   CHECK(test::tool({"qemu-io", "-f", "qcow2", "-c", "write 0 64k", image}) == 0);
+}
+
+TEST_CASE("a stop that came before an export waits for its reader's bytes ends it") {
+  const test::Scratch scratch;
+  const std::string image = test::make_image(scratch / "a.qcow2", "1M");
+  std::array<int, 2> in{};
+  REQUIRE(::pipe(in.data()) == 0);
+  const base::UniqueFd silent(in[0]);
+  const base::UniqueFd reader(in[1]);
+  base::CancelToken cancel;
+  cancel.request(SIGTERM);
+  const base::UniqueFd out = base::open_file("/dev/null", O_WRONLY);
+  CHECK(test::error_of([&] {
+          nbd::serve_file({image, "qcow2", {}, {}}, silent.get(), out.get(), cancel);
+        }).kind() == base::Kind::cancelled);
 }
 
 TEST_CASE("a file that a running QEMU writes above can be served") {

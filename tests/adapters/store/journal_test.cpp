@@ -73,6 +73,22 @@ TEST_CASE("a VM has one open walk at most") {
   CHECK(store.journal().open_walks().size() == 2);
 }
 
+TEST_CASE("a walk for a lost host may be opened beside the one that the host's end interrupted, and none after it") {
+  TempDir dir;
+  store::SqliteStore store(dir.path());
+  ports::Walk lost = walk_of("u1");
+  lost.kind = ports::lost_host_kind;
+  lost.epoch = model::Epoch{5};
+  const std::int64_t live = store.journal().open_walk(walk_of("u1"));
+  const std::int64_t beside = store.journal().open_walk(lost);
+  CHECK(store.journal().open_walks().size() == 2);
+  CHECK(failure_of([&] { store.journal().open_walk(lost); }).kind() == base::Kind::interrupted);
+  store.journal().close_walk(live, "undone");
+  CHECK(failure_of([&] { store.journal().open_walk(walk_of("u1")); }).kind() == base::Kind::interrupted);
+  store.journal().close_walk(beside, "done");
+  store.journal().open_walk(walk_of("u1"));
+}
+
 TEST_CASE("a closed walk stays as it is") {
   TempDir dir;
   store::SqliteStore store(dir.path());

@@ -99,7 +99,7 @@ TEST_CASE("a newer schema is refused and not touched") {
   const base::Error error = opening_fails(dir);
   CHECK(error.kind() == base::Kind::unsupported);
   CHECK(std::string(error.what()) ==
-        file_in(dir) + " was written by a newer Umbra: its schema is 99, this program knows 7");
+        file_in(dir) + " was written by a newer Umbra: its schema is 99, this program knows 8");
   CHECK(error.hint() == "install that newer version of Umbra, or choose another folder with --state DIR");
   CHECK(content_of(dir) == before);
 }

@@ -28,7 +28,7 @@ TEST_CASE("a domain's XML is read with its writable disks, NICs, agent and devic
   CHECK(domain.memory == model::ByteCount{256u << 20});
   CHECK(domain.vcpus == 3);
   CHECK(domain.agent);
-  CHECK_FALSE(parsed.block_job);
+  CHECK_FALSE(parsed.domain.block_job);
   REQUIRE(domain.disks.size() == 2);
   CHECK(domain.disks[0].path == "/images/umbra/s/top/vda.qcow2");
   CHECK(domain.disks[0].chain ==
@@ -89,12 +89,18 @@ TEST_CASE("each file of a chain has the name that a block job takes") {
 }
 
 TEST_CASE("a commit is ready when libvirt says so of that disk") {
-  const std::string job =
-      replaced(samples::live, "<target dev='vda'", "<mirror job='active-commit' ready='yes'/><target dev='vda'");
-  CHECK(parse_domain(job).block_job);
-  CHECK(mirror_ready(job, model::DiskName("vda")));
-  CHECK_FALSE(mirror_ready(job, model::DiskName("vdb")));
-  CHECK_FALSE(mirror_ready(replaced(job, "ready='yes'", "ready='abort'"), model::DiskName("vda")));
+  const std::string job = replaced(samples::live, "<target dev='vda'",
+                                   "<mirror type='file' job='active-commit' ready='yes'><format type='qcow2'/>"
+                                   "<source file='/images/./base.qcow2'/></mirror><target dev='vda'");
+  const model::DiskName vda("vda");
+  CHECK(parse_domain(job).domain.block_job == vda);
+  const auto mirror = mirror_of(job, vda);
+  REQUIRE(mirror);
+  CHECK(mirror->job == "active-commit");
+  CHECK(mirror->file == "/images/base.qcow2");
+  CHECK(mirror->ready);
+  CHECK_FALSE(mirror_of(job, model::DiskName("vdb")));
+  CHECK_FALSE(mirror_of(replaced(job, "ready='yes'", "ready='abort'"), vda)->ready);
 }
 
 TEST_CASE("a backup's exports are addressed as libvirt tells them") {

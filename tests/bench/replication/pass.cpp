@@ -12,6 +12,7 @@
 
 #include <array>
 #include <cstdio>
+#include <filesystem>
 #include <stdexcept>
 
 #include "adapters/nbd/local_points.hpp"
@@ -67,13 +68,14 @@ int pass(const std::vector<std::string>& w) {
   std::vector<ports::PartSource> parts;
   parts.push_back(
       {model::DiskName("vda"), nbd::open_file(file), file.bitmap ? ports::Look::changed : ports::Look::all});
-  const std::vector<model::PointInfo> points = store->points(shadow);
-  if (points.empty()) store->create(shadow, vm, {{model::DiskName("vda"), parts[0].source->size()}});
+  const model::Ground ground = store->examine(shadow);
+  if (ground.last == model::PointNumber{})
+    store->create(shadow, vm, {{model::DiskName("vda"), parts[0].source->size()}});
   model::PointHeader header;
   header.shadow = shadow;
   header.vm = vm;
   header.taken_at = base::Instant(base::Millis{1'790'000'000'000});
-  const ports::SentPoint sent = ports::send_point(context, *store, points, header, std::move(parts), {});
+  const ports::SentPoint sent = ports::send_point(context, *store, ground, header, std::move(parts), {});
   if (w.at(6) == "1") ports::require_equal(*store, shadow, vm, sent.info.number);
   fmt::print("bytes {}\n", sent.sent.value);
   return 0;
@@ -150,6 +152,12 @@ int act_as(const std::vector<std::string>& words) {
   if (role == "verify") return verify(words);
   if (role == "make") return make(words);
   throw std::invalid_argument(role);
+}
+
+void forget_second(const std::string& into) {
+  const std::filesystem::path folder = std::filesystem::path(into) / "umbra" / shadow.get();
+  std::filesystem::remove_all(folder / "point-000002");
+  std::filesystem::remove(folder / "descriptions" / "point-000002.json");
 }
 
 }  // namespace umbra::bench

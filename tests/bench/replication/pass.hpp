@@ -15,4 +15,7 @@ namespace umbra::bench {
 
 int act_as(const std::vector<std::string>& words);
 
+/// Takes the second point of shadow "bench" away, as if it had never come.
+void forget_second(const std::string& into);
+
 }  // namespace umbra::bench

@@ -25,7 +25,7 @@ int run(const std::vector<std::string>& words) {
   if (mode == "export") {
     ports::FileExport file{words.at(1), words.at(2), {}, {}};
     if (words.size() > 4) (words[3] == "bitmap" ? file.bitmap : file.above) = words[4];
-    return nbd::serve_file(file, STDIN_FILENO, STDOUT_FILENO);
+    return nbd::serve_file(file, STDIN_FILENO, STDOUT_FILENO, base::CancelToken());
   }
   nbd::LocalPoints points(words.at(1));
   if (mode == "session")

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "adapters/virt/left_mirrors.hpp"
+
+#include <libvirt/libvirt-qemu.h>
+#include <libvirt/libvirt.h>
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "adapters/virt/connection.hpp"
+#include "adapters/virt/errors.hpp"
+#include "adapters/virt/jobs.hpp"
+#include "base/clock.hpp"
+#include "base/log.hpp"
+
+namespace umbra::virt {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr base::Millis ends_within{30'000};
+
+/// What QEMU's monitor returns; null where it says no.
+json ask_monitor(_virDomain* domain, const json& command, const std::string& what) {
+  char* answer = nullptr;
+  const int result =
+      virDomainQemuMonitorCommand(domain, command.dump().c_str(), &answer, VIR_DOMAIN_QEMU_MONITOR_COMMAND_DEFAULT);
+  const Text owned(answer);
+  check(result, what);
+  const json parsed = json::parse(owned.get(), nullptr, false);
+  return parsed.is_object() && parsed.contains("return") ? parsed.at("return") : json();
+}
+
+json command(const char* name, const json& arguments = json::object()) {
+  return {{"execute", name}, {"arguments", arguments}};
+}
+
+/// Libvirt names a migration's mirror for the disk's device, and every other block job for what it does.
+std::vector<std::string> left_mirrors(_virDomain* domain, const std::string& what) {
+  std::vector<std::string> names;
+  for (const json& job : ask_monitor(domain, command("query-block-jobs"), what)) {
+    if (!job.is_object() || job.value("type", "") != "mirror") continue;
+    if (const std::string name = job.value("device", ""); name.starts_with("drive-")) names.push_back(name);
+  }
+  return names;
+}
+
+/// A mirror that waits for the other host's answer does not hear that it is to end: its connection is cut first.
+void cut_their_connections(_virDomain* domain, const std::string& what) {
+  json instances = json::array();
+  for (const json& instance : ask_monitor(domain, command("query-yank"), what)) {
+    if (instance.value("type", "") == "block-node" && instance.value("node-name", "").starts_with("migration-"))
+      instances.push_back(instance);
+  }
+  if (!instances.empty()) ask_monitor(domain, command("yank", {{"instances", instances}}), what);
+}
+
+}  // namespace
+
+void end_left_mirrors(_virDomain* domain) {
+  if (has_job(domain)) return;
+  const std::string what = fmt::format("end what a migration left in QEMU of {}", name_of(domain));
+  std::vector<std::string> names = left_mirrors(domain, what);
+  if (names.empty()) return;
+  base::log(base::Level::info,
+            fmt::format("{}: a migration that has ended still mirrors {} of its disks: that is ended", name_of(domain),
+                        names.size()));
+  cut_their_connections(domain, what);
+  for (const std::string& name : names)
+    ask_monitor(domain, command("block-job-cancel", {{"device", name}, {"force", true}}), what);
+  const bool ended = base::wait_until(base::system_clock(), ends_within, base::Millis{50}, [&] {
+    // One that has concluded waits for whoever began it to take note.
+    for (const json& job : ask_monitor(domain, command("query-jobs"), what)) {
+      if (job.value("status", "") == "concluded" && std::ranges::count(names, job.value("id", "")) > 0)
+        ask_monitor(domain, command("job-dismiss", {{"id", job.value("id", "")}}), what);
+    }
+    return left_mirrors(domain, what).empty();
+  });
+  if (!ended) throw base::Error(base::Kind::timeout, what + ": it does not end");
+}
+
+}  // namespace umbra::virt
