@@ -58,14 +58,7 @@ std::vector<Recovered> forget(fakes::SimWorld& world, const model::HostName& hos
 void come_back(fakes::SimWorld& world) {
   world.heal();
   world.new_run();
-  fakes::SimHypervisors hypervisors(world);
-  for (const model::HostName& host : {alpha, beta}) {
-    try {
-      hypervisors.at(host).start(web1);
-    } catch (const base::Error&) {
-      // It is up there, or the hook says no.
-    }
-  }
+  start_on_both(world);
   world.event();
 }
 

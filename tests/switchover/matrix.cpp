@@ -90,14 +90,7 @@ std::string start_by_hand(SimWorld& world) {
 /// While a walk is open, somebody types `virsh start` wherever it is off.
 void start_everywhere(SimWorld& world) {
   world.new_run();
-  fakes::SimHypervisors hypervisors(world);
-  for (const model::HostName& host : {alpha, beta}) {
-    try {
-      hypervisors.at(host).start(web1);
-    } catch (const base::Error&) {
-      // It is up there, or the hook says no.
-    }
-  }
+  start_on_both(world);
 }
 
 /// With everything answering again: recovered at once, twice the same, tidy, and good for another walk and back.

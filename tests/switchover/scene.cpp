@@ -56,4 +56,15 @@ std::string picture(const fakes::SimWorld& world) {
   return text;
 }
 
+void start_on_both(fakes::SimWorld& world) {
+  fakes::SimHypervisors hypervisors(world);
+  for (const model::HostName& host : {alpha, beta}) {
+    try {
+      hypervisors.at(host).start(web1);
+    } catch (const base::Error&) {
+      // It is up there, or the hook says no.
+    }
+  }
+}
+
 }  // namespace umbra::switchover

@@ -77,6 +77,9 @@ inline Request request_for(const model::HostName& from, const model::HostName& t
 /// What is wrong with a world in which no walk should be under way; empty where all is well.
 std::string untidy(const fakes::SimWorld& world);
 
+/// Somebody types `virsh start` on both hosts.
+void start_on_both(fakes::SimWorld& world);
+
 /// Everything that a refused walk must leave alone, as text.
 std::string picture(const fakes::SimWorld& world);
 

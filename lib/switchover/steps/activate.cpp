@@ -102,7 +102,7 @@ Json bring_up(Walk& walk, ports::PointStore& store, const std::optional<std::str
 }
 
 Json act(Walk& walk) {
-  const auto store = walk.ports().transport.connect(walk.row().to);
+  const auto store = far_end(walk);
   const model::PointInfo point = point_of(walk, *store);
   const double lost_s = base::Seconds(walk.row().started - point.taken_at).count();
   Json result{{"lost_s", std::max(0.0, lost_s)}};

@@ -60,7 +60,7 @@ Json act(Walk& walk) {
 
 /// Whether the far end holds a point taken at the freeze's instant.
 bool happened(Walk& walk) {
-  const auto points = walk.ports().transport.connect(walk.row().to)->points(walk.request().shadow);
+  const auto points = far_end(walk)->points(walk.request().shadow);
   return !points.empty() && points.back().number > walk.facts().parent &&
          points.back().taken_at == walk.facts().taken_at && points.back().sound();
 }

@@ -253,6 +253,10 @@ Json intend_nothing(Walk&) {
   return Json::object();
 }
 
+std::unique_ptr<ports::PointStore> far_end(const Walk& walk) {
+  return walk.ports().transport.connect(walk.row().to);
+}
+
 ports::MoveRequest move_request(const Walk& walk) {
   const Request& request = walk.request();
   ports::MoveRequest move;

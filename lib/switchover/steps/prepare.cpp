@@ -10,10 +10,6 @@
 namespace umbra::switchover::steps {
 namespace {
 
-std::unique_ptr<ports::PointStore> far_end(Walk& walk) {
-  return walk.ports().transport.connect(walk.row().to);
-}
-
 /// Libvirt replaces it as the migration ends, before it starts the guest's CPUs, and leaves it so where that fails.
 Json stand_in_json(Walk& walk) {
   const auto there = walk.target().find(walk.row().vm);

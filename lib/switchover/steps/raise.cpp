@@ -10,10 +10,6 @@
 namespace umbra::switchover::steps {
 namespace {
 
-std::unique_ptr<ports::PointStore> far_end(Walk& walk) {
-  return walk.ports().transport.connect(walk.row().to);
-}
-
 Json intend(Walk& walk) {
   return {{"purpose", fmt::format("epoch-{}", walk.row().epoch.value)}, {"point", walk.facts().parent.value}};
 }

@@ -32,7 +32,7 @@ model::PointNumber adopt_frozen(Walk& walk, ports::PointStore& old_home) {
   model::PointNumber number = facts.point;
   if (const auto points = old_home.points(shadow); !points.empty())
     number = std::max(number, points.back().number.next());
-  const auto new_home = walk.ports().transport.connect(walk.row().to);
+  const auto new_home = far_end(walk);
   old_home.adopt(
       {shadow, walk.row().vm, number, facts.taken_at, facts.frozen, new_home->manifest(shadow, facts.point)});
   return number;

@@ -36,6 +36,8 @@ struct Calls {
 /// redirected; where that one had itself undone, it redirects again. `own` is its row, absent while it is but planned.
 Calls calls_of(const Ports& ports, const model::Uuid& vm, bool going_back, std::optional<std::int64_t> own);
 
+/// The points on the host that the walk leads to.
+std::unique_ptr<ports::PointStore> far_end(const Walk& walk);
 /// What the hosts are asked for when the guest moves.
 ports::MoveRequest move_request(const Walk& walk);
 /// Null where the source's host can't be watched: then a link that is cut in the last phase holds the guest for as long
