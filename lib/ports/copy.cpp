@@ -137,8 +137,7 @@ void each_piece(
     std::vector<Range> first = next_ranges(map, block);
     if (first.empty()) return;
     ReadAhead ahead(source, [&] { return first.empty() ? next_ranges(map, block) : std::exchange(first, {}); });
-    while (const Piece* piece = ahead.take(cancel))
-      each(piece->range, std::span<const std::byte>(piece->bytes).first(piece->range.length), piece->digests);
+    while (const Piece* piece = ahead.take(cancel)) piece->each_range(each);
     return;
   }
   std::vector<base::Digest> digests;

@@ -15,27 +15,46 @@ constexpr std::size_t most_pieces = 8;
 constexpr std::ptrdiff_t most_left = 2;                  // pieces that wait to be hashed by whoever takes
 constexpr std::chrono::milliseconds between_looks{100};  // at whether a stop was asked for
 
+void digest_spans(std::span<const std::span<const std::byte>> blocks, std::vector<base::Digest>& digests) {
+  std::vector<std::span<const std::byte>> messages;
+  std::vector<std::size_t> places;
+  messages.reserve(blocks.size());
+  places.reserve(blocks.size());
+  digests.assign(blocks.size(), base::Digest{});
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    if (base::all_zero(blocks[i])) continue;
+    messages.push_back(blocks[i]);
+    places.push_back(i);
+  }
+  std::vector<base::Digest> found(messages.size());
+  base::sha256_each(messages, found);
+  for (std::size_t i = 0; i < places.size(); ++i) digests[places[i]] = found[i];
+}
+
+void add_blocks(std::span<const std::byte> bytes, std::vector<std::span<const std::byte>>& blocks) {
+  for (std::size_t at = 0; at < bytes.size(); at += block_size)
+    blocks.push_back(bytes.subspan(at, std::min<std::size_t>(block_size, bytes.size() - at)));
+}
+
+void digest_piece(Piece& piece) {
+  std::vector<std::span<const std::byte>> blocks;
+  std::uint64_t at = 0;
+  for (const Range& range : piece.ranges) {
+    add_blocks(std::span<const std::byte>(piece.bytes).subspan(at, range.length), blocks);
+    at += (range.length + block_size - 1) / block_size * block_size;
+  }
+  digest_spans(blocks, piece.digests);
+}
+
 /// Ends a read that nobody wants any more.
 struct Stopped {};
 
 }  // namespace
 
 void digest_blocks(std::span<const std::byte> bytes, std::vector<base::Digest>& digests) {
-  const std::size_t blocks = (bytes.size() + block_size - 1) / block_size;
-  std::vector<std::span<const std::byte>> messages;
-  std::vector<std::size_t> places;
-  messages.reserve(blocks);
-  places.reserve(blocks);
-  digests.assign(blocks, base::Digest{});
-  for (std::size_t i = 0; i < blocks; ++i) {
-    const auto block = bytes.subspan(i * block_size, std::min<std::size_t>(block_size, bytes.size() - i * block_size));
-    if (base::all_zero(block)) continue;
-    messages.push_back(block);
-    places.push_back(i);
-  }
-  std::vector<base::Digest> found(messages.size());
-  base::sha256_each(messages, found);
-  for (std::size_t i = 0; i < places.size(); ++i) digests[places[i]] = found[i];
+  std::vector<std::span<const std::byte>> blocks;
+  add_blocks(bytes, blocks);
+  digest_spans(blocks, digests);
 }
 
 ReadAhead::ReadAhead(BlockSource& source, Next next) : m_source(source), m_next(std::move(next)), m_spare(most_pieces) {
@@ -56,25 +75,46 @@ ReadAhead::~ReadAhead() {
 
 void ReadAhead::run() noexcept {
   std::exception_ptr failure;
-  try {
+  const auto guarded = [&](auto&& act) {
+    try {
+      act();
+    } catch (const Stopped&) {
+      // Whoever took has left, and knows why.
+    } catch (...) {
+      if (!failure) failure = std::current_exception();
+    }
+  };
+  guarded([this] {
     for (std::vector<Range> ranges = m_next(); !ranges.empty(); ranges = m_next()) {
       m_source.read_buffers(ranges, [this](const Range& range, Buffer& bytes) {
-        if (!give(range, bytes)) throw Stopped{};
+        if (!add(range, bytes)) throw Stopped{};
       });
     }
-  } catch (const Stopped&) {
-    // Whoever took has left, and knows why.
-  } catch (...) {
-    failure = std::current_exception();
-  }
+  });
+  guarded([this] { give(); });  // what was read before a failure is told before it
   const std::lock_guard lock(m_mutex);
   m_failure = failure;
   m_ended = true;
   m_given.notify_one();
 }
 
-bool ReadAhead::give(const Range& range, Buffer& bytes) {
-  Piece piece;
+bool ReadAhead::add(const Range& range, Buffer& bytes) {
+  const std::uint64_t room = (range.length + block_size - 1) / block_size * block_size;
+  if (m_gathered.length + room > best_read && !give()) return false;
+  Piece& into = m_gathered;
+  if (room >= best_read / 2 && into.length == 0) {
+    into.bytes.swap(bytes);
+  } else {  // a copy costs less than hashing few blocks alone
+    if (into.bytes.size() < best_read) into.bytes.resize(best_read);
+    std::copy_n(bytes.begin(), range.length, into.bytes.begin() + static_cast<std::ptrdiff_t>(into.length));
+  }
+  into.ranges.push_back(range);
+  into.length += room;
+  return into.length < best_read || give();
+}
+
+bool ReadAhead::give() {
+  if (m_gathered.length == 0) return true;
   {
     std::unique_lock lock(m_mutex);
     while (!m_stopped && m_spare.empty()) {
@@ -84,18 +124,18 @@ bool ReadAhead::give(const Range& range, Buffer& bytes) {
         m_freed.wait(lock, [this] { return m_stopped || !m_spare.empty(); });
     }
     if (m_stopped) return false;
-    piece = std::move(m_spare.back());
+    std::swap(m_gathered, m_spare.back());
+    m_ready.push_back(Entry{std::move(m_spare.back())});
     m_spare.pop_back();
+    m_gathered.ranges.clear();
+    m_gathered.length = 0;
+    Entry& entry = m_ready.back();
+    const auto left = std::ranges::count(m_ready, State::read, &Entry::state);
+    if (m_is_awaited && left <= most_left)
+      m_given.notify_one();
+    else
+      hash(entry, lock);
   }
-  piece.range = range;
-  piece.bytes.swap(bytes);
-  std::unique_lock lock(m_mutex);
-  Entry& entry = m_ready.emplace_back(Entry{std::move(piece)});
-  const auto left = std::ranges::count(m_ready, State::read, &Entry::state);
-  if (m_is_awaited && left <= most_left)
-    m_given.notify_one();
-  else
-    hash(entry, lock);
   return true;
 }
 
@@ -103,7 +143,7 @@ void ReadAhead::hash(Entry& entry, std::unique_lock<std::mutex>& lock) {
   entry.state = State::hashing;
   lock.unlock();
   try {
-    digest_blocks(std::span<const std::byte>(entry.piece.bytes).first(entry.piece.range.length), entry.piece.digests);
+    digest_piece(entry.piece);
   } catch (...) {
     lock.lock();
     entry.state = State::read;  // the other thread may fare better, or tell

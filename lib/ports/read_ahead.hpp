@@ -18,14 +18,27 @@
 
 namespace umbra::ports {
 
-/// A range of whole blocks (the disk's last may be short) with their digests; a block of zeroes has the zero digest.
+/// Ranges of whole blocks (the disk's last may be short) with their digests; a block of zeroes has the zero digest.
 struct Piece {
-  Range range;
-  Buffer bytes;
+  std::vector<Range> ranges;  ///< rising
+  Buffer bytes;               ///< of one range after the other, each from a whole block on
+  std::uint64_t length = 0;   ///< of what `bytes` holds
   std::vector<base::Digest> digests;
+
+  /// Hands over range by range.
+  template <class Each>
+  void each_range(Each&& each) const {
+    std::uint64_t at = 0;
+    for (const Range& range : ranges) {
+      const std::uint64_t blocks = (range.length + model::block_size - 1) / model::block_size;
+      each(range, std::span<const std::byte>(bytes).subspan(at, range.length),
+           std::span<const base::Digest>(digests).subspan(at / model::block_size, blocks));
+      at += blocks * model::block_size;
+    }
+  }
 };
 
-/// A read of this length can be digested best: its blocks side by side (base::sha256_each).
+/// So much can be digested best: its blocks side by side (base::sha256_each). Shorter reads are put together.
 inline constexpr std::uint64_t best_read = 16 * model::block_size;
 
 /// Per block of `bytes`, into `digests`.
@@ -56,7 +69,9 @@ class ReadAhead {
 
   void run() noexcept;
   /// False where nothing more is to be read.
-  bool give(const Range& range, Buffer& bytes);
+  bool add(const Range& range, Buffer& bytes);
+  /// What was gathered goes to whoever takes; the same.
+  bool give();
   /// `lock` is released meanwhile.
   void hash(Entry& entry, std::unique_lock<std::mutex>& lock);
   /// The first piece that nobody hashes yet; null where there is none.
@@ -69,6 +84,7 @@ class ReadAhead {
   std::condition_variable m_freed;
   std::deque<Entry> m_ready;  ///< read, in order; an entry stays in place until it is taken
   std::vector<Piece> m_spare;
+  Piece m_gathered;  ///< the thread's own: ranges that are not given yet
   Piece m_taken;
   bool m_has_taken = false;
   bool m_is_awaited = false;  ///< whoever takes has nothing to do but to wait, or to hash

@@ -50,7 +50,7 @@ void drop_caches(const std::filesystem::path& file, const model::Part& part) {
 class BlockReader::Server {
  public:
   Server(const std::filesystem::path& file, const model::Part& part, Depth depth, bool directly) {
-    if (directly && !part.is_memory()) m_source = open_mapped(file, depth);
+    if (directly && !part.is_memory()) m_source = open_mapped(file, depth, depth == own ? MapBy::qemu : MapBy::tables);
     if (m_source) return;
     drop_caches(file, part);
     auto server = std::make_shared<QemuNbd>(serve_options(file, part, depth));
@@ -131,8 +131,10 @@ void BlockReader::read_ranges(std::span<const ports::Range> ranges, const Each& 
       std::vector<ports::Range> left(ranges.begin() + static_cast<std::ptrdiff_t>(next), ranges.end());
       ports::ReadAhead ahead(from.source(), [&] { return std::exchange(left, {}); });
       while (const ports::Piece* piece = ahead.take(m_cancel != nullptr ? *m_cancel : never)) {
-        ++handed_over;
-        tell(piece->range, piece->digests, each);
+        piece->each_range([&](const ports::Range& range, auto /*bytes*/, auto digests) {
+          ++handed_over;
+          tell(range, digests, each);
+        });
       }
       return;
     } catch (const base::Error& e) {
