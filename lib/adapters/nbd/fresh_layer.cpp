@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A layer that qemu-img has just made, and that holds nothing, is written by this process: a block of a point is a
-// cluster of qcow2, blocks come in rising order and once, so each is appended to the file and noted in a table. What a
-// server between would do, and copy twice, is not needed. The format is qcow2 version 3 of QEMU's
-// docs/interop/qcow2.txt; numbers in it are big-endian. Every file is read back by QEMU before anything is built on it.
+// A layer that holds nothing yet is written by this process: a block of a point is a cluster of qcow2, blocks come in
+// rising order and once, so each is appended to the file and noted in a table. What a server between would do, and copy
+// twice, is not needed. The format is that of qcow2_file.hpp. Every file is read back by QEMU's map of it before
+// anything is built on it.
 //
 // At every instant the file is one that QEMU opens: counts are written before the tables that refer to what they count,
 // tables after what they name. A process that is killed leaves what it noted last.
@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "adapters/nbd/part_writer.hpp"
+#include "adapters/nbd/qcow2_file.hpp"
 #include "adapters/nbd/qemu_nbd.hpp"
 #include "base/fd.hpp"
 #include "model/points.hpp"
@@ -31,30 +32,15 @@ namespace {
 using base::Error;
 using base::Kind;
 
-constexpr std::uint64_t cluster = 65536;
+using qcow2::cluster;
+using qcow2::table_entries;
+
 static_assert(cluster == model::block_size);
-constexpr std::uint64_t table_entries = cluster / 8;      // of a second-level table: 512 MiB of the disk
 constexpr std::uint64_t counts = cluster / 2;             // in a block of reference counts of 16 bits
 constexpr std::uint64_t most_count_blocks = cluster / 8;  // in the one cluster that names them
 constexpr std::uint64_t exactly_once = 1ull << 63;        // the cluster's count is 1
 constexpr std::uint64_t reads_as_zero = 1;
 constexpr std::uint64_t note_after = 32u << 20;  // what a killed process loses of its work
-
-// Where qemu-img puts them in a new file.
-constexpr std::uint64_t names_of_counts_at = 1 * cluster;
-constexpr std::uint64_t first_counts_at = 2 * cluster;
-constexpr std::uint64_t first_level_at = 3 * cluster;
-
-std::uint32_t number32(std::span<const std::byte> header, std::size_t at) {
-  std::uint32_t value = 0;
-  std::memcpy(&value, header.data() + at, sizeof value);
-  return be32toh(value);
-}
-std::uint64_t number64(std::span<const std::byte> header, std::size_t at) {
-  std::uint64_t value = 0;
-  std::memcpy(&value, header.data() + at, sizeof value);
-  return be64toh(value);
-}
 
 struct Shape {
   std::uint64_t size = 0;           ///< of the disk
@@ -64,20 +50,14 @@ struct Shape {
 
 /// What a new and empty file's header tells; nothing where it is otherwise than this writer expects.
 std::optional<Shape> shape_of(int fd, std::string_view what) {
-  std::array<std::byte, 112> header{};
-  if (base::read_full(fd, header, what) != header.size()) return std::nullopt;
-  constexpr std::uint32_t magic = 0x514649fb;
-  const bool plain = number32(header, 0) == magic && number32(header, 4) == 3 && number32(header, 20) == 16 &&
-                     number32(header, 32) == 0 && number32(header, 60) == 0 && number64(header, 72) == 0 &&
-                     number64(header, 88) == 0 && number32(header, 96) == 4 && header[104] == std::byte{0};
-  const bool in_place =
-      number64(header, 40) == first_level_at && number64(header, 48) == names_of_counts_at && number32(header, 56) == 1;
-  if (!plain || !in_place) return std::nullopt;
-  Shape shape{number64(header, 24), number32(header, 36), 0};
-  shape.used = first_level_at / cluster + (shape.first_entries * 8 + cluster - 1) / cluster;
+  const std::optional<qcow2::Header> header = qcow2::read_header(fd, what);
+  if (!header || header->first_level != qcow2::first_level_at || header->names_of_counts != qcow2::names_of_counts_at ||
+      header->name_clusters != 1)
+    return std::nullopt;
+  Shape shape{header->size.value, header->first_entries, 0};
+  shape.used = qcow2::first_level_at / cluster + (shape.first_entries * 8 + cluster - 1) / cluster;
   const std::uint64_t clusters = (shape.size + cluster - 1) / cluster;
   const std::uint64_t tables = (clusters + table_entries - 1) / table_entries;
-  if (shape.first_entries < tables) return std::nullopt;
   if (shape.used + clusters + tables + most_count_blocks > most_count_blocks * counts) return std::nullopt;
   struct stat status {};
   if (::fstat(fd, &status) != 0 || static_cast<std::uint64_t>(status.st_size) > shape.used * cluster)
@@ -93,7 +73,7 @@ class FreshLayer final : public PartWriter {
         m_size(shape.size),
         m_first(shape.first_entries),
         m_table(table_entries),
-        m_count_blocks{first_counts_at},
+        m_count_blocks{qcow2::first_counts_at},
         m_next(shape.used),
         m_noted(shape.used) {}
 
@@ -174,7 +154,7 @@ class FreshLayer final : public PartWriter {
     if (table == 0 || m_unwritten >= end) return;
     put(table + m_unwritten * 8, std::as_bytes(std::span(m_table).subspan(m_unwritten, end - m_unwritten)));
     const std::uint64_t entry = htobe64(table | exactly_once);
-    put(first_level_at + m_table_number * 8, std::as_bytes(std::span(&entry, 1)));
+    put(qcow2::first_level_at + m_table_number * 8, std::as_bytes(std::span(&entry, 1)));
     m_unwritten = end;
   }
 
@@ -185,7 +165,7 @@ class FreshLayer final : public PartWriter {
       const std::uint64_t end = std::min(m_next, (block + 1) * counts);
       put(m_count_blocks[block] + at % counts * 2, std::as_bytes(std::span(ones).first(end - at)));
       const std::uint64_t name = htobe64(m_count_blocks[block]);
-      if (at % counts == 0) put(names_of_counts_at + block * 8, std::as_bytes(std::span(&name, 1)));
+      if (at % counts == 0) put(qcow2::names_of_counts_at + block * 8, std::as_bytes(std::span(&name, 1)));
       at = end;
     }
   }
@@ -210,7 +190,7 @@ std::unique_ptr<PartWriter> open_fresh_layer(const std::filesystem::path& layer)
   const std::optional<Shape> shape = shape_of(fd.get(), layer.string());
   if (!shape) return nullptr;
   std::vector<std::byte> first(shape->first_entries * 8);
-  const std::size_t n = base::read_at(fd.get(), first_level_at, first, layer.string());
+  const std::size_t n = base::read_at(fd.get(), qcow2::first_level_at, first, layer.string());
   if (!base::all_zero(std::span(first).first(n))) return nullptr;
   return std::make_unique<FreshLayer>(layer, std::move(fd), *shape);
 }

@@ -13,6 +13,7 @@
 #include "adapters/nbd/examine.hpp"
 #include "adapters/nbd/merge.hpp"
 #include "adapters/nbd/point_writer.hpp"
+#include "adapters/nbd/qcow2_file.hpp"
 #include "adapters/nbd/qemu_img.hpp"
 #include "adapters/nbd/shadow_folder.hpp"
 #include "adapters/nbd/tops.hpp"
@@ -43,7 +44,7 @@ fs::path ensure_empty(const ShadowFolder& folder, const model::Part& disk) {
   fs::create_directories(file.parent_path());
   const fs::path making = file.parent_path() / (".making-" + disk.name.get());
   fs::remove(making);
-  qemu_img::create(making, disk.size, std::nullopt);
+  qcow2::create(making, disk.size, std::nullopt);
   base::sync_fd(base::open_file(making, 0).get(), making.string());
   fs::rename(making, file);
   base::sync_dir(file.parent_path());

@@ -12,7 +12,7 @@
 #include "adapters/nbd/examine.hpp"
 #include "adapters/nbd/manifest_file.hpp"
 #include "adapters/nbd/part_writer.hpp"
-#include "adapters/nbd/qemu_img.hpp"
+#include "adapters/nbd/qcow2_file.hpp"
 #include "adapters/nbd/sector.hpp"
 #include "adapters/nbd/unfinished.hpp"
 #include "base/error.hpp"
@@ -205,7 +205,7 @@ class PointWriter final : public ports::BlockSink {
       if (same_size) kept = resume(open, below);
       if (!open.is_resumed) {
         fs::remove(open.file);
-        qemu_img::create(open.file, part.size, below ? std::optional(backing_name(*below)) : std::nullopt);
+        qcow2::create(open.file, part.size, below ? std::optional(backing_name(*below)) : std::nullopt);
       }
       open.writer = open_layer(open.file);
     }

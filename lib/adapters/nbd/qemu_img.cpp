@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "adapters/nbd/process.hpp"
+#include "adapters/nbd/qcow2_file.hpp"
 #include "base/error.hpp"
 
 namespace umbra::nbd::qemu_img {
@@ -84,24 +85,47 @@ json info_json(const fs::path& path, bool whole_chain) {
   return parsed;
 }
 
+Info info_of(const qcow2::File& file, const fs::path& backing) {
+  return {file.path, "qcow2", file.header.size, backing, {}};
+}
+
+/// Whether another process holds one of the locks by which QEMU tells its permissions: open-file-description locks on
+/// single bytes (block/file-posix.c, RAW_LOCK_PERM_BASE and RAW_LOCK_SHARED_BASE).
+bool is_locked(const fs::path& path, off_t first, off_t count) {
+  const base::UniqueFd fd = base::open_file(path, O_RDONLY);
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = first;
+  lock.l_len = count;
+  if (::fcntl(fd.get(), F_OFD_GETLK, &lock) != 0)
+    throw base::from_errno(errno, fmt::format("query the lock of {}", path.string()));
+  return lock.l_type != F_UNLCK;
+}
+constexpr off_t held_lock = 100;      // a permission that is held
+constexpr off_t unshared_lock = 200;  // one that nobody else may hold
+constexpr off_t reading = 0;          // BLK_PERM_CONSISTENT_READ
+constexpr off_t writing = 1;          // BLK_PERM_WRITE
+constexpr off_t resizing = 3;         // BLK_PERM_RESIZE
+
 }  // namespace
 
 Info info(const fs::path& path) {
+  if (const auto file = qcow2::plain_file(path)) {
+    if (const auto backing = qcow2::backing_of(*file)) return info_of(*file, *backing);
+  }
   return parse_info(info_json(path, false));
 }
 
 std::vector<Info> chain(const fs::path& path) {
   std::vector<Info> files;
+  if (const auto plain = qcow2::plain_chain(path)) {
+    for (std::size_t i = 0; i < plain->size(); ++i)
+      files.push_back(info_of((*plain)[i], i + 1 < plain->size() ? (*plain)[i + 1].path : fs::path()));
+    return files;
+  }
   for (const json& node : info_json(path, true)) files.push_back(parse_info(node));
   return files;
-}
-
-void create(const fs::path& path, model::ByteCount size, const std::optional<std::string>& backing,
-            const std::string& backing_format) {
-  base::Argv argv{"qemu-img", "create", "-q", "-f", "qcow2", "-o", "compat=1.1,lazy_refcounts=off"};
-  if (backing) argv.insert(argv.end(), {"-b", *backing, "-F", backing_format});
-  argv.insert(argv.end(), {path.string(), std::to_string(size.value)});
-  run(argv, "create", path);
 }
 
 void commit(const fs::path& top, const fs::path& base) {
@@ -150,17 +174,12 @@ std::optional<Error> obstacle(const fs::path& path, const std::string& message) 
 }
 
 bool in_use(const fs::path& path) {
-  // QEMU tells its permissions by open-file-description locks on single bytes from 100 (held) and 200 (not shared) on:
-  // block/file-posix.c, RAW_LOCK_PERM_BASE and RAW_LOCK_SHARED_BASE.
-  const base::UniqueFd fd = base::open_file(path, O_RDONLY);
-  struct flock lock {};
-  lock.l_type = F_WRLCK;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = 100;
-  lock.l_len = 200;
-  if (::fcntl(fd.get(), F_OFD_GETLK, &lock) != 0)
-    throw base::from_errno(errno, fmt::format("query the lock of {}", path.string()));
-  return lock.l_type != F_UNLCK;
+  return is_locked(path, held_lock, 2 * (unshared_lock - held_lock));
+}
+
+bool is_writable_elsewhere(const fs::path& path) {
+  return is_locked(path, held_lock + writing, 1) || is_locked(path, held_lock + resizing, 1) ||
+         is_locked(path, unshared_lock + reading, 1);
 }
 
 }  // namespace umbra::nbd::qemu_img

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// qemu-img's acts on layers, each with its failure told in qemu-img's own words.
+// qemu-img's acts on layers, each with its failure told in qemu-img's own words. What the header of a plain file tells
+// is read without it: qcow2_file.hpp.
 
 #include <filesystem>
 #include <optional>
@@ -30,9 +31,6 @@ Info info(const std::filesystem::path& path);
 /// The files of the chain, nearest first.
 std::vector<Info> chain(const std::filesystem::path& path);
 
-/// A new, empty layer. `backing` as it shall stand in the header: absolute, or relative to the layer's folder.
-void create(const std::filesystem::path& path, model::ByteCount size, const std::optional<std::string>& backing,
-            const std::string& backing_format = "qcow2");
 /// Writes everything that lies above `base` in `top`'s chain into `base`. Can be repeated.
 void commit(const std::filesystem::path& top, const std::filesystem::path& base);
 /// Cuts off what lies past `size`; does nothing where nothing does.
@@ -51,5 +49,7 @@ std::optional<base::Error> obstacle(const std::filesystem::path& path, const std
 
 /// Whether a running QEMU (or one of its tools) holds the file open.
 bool in_use(const std::filesystem::path& path);
+/// Whether one of them may write to it, or lets nobody else read it.
+bool is_writable_elsewhere(const std::filesystem::path& path);
 
 }  // namespace umbra::nbd::qemu_img

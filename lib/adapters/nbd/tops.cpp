@@ -11,6 +11,7 @@
 #include "adapters/nbd/examine.hpp"
 #include "adapters/nbd/manifest_file.hpp"
 #include "adapters/nbd/point_writer.hpp"
+#include "adapters/nbd/qcow2_file.hpp"
 #include "adapters/nbd/qemu_img.hpp"
 #include "base/error.hpp"
 #include "ports/delta.hpp"
@@ -146,7 +147,7 @@ Paths raise_top(const ShadowFolder& folder, model::PointNumber number, const std
   fs::create_directory(making);
   for (const DiskLayer& d : disks) {
     const fs::path file = making / (d.disk.get() + ".qcow2");
-    qemu_img::create(file, d.size, folder.holds(d.layer) ? d.layer.lexically_relative(dir).string() : d.layer.string());
+    qcow2::create(file, d.size, folder.holds(d.layer) ? d.layer.lexically_relative(dir).string() : d.layer.string());
     base::sync_fd(base::open_file(file, 0).get(), file.string());
   }
   base::sync_dir(making);

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "adapters/nbd/part_writer.hpp"
+#include "adapters/nbd/qcow2_file.hpp"
 #include "adapters/nbd/qemu_nbd.hpp"
 #include "images.hpp"
 
@@ -21,7 +22,7 @@ constexpr std::uint64_t block = model::block_size;
 fs::path new_layer(const test::Scratch& scratch, const std::string& name, std::uint64_t size,
                    const std::optional<std::string>& below = {}) {
   fs::remove(scratch / name);
-  nbd::qemu_img::create(scratch / name, {size}, below);
+  nbd::qcow2::create(scratch / name, {size}, below);
   return scratch / name;
 }
 
