@@ -19,9 +19,8 @@ void FdLine::write_both(std::span<const std::byte> first, std::span<const std::b
   base::write_all(m_out, first, second, "the stream", m_cancel);
 }
 
-bool FdLine::ready() const {
-  pollfd fd{m_in, POLLIN, 0};
-  return ::poll(&fd, 1, 0) > 0;
+bool FdLine::ready_within(Millis most) const {
+  return base::ready_within(m_in, POLLIN, most, m_cancel);
 }
 
 }  // namespace umbra::base

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "base/cancel.hpp"
+#include "base/clock.hpp"
 
 namespace umbra::base {
 
@@ -22,7 +23,9 @@ class Line {
     if (!second.empty()) write_all(second);
   }
   /// Whether read_full would find something without waiting: a byte, or the end.
-  virtual bool ready() const = 0;
+  bool ready() const { return ready_within(Millis{0}); }
+  /// Whether that is so before `most` has passed. False as well where only a part of what it could hand over came.
+  virtual bool ready_within(Millis most) const = 0;
   /// Nothing more is written: the other side comes to an end once it has read what was.
   virtual void end() noexcept {}
 };
@@ -35,7 +38,7 @@ class FdLine final : public Line {
   std::size_t read_full(std::span<std::byte> buffer) override;
   void write_all(std::span<const std::byte> data) override;
   void write_both(std::span<const std::byte> first, std::span<const std::byte> second) override;
-  bool ready() const override;
+  bool ready_within(Millis most) const override;
 
  private:
   int m_in;

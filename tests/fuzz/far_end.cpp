@@ -19,7 +19,7 @@ class Answers final : public base::Line {
   Answers(int fd, bool early) : m_in(fd, -1), m_early(early) {}
   std::size_t read_full(std::span<std::byte> buffer) override { return m_in.read_full(buffer); }
   void write_all(std::span<const std::byte>) override {}
-  bool ready() const override { return m_early; }
+  bool ready_within(base::Millis) const override { return m_early; }
 
  private:
   base::FdLine m_in;

@@ -71,12 +71,12 @@ struct BlockDecoder::Zstd {
   ~Zstd() { ZSTD_freeDCtx(context); }
 };
 
-BlockDecoder::BlockDecoder() : m_zstd(std::make_unique<Zstd>()), m_data(model::block_size) {
+BlockDecoder::BlockDecoder() : m_zstd(std::make_unique<Zstd>()) {
   if (m_zstd->context == nullptr) throw Error(Kind::internal, "zstd could not be prepared");
 }
 BlockDecoder::~BlockDecoder() = default;
 
-Block BlockDecoder::decode(std::span<const std::byte> payload) {
+Block BlockDecoder::decode(std::span<const std::byte> payload, Bytes& room) {
   Cursor cursor(payload);
   Block block;
   block.part = cursor.number<std::uint32_t>();
@@ -94,28 +94,11 @@ Block BlockDecoder::decode(std::span<const std::byte> payload) {
     return block;
   }
   if (encoding != static_cast<std::uint8_t>(Encoding::zstd)) corrupt("a block of the stream has an unknown encoding");
-  const std::size_t unpacked =
-      ZSTD_decompressDCtx(m_zstd->context, m_data.data(), length, packed.data(), packed.size());
+  room.resize(model::block_size);
+  const std::size_t unpacked = ZSTD_decompressDCtx(m_zstd->context, room.data(), length, packed.data(), packed.size());
   if (ZSTD_isError(unpacked) != 0 || unpacked != length) corrupt("a block of the stream can't be decompressed");
-  block.data = std::span<const std::byte>(m_data).first(length);
+  block.data = std::span<const std::byte>(room).first(length);
   return block;
-}
-
-void BlockDecoder::deliver(const Frame& frame, ports::BlockSink& sink) {
-  if (frame.type == FrameType::block) {
-    const Block block = decode(frame.payload);
-    if (base::sha256(block.data) != block.digest)
-      throw Error(Kind::corrupt,
-                  fmt::format("block {} of part {} that came differs from its digest", block.block, block.part),
-                  "run the pass again");
-    sink.data(block.part, block.block, block.digest, block.data);
-    return;
-  }
-  Cursor cursor(frame.payload);
-  const auto part = cursor.number<std::uint32_t>();
-  cursor.reserved<std::uint32_t>();
-  const auto first = cursor.number<std::uint64_t>();
-  sink.zero(part, first, cursor.number<std::uint64_t>());
 }
 
 std::uint64_t pages_of(const model::Manifest& manifest) {

@@ -34,22 +34,20 @@ struct Block {
   std::size_t part = 0;
   std::uint64_t block = 0;
   base::Digest digest;
-  std::span<const std::byte> data;  ///< good until the next one is decoded
+  std::span<const std::byte> data;  ///< lies in the payload, or in what it was decoded to
 };
 
 class BlockDecoder {
  public:
   BlockDecoder();
   ~BlockDecoder();
-  /// Kind::corrupt where the payload breaks the format. The digest is not compared yet.
-  Block decode(std::span<const std::byte> payload);
-  /// Hands a BLOCK or ZERO frame to `sink`. Kind::corrupt where a block has another digest than came with it.
-  void deliver(const Frame& frame, ports::BlockSink& sink);
+  /// Kind::corrupt where the payload breaks the format. The digest is not compared yet. What was packed is unpacked
+  /// to `room`.
+  Block decode(std::span<const std::byte> payload, Bytes& room);
 
  private:
   struct Zstd;
   std::unique_ptr<Zstd> m_zstd;
-  Bytes m_data;
 };
 
 /// How many frames write_digests() writes.

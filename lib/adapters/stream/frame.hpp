@@ -60,8 +60,13 @@ class FrameReader {
   std::optional<Frame> next();
   /// An end of input is Kind::corrupt here.
   Frame require();
+  /// Hands over what the last frame's payload lies in, where it stays good, and takes `other` for the next.
+  void swap_payload(Bytes& other) { m_payload.swap(other); }
   /// Whether next() would find something without waiting: a frame's beginning, or the end.
-  bool ready() const { return m_line == nullptr ? m_own.ready() : m_line->ready(); }
+  bool ready() const { return ready_within(base::Millis{0}); }
+  bool ready_within(base::Millis most) const {
+    return m_line == nullptr ? m_own.ready_within(most) : m_line->ready_within(most);
+  }
 
  private:
   /// The next bytes, `size` of them or as many as there are; good until the next call for the same buffer.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "adapters/stream/arrivals.hpp"
 #include "adapters/stream/block_codec.hpp"
 #include "adapters/stream/messages.hpp"
 #include "adapters/stream/stream.hpp"
@@ -67,15 +68,17 @@ bool is_there(ports::PointStore& store, const model::ShadowId& shadow) {
 /// From the header on.
 Received receive_blocks(FrameReader& in, ports::PointStore& store, const model::PointHeader& header) {
   const std::unique_ptr<ports::BlockSink> sink = store.begin(header);
-  BlockDecoder decoder;
+  Arrivals arrivals;
   for (;;) {
+    arrivals.before_next(in, *sink);
     const Frame frame = in.require();
     switch (frame.type) {
       case FrameType::block:
       case FrameType::zero:
-        decoder.deliver(frame, *sink);
+        arrivals.take(frame, in, *sink);
         break;
       case FrameType::trailer:
+        arrivals.flush(*sink);
         return {sink->commit(Cursor(frame.payload).digest()), header.shadow, header.vm};
       default:
         throw base::Error(base::Kind::corrupt, "a frame came that has no place in the stream of one point");

@@ -6,6 +6,7 @@
 #include <array>
 #include <functional>
 
+#include "adapters/stream/arrivals.hpp"
 #include "adapters/stream/block_codec.hpp"
 #include "adapters/stream/kept.hpp"
 #include "adapters/stream/messages.hpp"
@@ -155,28 +156,49 @@ class Session {
       m_out.flush();
     });
     if (!open) return;
-    BlockDecoder decoder;
+    Arrivals arrivals;
     bool failed = false;
     for (;;) {
-      const std::optional<Frame> next = failed ? next_if_whole() : m_in.require();
+      if (!failed) failed = !answered([&] { or_drop(sink, [&] { arrivals.before_next(m_in, *sink); }); });
+      const std::optional<Frame> next = failed ? next_if_whole() : next_or_keep(arrivals, *sink);
       if (!next) return;  // it was told why the point failed, and left
       const Frame& frame = *next;
       switch (frame.type) {
         case FrameType::block:
         case FrameType::zero:
           if (failed) break;
-          failed = !answered([&] { or_drop(sink, [&] { decoder.deliver(frame, *sink); }); });
+          failed = !answered([&] { or_drop(sink, [&] { arrivals.take(frame, m_in, *sink); }); });
           break;
         case FrameType::trailer:
-          if (!failed) answered([&] { reply(commit(sink, Cursor(frame.payload).digest())); });
+          if (!failed) answered([&] { reply(commit(sink, arrivals, Cursor(frame.payload).digest())); });
           return;
         case FrameType::abort:
+          if (!failed) keep(arrivals, *sink);
           sink.reset();
           if (!failed) reply(json::object());
           return;
         default:
           violation("a frame came that has no place within a point");
       }
+    }
+  }
+
+  /// What came goes to the sink, for a later pass to build on. Where it can't be taken, that is sent again.
+  static void keep(Arrivals& arrivals, ports::BlockSink& sink) {
+    try {
+      base::as_error([&] { arrivals.flush(sink); });
+    } catch (const Error&) {
+      // The point was given up already, for a reason of its own.
+    }
+  }
+
+  /// The next frame. Where the stream is cut, what came before is kept.
+  std::optional<Frame> next_or_keep(Arrivals& arrivals, ports::BlockSink& sink) {
+    try {
+      return m_in.require();
+    } catch (...) {
+      keep(arrivals, sink);
+      throw;
     }
   }
 
@@ -200,8 +222,11 @@ class Session {
     }
   }
 
-  static json commit(std::unique_ptr<ports::BlockSink>& sink, const base::Digest& changes) {
-    return or_drop(sink, [&] { return to_json(sink->commit(changes)); });
+  static json commit(std::unique_ptr<ports::BlockSink>& sink, Arrivals& arrivals, const base::Digest& changes) {
+    return or_drop(sink, [&] {
+      arrivals.flush(*sink);
+      return to_json(sink->commit(changes));
+    });
   }
 
   static json none(const std::function<void()>& what) {

@@ -95,12 +95,10 @@ class TlsLine final : public base::Line {
     }
   }
 
-  bool ready() const override {
-    std::byte next{};
-    std::size_t n = 0;
-    ERR_clear_error();
-    const int result = SSL_peek_ex(m_connection.get(), &next, 1, &n);
-    return result == 1 || !waits_for(m_connection.get(), result);
+  bool ready_within(base::Millis most) const override {
+    if (holds_more()) return true;
+    if (most > base::Millis{0}) base::ready_within(m_socket.get(), POLLIN, most, m_cancel);
+    return most > base::Millis{0} && holds_more();
   }
 
   void end() noexcept override {
@@ -112,6 +110,14 @@ class TlsLine final : public base::Line {
   }
 
  private:
+  bool holds_more() const {
+    std::byte next{};
+    std::size_t n = 0;
+    ERR_clear_error();
+    const int result = SSL_peek_ex(m_connection.get(), &next, 1, &n);
+    return result == 1 || !waits_for(m_connection.get(), result);
+  }
+
   std::size_t read_some(std::span<std::byte> buffer) {
     if (m_cancel != nullptr) m_cancel->check();  // also of a side that sends so fast that nothing is ever waited for
     for (;;) {

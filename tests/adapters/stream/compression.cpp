@@ -94,23 +94,3 @@ TEST_CASE("the processor's instruction and the tables give one checksum") {
     RC_ASSERT(stream::crc32c(piece, before) == stream::crc32c_by_tables(piece, before));
   }));
 }
-
-TEST_CASE("a block whose digest is another's is not delivered") {
-  const auto data = random_bytes(block);
-  const test::MemoryFile file;
-  stream::FrameWriter out(file.fd());
-  stream::BlockEncoder encoder;
-  encoder.data(out, 0, 0, base::sha256(std::span(data).first(10)), data);
-  out.flush();
-  file.rewind();
-  stream::FrameReader in(file.fd());
-  const stream::Frame frame = in.require();
-  class NoSink final : public ports::BlockSink {
-    void data(std::size_t, std::uint64_t, const base::Digest&, std::span<const std::byte>) override { FAIL(); }
-    void zero(std::size_t, std::uint64_t, std::uint64_t) override { FAIL(); }
-    model::PointInfo commit(const base::Digest&) override { return {}; }
-    model::ByteCount sent() const override { return {}; }
-  } sink;
-  stream::BlockDecoder decoder;
-  CHECK(test::error_of([&] { decoder.deliver(frame, sink); }).kind() == base::Kind::corrupt);
-}

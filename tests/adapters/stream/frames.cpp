@@ -94,7 +94,8 @@ TEST_CASE("blocks come back as they were encoded, compressible or not") {
     file.rewind();
     FrameReader in(file.fd());
     BlockDecoder decoder;
-    const Block block = decoder.decode(in.require().payload);
+    Bytes room;
+    const Block block = decoder.decode(in.require().payload, room);
     RC_ASSERT(block.part == 3u);
     RC_ASSERT(block.block == number);
     RC_ASSERT(base::sha256(block.data) == block.digest);
@@ -141,12 +142,14 @@ TEST_CASE("frames that were repeated, left out or exchanged are found") {
 
 TEST_CASE("a block that decodes to more or less than it tells is damage") {
   BlockDecoder decoder;
+  Bytes room;
   const auto data = test::filled(7, model::block_size);
   Bytes packed(ZSTD_compressBound(4 * data.size()));
   packed.resize(ZSTD_compress(packed.data(), packed.size(), data.data(), data.size(), 1));
-  CHECK(decoder.decode(block_payload(Encoding::zstd, model::block_size, packed)).data.size() == model::block_size);
+  CHECK(decoder.decode(block_payload(Encoding::zstd, model::block_size, packed), room).data.size() ==
+        model::block_size);
   const auto refused = [&](const Bytes& payload) {
-    return test::error_of([&] { decoder.decode(payload); }).kind() == base::Kind::corrupt;
+    return test::error_of([&] { decoder.decode(payload, room); }).kind() == base::Kind::corrupt;
   };
   CHECK(refused(block_payload(Encoding::zstd, model::block_size - 1, packed)));
   CHECK(refused(block_payload(Encoding::zstd, model::block_size + 1, packed)));

@@ -194,3 +194,16 @@ TEST_CASE("an open point that is let go leaves nothing, by ABORT or by the end o
   CHECK(far.host.open_sinks == 0);
   CHECK(far.host.shadows.at(model::ShadowId("web1")).points.empty());
 }
+
+TEST_CASE("what came before the stream is cut, or the point let go, is the sink's") {
+  const bool is_cut = GENERATE(true, false);
+  unsigned told = 0;
+  Far far([&](const std::string& call) { told += call == "sink.data" ? 1 : 0; });
+  far.begin();
+  for (std::uint64_t b = 0; b < 5; ++b) far.send_block(b);
+  if (!is_cut) far.out.frame(FrameType::abort, Bytes{});
+  far.out.flush();
+  if (!is_cut) far.answer();
+  far.end();
+  CHECK(told == 5);
+}
