@@ -4,9 +4,9 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
-#include "adapters/nbd/mapped_source.hpp"
 #include "adapters/nbd/nbd_source.hpp"
 #include "adapters/nbd/qemu_img.hpp"
 #include "adapters/nbd/qemu_nbd.hpp"
@@ -49,7 +49,7 @@ void drop_caches(const std::filesystem::path& file, const model::Part& part) {
 /// The file opened: read by this process, where its map can be told, or through a qemu-nbd.
 class BlockReader::Server {
  public:
-  Server(const std::filesystem::path& file, const model::Part& part, Depth depth, bool directly) {
+  Server(const std::filesystem::path& file, const model::Part& part, Depth depth, std::optional<MapBy> directly) {
     if (directly && !part.is_memory()) m_source = open_mapped(file, depth, depth == own ? MapBy::qemu : MapBy::tables);
     if (m_source) return;
     drop_caches(file, part);
@@ -66,15 +66,17 @@ class BlockReader::Server {
   std::unique_ptr<ports::BlockSource> m_source;
 };
 
-BlockReader::BlockReader(std::filesystem::path file, model::Part part, Depth depth, const base::CancelToken* cancel)
-    : m_file(std::move(file)), m_part(std::move(part)), m_depth(depth), m_cancel(cancel) {
+BlockReader::BlockReader(std::filesystem::path file, model::Part part, Depth depth, const base::CancelToken* cancel,
+                         MapBy by)
+    : m_file(std::move(file)), m_part(std::move(part)), m_depth(depth), m_by(by), m_cancel(cancel) {
   server();
 }
 
 BlockReader::~BlockReader() = default;
 
 BlockReader::Server& BlockReader::server() {
-  if (!m_server) m_server = std::make_unique<Server>(m_file, m_part, m_depth, m_directly);
+  if (!m_server)
+    m_server = std::make_unique<Server>(m_file, m_part, m_depth, m_directly ? std::optional(m_by) : std::nullopt);
   return *m_server;
 }
 

@@ -9,6 +9,7 @@
 #include <memory>
 #include <span>
 
+#include "adapters/nbd/mapped_source.hpp"
 #include "base/cancel.hpp"
 #include "model/points.hpp"
 #include "ports/block_map.hpp"
@@ -26,7 +27,8 @@ class BlockReader {
 
   /// Opens the file: throws where it does not open. A memory image is one file, whatever the depth.
   /// Reading ends by Kind::cancelled once `cancel` is asked for, which may be null.
-  BlockReader(std::filesystem::path file, model::Part part, Depth depth, const base::CancelToken* cancel);
+  BlockReader(std::filesystem::path file, model::Part part, Depth depth, const base::CancelToken* cancel,
+              MapBy by = MapBy::tables);
   ~BlockReader();
 
   /// The blocks that the first `depth` files hold; all, to be read, where the extents can't be told.
@@ -49,6 +51,7 @@ class BlockReader {
   std::filesystem::path m_file;
   model::Part m_part;
   Depth m_depth;
+  MapBy m_by;
   const base::CancelToken* m_cancel;
   std::unique_ptr<Server> m_server;
   bool m_directly = true;  ///< until something could not be read so

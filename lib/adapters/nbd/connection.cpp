@@ -76,6 +76,8 @@ void Connection::Closer::operator()(nbd_handle* handle) const noexcept {
 
 Connection::Connection() : m_handle(nbd_create()) {
   if (!m_handle) throw last_error("create an NBD handle");
+  // Else libnbd clears each buffer before it reads into it. What a failed read left is never looked at here.
+  check(nbd_set_pread_initialize(handle(), false), "set up an NBD handle");
 }
 Connection::Connection(Connection&&) noexcept = default;
 Connection& Connection::operator=(Connection&&) noexcept = default;

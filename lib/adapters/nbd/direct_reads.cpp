@@ -129,15 +129,14 @@ void DirectReads::each_range(std::span<const ports::Range> ranges, const Begin& 
     DirectReads& reads;
     ~Drain() { reads.drain(); }
   } const drain{*this};
-  std::vector<ports::Buffer> spare;
   std::size_t next = 0;
   const auto fill = [&] {
     while (next < ranges.size() && window.size() < most_ranges) {
       Reads& reads = window.emplace_back();
       reads.range = ranges[next++];
-      if (!spare.empty()) {
-        reads.buffer = std::move(spare.back());
-        spare.pop_back();
+      if (!m_spare.empty()) {
+        reads.buffer = std::move(m_spare.back());
+        m_spare.pop_back();
       }
       if (reads.buffer.size() < reads.range.length) reads.buffer.resize(reads.range.length);
       begin(reads.range, std::span(reads.buffer).first(reads.range.length), reads);
@@ -148,7 +147,7 @@ void DirectReads::each_range(std::span<const ports::Range> ranges, const Begin& 
     while (reads.left > 0) collect();
     for (const Request& request : reads.requests) request.complete();
     each(reads.range, reads.buffer);
-    spare.push_back(std::move(reads.buffer));
+    m_spare.push_back(std::move(reads.buffer));
     window.pop_front();
   }
 }

@@ -41,6 +41,7 @@ class DirectReads {
   void drain() noexcept;
   unsigned long m_context = 0;  ///< the kernel's aio_context_t; 0: there is none, and one read is made at a time
   std::size_t m_in_flight = 0;
+  std::vector<ports::Buffer> m_spare;  ///< kept, since memory that is new costs a fault a page
 };
 
 }  // namespace umbra::nbd

@@ -49,6 +49,8 @@ class NbdSource final : public ports::BlockSource {
   void read_ahead(std::span<const ports::Range> ranges,
                   const std::function<void(const ports::Range&, ports::Buffer&)>& each);
   void wait_for(const Completion& completion);
+  ports::Buffer take_spare();
+  void keep_spare(ports::Buffer buffer);
   [[noreturn]] void fail(int error, std::uint64_t begin, std::uint64_t end) const;
   /// The bytes at the end that are less than the server's smallest block.
   std::uint64_t odd_end() const { return m_size.value % m_sizes.minimum; }
@@ -57,6 +59,8 @@ class NbdSource final : public ports::BlockSource {
   std::string m_dirty_context;
   model::ByteCount m_size;
   BlockSizes m_sizes;
+  std::vector<ports::Buffer> m_spare;  ///< kept, since memory that is new costs a fault a page
+  std::uint64_t m_spare_bytes = 0;
   bool m_tells_zeroes = false;
   std::uint32_t m_depth = 0;
   std::atomic<bool> m_stopped = false;

@@ -200,6 +200,20 @@ void NbdSource::read_buffers(std::span<const Range> ranges,
   }
 }
 
+ports::Buffer NbdSource::take_spare() {
+  if (m_spare.empty()) return {};
+  ports::Buffer buffer = std::move(m_spare.back());
+  m_spare.pop_back();
+  m_spare_bytes -= buffer.size();
+  return buffer;
+}
+
+void NbdSource::keep_spare(ports::Buffer buffer) {
+  if (m_spare_bytes + buffer.size() > most_bytes) return;
+  m_spare_bytes += buffer.size();
+  m_spare.push_back(std::move(buffer));
+}
+
 void NbdSource::read_ahead(std::span<const Range> ranges,
                            const std::function<void(const Range&, ports::Buffer&)>& each) {
   struct Slot {
@@ -208,7 +222,6 @@ void NbdSource::read_ahead(std::span<const Range> ranges,
     std::vector<Completion> completions;  ///< of its requests, in order
   };
   std::deque<Slot> window;  // its elements stay in place while ends are added and removed
-  std::vector<ports::Buffer> spare;
   std::uint64_t bytes = 0;
   std::size_t next = 0;
   const auto start = [&](const Range& range, ports::Buffer& buffer, std::vector<Completion>& completions) {
@@ -225,10 +238,7 @@ void NbdSource::read_ahead(std::span<const Range> ranges,
            (window.empty() || bytes + ranges[next].length <= most_bytes)) {
       Slot& slot = window.emplace_back();
       slot.range = ranges[next++];
-      if (!spare.empty()) {
-        slot.buffer = std::move(spare.back());
-        spare.pop_back();
-      }
+      slot.buffer = take_spare();
       // Never made smaller: growing again would fill it with zeroes.
       if (slot.buffer.size() < slot.range.length) slot.buffer.resize(slot.range.length);
       bytes += slot.range.length;
@@ -244,7 +254,7 @@ void NbdSource::read_ahead(std::span<const Range> ranges,
     m_connection.nudge();
     each(slot.range, slot.buffer);
     bytes -= slot.range.length;
-    spare.push_back(std::move(slot.buffer));
+    keep_spare(std::move(slot.buffer));
     window.pop_front();
   }
 }

@@ -28,7 +28,7 @@ std::optional<ports::KeptBlocks> blocks_of_unfinished(const fs::path& layer, con
                                                       const base::CancelToken* cancel) {
   try {
     if (!is_layer_over(layer, part, backing)) return std::nullopt;
-    BlockReader reader(layer, part, own, cancel);
+    BlockReader reader(layer, part, own, cancel, MapBy::qemu);
     ports::KeptBlocks kept(part.size);
     reader.read(
         reader.looks(), [&](std::uint64_t block, const base::Digest& found) { kept.note(block, found); },

@@ -140,7 +140,7 @@ Differences verify_whole(const ShadowFolder& folder, const StoredPoint& point) {
 
 Differences verify_own(const ShadowFolder& folder, const StoredPoint& point) {
   return each_part(folder, point, [&](const auto& part, const fs::path& file, Differences& found) {
-    BlockReader reader(file, part.part, own, folder.cancel());
+    BlockReader reader(file, part.part, own, folder.cancel(), MapBy::qemu);
     compare(part, reader, reader.looks(), found);
   });
 }
