@@ -245,7 +245,20 @@ model::PointNumber ShadowFolder::last_number() const {
   return last;
 }
 
+std::optional<model::Manifest> ShadowFolder::known_manifest(const StoredPoint& point) const {
+  const auto found = std::ranges::find_if(
+      *m_known, [&](const Known& known) { return known.number == point.info.number && known.root == point.info.root; });
+  return found == m_known->end() ? std::nullopt : std::optional(found->manifest);
+}
+
+void ShadowFolder::note_manifest(const StoredPoint& point, const model::Manifest& manifest) const {
+  constexpr std::size_t most = 2;
+  if (m_known->size() == most) m_known->erase(m_known->begin());
+  m_known->push_back({point.info.number, point.info.root, manifest});
+}
+
 model::Manifest ShadowFolder::manifest(const StoredPoint& point) const {
+  if (auto known = known_manifest(point)) return *std::move(known);
   try {
     model::Manifest manifest;
     for (const model::Part& part : point.info.parts)
@@ -253,6 +266,7 @@ model::Manifest ShadowFolder::manifest(const StoredPoint& point) const {
     if (model::root_of(manifest) != point.info.root)
       throw Error(Kind::corrupt, fmt::format("the manifests of point {} of {} do not give its root",
                                              point.info.number.value, m_id.get()));
+    note_manifest(point, manifest);
     return manifest;
   } catch (Error& e) {
     if (e.kind() == Kind::corrupt) e.set_hint("the next pass repairs the shadow: " + ports::next_pass(m_id, vm()));

@@ -3,6 +3,7 @@
 // One shadow's folder: its names, its points' descriptions, its lock. local_points.hpp shows the layout.
 
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -84,6 +85,10 @@ class ShadowFolder {
   model::PointNumber last_number() const;
   /// Kind::corrupt where it is damaged.
   model::Manifest manifest(const StoredPoint& point) const;
+  /// The same where it was read, and found whole, by this object or a copy of it: a large disk's is large. Of the last
+  /// two points.
+  std::optional<model::Manifest> known_manifest(const StoredPoint& point) const;
+  void note_manifest(const StoredPoint& point, const model::Manifest& manifest) const;
 
   /// Removes what unfinished work left and nothing goes on with: layers and files that were being made, and what a cut
   /// pass left of a number that is given by now. What a cut pass to the next point sent stays.
@@ -103,9 +108,15 @@ class ShadowFolder {
   /// The folder's name is its VM's own: who asks for it may have it where its note is damaged or lost.
   void restore_vm(const model::VmName& vm, const std::string& why) const;
 
+  struct Known {
+    model::PointNumber number;
+    base::Digest root;
+    model::Manifest manifest;
+  };
   std::filesystem::path m_path;
   model::ShadowId m_id;
   const base::CancelToken* m_cancel;
+  std::shared_ptr<std::vector<Known>> m_known = std::make_shared<std::vector<Known>>();
 };
 
 /// The number in "point-000017"; nothing for another name.

@@ -45,6 +45,7 @@ void compare(const model::PartManifest& expected, BlockReader& reader, const por
 
 /// The manifest, or why there is none.
 std::optional<model::Manifest> manifest_of(const ShadowFolder& folder, const StoredPoint& point, Differences& found) {
+  if (auto known = folder.known_manifest(point)) return known;
   model::Manifest manifest;
   for (const model::Part& part : point.info.parts) {
     try {
@@ -56,7 +57,10 @@ std::optional<model::Manifest> manifest_of(const ShadowFolder& folder, const Sto
     }
   }
   if (manifest.parts.size() < point.info.parts.size()) return std::nullopt;
-  if (model::root_of(manifest) == point.info.root) return manifest;
+  if (model::root_of(manifest) == point.info.root) {
+    folder.note_manifest(point, manifest);
+    return manifest;
+  }
   for (const model::Part& part : point.info.parts) found.add(part, 0, "the manifests do not give the point's root");
   return std::nullopt;
 }
