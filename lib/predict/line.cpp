@@ -14,7 +14,7 @@ namespace {
 
 constexpr double most_learned_steps = 100;
 constexpr double clear = 0.5;    // of a trend: what does not rise or fall is noise, and that trees know better
-constexpr double at_most = 0.5;  // the weight of a clear line: with more, whatever turned cost more than ramps won
+constexpr double at_most = 0.6;  // the weight of a clear line: with more, whatever turned cost more than ramps won
 constexpr double beside_trees = 0.75;  // of that where trees know a whole window
 constexpr double an_end_counts = 2;    // a line that ended once before has a third of the weight
 constexpr double windows_looked_at = 3;
