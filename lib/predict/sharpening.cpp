@@ -153,10 +153,9 @@ bool clearly_below(double score, double other) {
   return score < (1 - noise) * other;
 }
 
-/// Better in one and no worse in the other.
-bool beats(const Trial& after, const Trial& before) {
-  const bool better = clearly_below(after.brier, before.brier) || clearly_below(after.pinball, before.pinball);
-  return better && after.brier <= (1 + noise) * before.brier && after.pinball <= (1 + noise) * before.pinball;
+/// A model in use makes way for better probabilities, without a loss in the peak's quantiles.
+bool beats(const Trial& after, const Trial& rival) {
+  return clearly_below(after.brier, rival.brier) && after.pinball <= (1 + noise) * rival.pinball;
 }
 
 }  // namespace
@@ -190,7 +189,8 @@ Sharpened sharpen(const LoadedModel& under, std::span<const model::Series> serie
     result.after.onset_brier = below.onset_brier;
   }
   if (growth.peak.rounds == 0) result.after.pinball = below.pinball;
-  const bool is_kept = beats(result.after, result.before);
+  const bool is_kept =
+      rival != nullptr ? beats(result.after, result.before) : growth.saturation.rounds > 0 || growth.peak.rounds > 0;
   result.verdict =
       fmt::format("{}: Brier score {:.5f}, was {:.5f}; pinball loss {:.5f}, was {:.5f}; of {} later origins",
                   is_kept ? "better" : "no better", result.after.brier, result.before.brier, result.after.pinball,

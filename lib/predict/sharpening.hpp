@@ -47,7 +47,7 @@ std::uint64_t draw_rank(const model::Series& series);
 /// peak where its quantiles did. One fleet's weeks are few, and what they say most loudly is which VM did what: the
 /// layer grows slowly, is shallow, sees none of telling_columns() as such and counts less than half. Tried on groups of
 /// VMs with a week each, trees at full weight lost in probabilities what they won in ranks; so weighed they won in
-/// both. What it has to beat, in one and without a loss in the other, is `rival`; null: `under`.
+/// both. Where there is a `rival`, it has to beat that in probabilities, without a loss in the peak, or is not kept.
 Sharpened sharpen(const LoadedModel& under, std::span<const model::Series> series, const SiteLot& lot,
                   const ports::TreeGrower& grower, const Told& told, const LoadedModel* rival = nullptr);
 
