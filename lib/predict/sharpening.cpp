@@ -25,8 +25,8 @@ constexpr std::size_t most_climbs = 1000;  // of the ladder of the peak, which t
 constexpr unsigned most_asks = 6;
 constexpr double weight = 0.4;
 constexpr double noise = 0.002;  // a score that is better by less is no better
-constexpr ports::Growth of_saturation{.rounds = 300, .depth = 4, .eta = 0.04, .least_weight = 20, .ridge = 50};
-constexpr ports::Growth of_peak{.rounds = 150, .depth = 4, .eta = 0.04, .least_weight = 20, .ridge = 50};
+constexpr ports::Growth of_saturation{.rounds = 450, .depth = 4, .eta = 0.04, .least_weight = 20, .ridge = 50};
+constexpr ports::Growth of_peak{.rounds = 300, .depth = 4, .eta = 0.04, .least_weight = 20, .ridge = 50};
 
 /// Some of the VMs that had readings by then, by their names, so that others that come later change nothing.
 std::vector<model::Series> some_of(std::span<const model::Series> series, const SiteLot& lot) {
