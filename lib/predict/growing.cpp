@@ -118,10 +118,14 @@ model::ForecastLayer grow_layer(const Examples& examples, const LoadedModel* und
   }
   const Nursery nursery(under, grower, growth);
   model::ForecastLayer layer;
-  told(fmt::format("growing the trees of saturation from {} origins", examples.rows()));
-  layer.saturation = nursery.saturation(examples);
-  told("growing the trees of the peak");
-  layer.peak = nursery.peak(examples, seed);
+  if (growth.saturation.rounds > 0) {
+    told(fmt::format("growing the trees of saturation from {} origins", examples.rows()));
+    layer.saturation = nursery.saturation(examples);
+  }
+  if (growth.peak.rounds > 0) {
+    told("growing the trees of the peak");
+    layer.peak = nursery.peak(examples, seed);
+  }
   if (under != nullptr) return layer;
   told("growing the trees of the time to saturation");
   layer.first = nursery.first(saturated);

@@ -18,7 +18,7 @@ class LoadedModel;
 /// What a long training tells on its way.
 using Told = std::function<void(const std::string&)>;
 
-/// How the trees of a layer grow.
+/// How the trees of a layer grow; of a part without rounds it has none.
 struct LayerGrowth {
   ports::Growth saturation;
   ports::Growth peak;

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <span>
+#include <tuple>
 #include <vector>
 
 #include "predict/growing.hpp"
@@ -12,9 +13,10 @@
 
 namespace umbra::predict {
 
-/// Lessons fall on midnights (UTC), from the third day on and ever more rarely: by all windows of all VMs that have
-/// ended by then it sharpens the model, and an origin is answered with what the last lesson before it gave. So an
-/// answer depends on readings up to its origin alone, whichever origins are asked and in whatever order.
+/// Lessons fall on hours of the clock (UTC), every sixth at first, then midnights and ever more rarely: by all windows
+/// of all VMs that have ended by then, under the question that is asked, it sharpens the model, and an origin is
+/// answered with what the last lesson before it gave. So an answer depends on readings up to its origin alone,
+/// whichever origins are asked and in whatever order.
 class LearningForecaster final : public Forecaster {
  public:
   /// `grower` and `series` must outlive it.
@@ -28,16 +30,18 @@ class LearningForecaster final : public Forecaster {
   struct Lesson {
     TreeForecaster forecaster;
     bool is_due;
+    bool is_early;  ///< of a fleet's first days
     bool has_taught = false;
   };
-  void learn(Lesson& lesson, model::Resource resource, double until) const;
+  /// Resource, up to when it looks, window in seconds, threshold.
+  using Key = std::tuple<model::Resource, double, double, double>;
+  void learn(Lesson& lesson, const Key& key) const;
 
   std::shared_ptr<const LoadedModel> m_model;
   const ports::TreeGrower& m_grower;
   std::span<const model::Series> m_series;
   Told m_told;
-  std::vector<double> m_beginnings;                ///< of the fleet's readings, and anew after a gap of months
-  using Key = std::pair<model::Resource, double>;  ///< and up to when it looks
+  std::vector<double> m_beginnings;  ///< of the fleet's readings, and anew after a gap of months
   std::map<Key, Lesson> m_lessons;
   std::vector<Key> m_asked;  ///< one for each question since the last answers
 };

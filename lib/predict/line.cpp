@@ -13,8 +13,9 @@ namespace umbra::predict {
 namespace {
 
 constexpr double most_learned_steps = 100;
-constexpr double clear = 0.5;          // of a trend: what does not rise or fall is noise, and that trees know better
-constexpr double beside_trees = 0.75;  // the weight of a clear line where trees know a whole window
+constexpr double clear = 0.5;    // of a trend: what does not rise or fall is noise, and that trees know better
+constexpr double at_most = 0.6;  // the weight of a clear line: with more, whatever turned cost more than ramps won
+constexpr double beside_trees = 0.75;  // of that where trees know a whole window
 constexpr double an_end_counts = 2;    // a line that ended once before has a third of the weight
 constexpr double windows_looked_at = 3;
 constexpr std::size_t most_looked_at = 960;  // of a long past, means of neighbours
@@ -113,7 +114,8 @@ std::optional<LineSays> line_says(const View& view) {
   const auto f = StatisticalForecaster(options).follow(line, dots, base::Seconds(window), threshold);
   LineSays says;
   says.only_raises = knows_a_window(past, step, window);
-  says.weight = line.weight * (says.only_raises ? beside_trees : 1) / (1 + an_end_counts * ended_before(past, line));
+  const double believed = at_most * line.weight * (says.only_raises ? beside_trees : 1);
+  says.weight = believed / (1 + an_end_counts * ended_before(past, line));
   says.estimate = {f.p_saturation, f.saturates_in_s.value_or(model::Quantiles{window, window, window}), f.peak};
   return says;
 }

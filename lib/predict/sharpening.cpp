@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <iterator>
 #include <map>
 
@@ -22,9 +23,10 @@ constexpr std::size_t least_saturated = 50;  // in either part: of none, or all,
 constexpr std::size_t most_tests = 8000;
 constexpr std::size_t most_climbs = 1000;  // of the ladder of the peak, which takes its time
 constexpr unsigned most_asks = 6;
-constexpr double weight = 0.5;
-constexpr double noise = 0.002;  // a Brier score that is better by less is no better
-constexpr ports::Growth slow{.rounds = 100, .depth = 4, .eta = 0.04, .least_weight = 20, .ridge = 50};
+constexpr double weight = 0.4;
+constexpr double noise = 0.002;  // a score that is better by less is no better
+constexpr ports::Growth of_saturation{.rounds = 450, .depth = 4, .eta = 0.04, .least_weight = 20, .ridge = 50};
+constexpr ports::Growth of_peak{.rounds = 300, .depth = 4, .eta = 0.04, .least_weight = 20, .ridge = 50};
 
 /// Some of the VMs that had readings by then, by their names, so that others that come later change nothing.
 std::vector<model::Series> some_of(std::span<const model::Series> series, const SiteLot& lot) {
@@ -41,13 +43,39 @@ std::vector<model::Series> some_of(std::span<const model::Series> series, const 
   return some;
 }
 
-Examples drawn(std::span<const model::Series> series, const SiteLot& lot) {
+struct Drawn {
   Examples all;
-  const Lot each{.seed = lot.seed, .most_rows = lot.most_rows, .most_asks = most_asks, .until = lot.until};
-  for (const model::Resource resource : lot.resources) {
-    draw_examples(series, resource, each, [&](const model::Series&, Examples&& more) { all.append(more); });
+  std::size_t vms = 0;
+  std::size_t saturating_vms = 0;
+};
+
+/// Under the question that will be asked.
+void draw_asked(std::span<const model::Series> series, model::Resource resource, const SiteLot& lot,
+                const std::function<void(const model::Series&, Examples&&)>& each) {
+  const auto readings = static_cast<double>(std::max<std::size_t>(1, count_readings(series, resource, lot.until)));
+  const Draw draw{.share = std::min(1.0, static_cast<double>(lot.most_rows) / readings), .until = lot.until};
+  for (const model::Series& one : series) {
+    Dice dice(lot.seed ^ number_of(one.vm.get()) ^ (static_cast<std::uint64_t>(resource) << 56));
+    each(one, examples_of(one, resource, *lot.ask, draw, dice));
   }
-  return all;
+}
+
+Drawn drawn_from(std::span<const model::Series> series, const SiteLot& lot) {
+  Drawn drawn;
+  const auto take = [&](const model::Series&, Examples&& more) {
+    drawn.vms += more.rows() > 0 ? 1 : 0;
+    drawn.saturating_vms += std::ranges::count(more.saturated, 1.0f) > 0 ? 1 : 0;
+    drawn.all.append(more);
+  };
+  const Lot varied{.seed = lot.seed, .most_rows = lot.most_rows, .most_asks = most_asks, .until = lot.until};
+  for (const model::Resource resource : lot.resources) {
+    if (lot.ask) {
+      draw_asked(series, resource, lot, take);
+    } else {
+      draw_examples(series, resource, varied, take);
+    }
+  }
+  return drawn;
 }
 
 struct Parts {
@@ -109,6 +137,27 @@ Trial trial_of(const LoadedModel& model, const Examples& tested) {
   return trial;
 }
 
+/// Why there is no trial; empty where there is.
+std::string too_little(const Drawn& drawn, const Parts& parts, const SiteLot& lot) {
+  if (drawn.vms < lot.least_vms)
+    return fmt::format("too little to learn from: {} VMs; {} are needed", drawn.vms, lot.least_vms);
+  if (parts.fitted.rows() < least_rows)
+    return fmt::format("too little to learn from: {} origins; {} are needed", parts.fitted.rows(), least_rows);
+  if (parts.tested.rows() < least_tests)
+    return fmt::format("too little that is new to try it on: {} origins; {} are needed", parts.tested.rows(),
+                       least_tests);
+  return {};
+}
+
+bool clearly_below(double score, double other) {
+  return score < (1 - noise) * other;
+}
+
+/// A model in use makes way for better probabilities, without a loss in the peak's quantiles.
+bool beats(const Trial& after, const Trial& rival) {
+  return clearly_below(after.brier, rival.brier) && after.pinball <= (1 + noise) * rival.pinball;
+}
+
 }  // namespace
 
 std::uint64_t draw_rank(const model::Series& series) {
@@ -118,35 +167,35 @@ std::uint64_t draw_rank(const model::Series& series) {
 Sharpened sharpen(const LoadedModel& under, std::span<const model::Series> series, const SiteLot& lot,
                   const ports::TreeGrower& grower, const Told& told, const LoadedModel* rival) {
   Sharpened result;
-  const Examples all = drawn(some_of(series, lot), lot);
-  const Parts parts = all.rows() == 0 ? Parts{} : parts_of(all, lot);
-  if (parts.fitted.rows() < least_rows || !both_kinds(parts.fitted)) {
-    result.verdict = fmt::format("too little to learn from: {} origins, {} of them saturate; {} and {} are needed",
-                                 parts.fitted.rows(), saturated_in(parts.fitted), least_rows, least_saturated);
-    return result;
-  }
-  if (parts.tested.rows() < least_tests || !both_kinds(parts.tested)) {
-    result.verdict = fmt::format(
-        "too little that is new to try it on: {} origins, {} of them saturate; {} and {} are "
-        "needed",
-        parts.tested.rows(), saturated_in(parts.tested), least_tests, least_saturated);
-    return result;
-  }
-  const LayerGrowth growth{slow, slow, {}, telling_columns()};
+  const Drawn drawn = drawn_from(some_of(series, lot), lot);
+  const Parts parts = drawn.all.rows() == 0 ? Parts{} : parts_of(drawn.all, lot);
+  result.verdict = too_little(drawn, parts, lot);
+  if (!result.verdict.empty()) return result;
+  LayerGrowth growth{of_saturation, of_peak, {}, telling_columns()};
+  const bool tells_saturation = both_kinds(parts.fitted) && both_kinds(parts.tested);
+  if (!tells_saturation || drawn.saturating_vms < lot.least_saturating_vms) growth.saturation.rounds = 0;
   const auto layer_of = [&](const Examples& examples) {
     model::ForecastLayer layer = grow_layer(examples, &under, grower, growth, lot.seed, told);
     layer.weight = weight;
     return layer;
   };
-  result.before = trial_of(rival == nullptr ? under : *rival, parts.tested);
+  const Trial below = trial_of(under, parts.tested);
   result.after = trial_of(under.with(layer_of(parts.fitted), grower), parts.tested);
-  const bool better = result.after.brier < (1 - noise) * result.before.brier &&
-                      result.after.pinball <= (1 + noise) * result.before.pinball;
+  result.before = rival == nullptr ? below : trial_of(*rival, parts.tested);
+  if (!clearly_below(result.after.brier, below.brier)) growth.saturation.rounds = 0;
+  if (!clearly_below(result.after.pinball, below.pinball)) growth.peak.rounds = 0;
+  if (growth.saturation.rounds == 0) {
+    result.after.brier = below.brier;
+    result.after.onset_brier = below.onset_brier;
+  }
+  if (growth.peak.rounds == 0) result.after.pinball = below.pinball;
+  const bool is_kept =
+      rival != nullptr ? beats(result.after, result.before) : growth.saturation.rounds > 0 || growth.peak.rounds > 0;
   result.verdict =
       fmt::format("{}: Brier score {:.5f}, was {:.5f}; pinball loss {:.5f}, was {:.5f}; of {} later origins",
-                  better ? "better" : "no better", result.after.brier, result.before.brier, result.after.pinball,
+                  is_kept ? "better" : "no better", result.after.brier, result.before.brier, result.after.pinball,
                   result.before.pinball, result.after.origins);
-  if (better) result.layer = layer_of(all);
+  if (is_kept) result.layer = layer_of(drawn.all);
   return result;
 }
 

@@ -47,7 +47,7 @@ double wave(double t) {
 TEST_CASE("a ramp is told long before it is over, however long the quiet time before") {
   const auto early = line_at(900 + 105, quiet_then_ramp);
   REQUIRE(early);
-  CHECK(early->weight > 0.7);
+  CHECK(early->weight > 0.4);
   CHECK(early->estimate.p_saturation > 0.6);
   CHECK(early->estimate.first_s.p50 == Approx(105).margin(10));
   const auto later = line_at(900 + 160, quiet_then_ramp);
@@ -83,11 +83,11 @@ TEST_CASE("a rise that has ended is not drawn further") {
 TEST_CASE("a wave that was seen to turn is no ramp") {
   const auto first = line_at(0.3 * window, wave);  // nothing tells it from a ramp yet
   REQUIRE(first);
-  CHECK(first->weight == 1);
+  CHECK(first->weight == 0.6);
   for (double until = 2.6 * window; until < 4.6 * window; until += 10) {
     CAPTURE(until);
     const auto says = line_at(until, wave);
-    CHECK((!says || says->weight * says->estimate.p_saturation < 0.3));
+    CHECK((!says || says->weight * says->estimate.p_saturation < 0.18));
   }
 }
 
@@ -159,5 +159,5 @@ TEST_CASE("a stray reading of long ago is no window that trees know") {
   const auto says = says_of(past);
   REQUIRE(says);
   CHECK_FALSE(says->only_raises);
-  CHECK(says->weight == 1);
+  CHECK(says->weight == 0.6);
 }

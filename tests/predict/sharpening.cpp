@@ -17,7 +17,7 @@ using test::Constant;
 using test::ConstantGrower;
 
 constexpr double step = 900;
-constexpr double start = 1.7e9;  // some 7 hours before a midnight
+constexpr double start = 1.7e9;  // not two hours before a midnight
 constexpr double first_midnight = 19676 * day;
 
 const ConstantGrower grower;
@@ -31,16 +31,16 @@ LoadedModel says(double p) {
   return LoadedModel(model, grower);
 }
 
-std::vector<model::Series> fleet(double days) {
+std::vector<model::Series> fleet(double days, int vms = 8) {
   std::vector<model::Series> all;
-  for (int vm = 0; vm < 8; ++vm) {
+  for (int vm = 0; vm < vms; ++vm) {
     Dice dice(static_cast<std::uint64_t>(vm));
     model::Series& series = all.emplace_back();
     series.vm = model::VmName("vm" + std::to_string(vm));
     for (double at = 0; at < days * day; at += step) {
       model::Sample sample;
       sample.at = instant_of(start + at);
-      sample[model::Resource::cpu] = dice.share() < 0.02 ? 0.97 : 0.1 + 0.6 * dice.share();
+      sample[model::Resource::cpu] = dice.share() < 0.06 ? 0.97 : 0.1 + 0.6 * dice.share();
       series.samples.push_back(sample);
     }
   }
@@ -56,8 +56,8 @@ SiteLot lot_until(double until) {
 
 void quiet(const std::string&) {}
 
-double p_at(LearningForecaster& forecaster, const model::Series& series, double time) {
-  Walk walk(series, model::Resource::cpu, {0.9, 1800});
+double p_at(LearningForecaster& forecaster, const model::Series& series, double time, double threshold = 0.9) {
+  Walk walk(series, model::Resource::cpu, {threshold, 1800});
   while (walk.next() && walk.time() < time) {
   }
   forecaster.ask(walk.view());
@@ -66,11 +66,11 @@ double p_at(LearningForecaster& forecaster, const model::Series& series, double 
 
 }  // namespace
 
-TEST_CASE("a layer that brings probabilities nearer to what comes is kept, at half weight") {
+TEST_CASE("a layer that brings probabilities nearer to what comes is kept, at less than half its weight") {
   const auto series = fleet(6);
   const Sharpened result = sharpen(says(0.9), series, lot_until(start + 6 * day), grower, quiet);
   REQUIRE(result.layer);
-  CHECK(result.layer->weight == 0.5);
+  CHECK(result.layer->weight == 0.4);
   CHECK(result.after.brier < result.before.brier);
   CHECK(result.after.origins == result.before.origins);
 }
@@ -142,6 +142,57 @@ TEST_CASE("lessons begin three midnights after the fleet's first, and hold until
   CHECK(third < 0.9);
   CHECK(p_at(forecaster, series.front(), first_midnight + 4 * day - step) == third);
   CHECK(p_at(forecaster, series.front(), first_midnight + 4 * day) != third);
+}
+
+TEST_CASE("a large fleet teaches within its first day, a small one does not") {
+  const auto model = std::make_shared<const LoadedModel>(says(0.9));
+  for (const int vms : {8, 120}) {
+    const auto series = fleet(1, vms);
+    LearningForecaster forecaster(model, grower, series, quiet);
+    CHECK(p_at(forecaster, series.front(), first_midnight + 6 * hour - step) == Approx(0.9));
+    CHECK((p_at(forecaster, series.front(), first_midnight + 12 * hour) < 0.8) == (vms == 120));
+  }
+}
+
+TEST_CASE("before the third day nothing is learned about saturation from few VMs that do") {
+  const auto model = std::make_shared<const LoadedModel>(says(0.9));
+  auto series = fleet(1, 120);
+  for (std::size_t vm = 15; vm < series.size(); ++vm) {
+    for (model::Sample& sample : series[vm].samples) sample[model::Resource::cpu] = 0.3;
+  }
+  LearningForecaster forecaster(model, grower, series, quiet);
+  CHECK(p_at(forecaster, series.front(), first_midnight + 12 * hour) == Approx(0.9));
+}
+
+TEST_CASE("a lesson is about the question that is asked") {
+  const auto series = fleet(5);
+  const auto model = std::make_shared<const LoadedModel>(says(0.9));
+  LearningForecaster forecaster(model, grower, series, quiet);
+  const double time = first_midnight + 4 * day;
+  const double rarely = p_at(forecaster, series.front(), time, 0.9);
+  const double often = p_at(forecaster, series.front(), time, 0.5);
+  CHECK(often > rarely + 0.1);
+  CHECK(p_at(forecaster, series.front(), time, 0.9) == rarely);
+  // What lies near shares a lesson, so that thresholds learned VM by VM take no lesson each.
+  CHECK(p_at(forecaster, series.front(), time, 0.93) == rarely);
+}
+
+TEST_CASE("of a layer the part that does better is kept alone") {
+  const auto series = fleet(6);
+  const Sharpened both = sharpen(says(0.9), series, lot_until(start + 6 * day), grower, quiet);
+  REQUIRE(both.layer);
+  CHECK_FALSE(both.layer->saturation.empty());
+  CHECK_FALSE(both.layer->peak.empty());
+  SiteLot lot = lot_until(start + 6 * day);
+  lot.least_saturating_vms = 9;
+  const Sharpened peak = sharpen(says(0.9), series, lot, grower, quiet);
+  REQUIRE(peak.layer);
+  CHECK(peak.layer->saturation.empty());
+  CHECK(peak.layer->peak == both.layer->peak);
+  CHECK(peak.after.brier == peak.before.brier);
+  CHECK(peak.after.pinball < peak.before.pinball);
+  lot.least_vms = 9;
+  CHECK_FALSE(sharpen(says(0.9), series, lot, grower, quiet).layer);
 }
 
 TEST_CASE("a stray row of a wrong clock moves no lesson, and after a gap of months they begin anew") {
