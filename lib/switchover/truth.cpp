@@ -163,7 +163,8 @@ bool has_moved(Walk& walk) {
     if (const auto answer = proved(walk, now.answer, before)) return *answer;
     before = now.answer;
     if (now.answer == Answer::under_way) last_under_way = at;
-    if (at - last_under_way > unclear_deadline || at - began > migration_deadline) {
+    if (at - last_under_way > unclear_deadline || at - began > migration_deadline ||
+        (walk.ports().cancel.requested() && at - began > patience_once_stopped)) {
       throw base::Error(base::Kind::interrupted,
                         fmt::format("where {} runs cannot be proved: {}", walk.row().vm.get(), now.seen),
                         fmt::format("{}; then: umbra switchover --recover {}",

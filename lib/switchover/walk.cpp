@@ -206,7 +206,7 @@ Json lease_json(const Survey& seen, const Estimate& estimate) {
 }
 
 /// Whether the guest is on the target, by the journal where that suffices, else by asking both hosts.
-bool has_moved(Walk& walk, const Step& move) {
+bool has_crossed(Walk& walk, const Step& move) {
   if (walk.facts().moved) return true;
   if (!walk.phase_of(move.name)) return false;
   return move.happened(walk);
@@ -223,7 +223,7 @@ void walk_to_the_line(Walk& walk, const Json& lease, const Steps& steps) {
     }
   } catch (Error& failure) {
     const std::string why = failure.what();
-    if (base::with_context(why, [&] { return has_moved(walk, steps.before.back()); })) return;
+    if (base::with_context(why, [&] { return has_crossed(walk, steps.before.back()); })) return;
     take_back(walk, steps);
     failure.add_context(fmt::format("{} of {} to {} was taken back, {}", walk.row().kind, walk.row().vm.get(),
                                     walk.row().to.get(), walk.where_it_runs()));
