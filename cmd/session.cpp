@@ -125,6 +125,18 @@ class ConfiguredTransport final : public ports::Transport {
     return std::make_unique<SpawnedGuard>(std::move(child));
   }
 
+  bool end_guard(const model::HostName& host, const model::Uuid& vm) override {
+    const std::string what = fmt::format("ending the guard of {} on {}", vm.get(), host.get());
+    base::Argv argv = far_end(host_with_command(host, what));
+    argv.insert(argv.end(), {"--end-guard", vm.get()});
+    const base::Finished told = base::run(argv, "", guard_deadline);
+    const model::Json answer = model::Json::parse(told.out, nullptr, false);
+    if (told.status != 0 || !answer.is_object() || !answer.contains("held"))
+      throw base::Error(base::Kind::unreachable,
+                        fmt::format("{}: `{}` ended with {}", what, base::to_shell(argv), told.status));
+    return answer.value("held", false);
+  }
+
  private:
   /// Kind::unsupported where the host is reached by TLS alone; `for_what` needs a command there.
   const model::HostConfig& host_with_command(const model::HostName& host, const std::string& for_what) const {

@@ -25,7 +25,8 @@ struct FileExport {
 class MoveGuard {
  public:
   virtual ~MoveGuard() = default;
-  /// From now on it cuts nothing: in post-copy a connection that is cut costs more than one that is silent for a while.
+  /// From now on it cuts and holds nothing: in post-copy a connection that is cut costs more than one that is silent
+  /// for a while.
   virtual void let_be() {}
 };
 
@@ -41,9 +42,12 @@ class Transport {
   /// Kind::unsupported where the host takes points alone.
   virtual std::unique_ptr<BlockSource> open(const model::HostName& host, const FileExport& file) = 0;
   /// From now on a connection that the VM's QEMU on `host` opens is cut once its other end has not answered for a few
-  /// seconds: the migration fails then, and the guest runs on there. Kind::unsupported where the host takes points
-  /// alone; throws where it can't be watched.
+  /// seconds: the migration fails then, and the guest runs on there. Once QEMU has handed all over, the guest can't go
+  /// on there before the guard is ended, whatever libvirt makes of an answer that it lost. Kind::unsupported where the
+  /// host takes points alone; throws where it can't be watched.
   virtual std::unique_ptr<MoveGuard> guard_move(const model::HostName& host, const model::Uuid& vm) = 0;
+  /// Ends the guard there, whoever has begun it. Whether it held the guest, which stands there and may go on from now.
+  virtual bool end_guard(const model::HostName& host, const model::Uuid& vm) = 0;
 };
 
 }  // namespace umbra::ports

@@ -290,6 +290,7 @@ class LabTransport : public ports::Transport {
     return std::make_unique<MemorySource>(image);
   }
   std::unique_ptr<ports::MoveGuard> guard_move(const model::HostName&, const model::Uuid&) override { return nullptr; }
+  bool end_guard(const model::HostName&, const model::Uuid&) override { return false; }
 
  private:
   static std::set<std::uint64_t> differing(const MemoryImage& a, const MemoryImage& b) {

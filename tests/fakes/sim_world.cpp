@@ -13,6 +13,10 @@ using State = ports::MoveProgress::State;
 
 void SimWorld::new_run() {
   m_dead = false;
+  // Nobody comes at once.
+  time += base::Millis{60'000};
+  if (migration && migration->given_up) give_up_answer();
+  check();
   fault.reset();
   calls = 0;
   trace.clear();
@@ -42,6 +46,7 @@ void SimWorld::written(const std::function<void()>& lose) {
 void SimWorld::strike() {
   if (fault->kind == Fault::Kind::blow) return fault->blow(*this);
   if (fault->kind == Fault::Kind::error) throw base::Error(base::Kind::io, "injected failure of " + trace.back());
+  if (fault->blow) fault->blow(*this);
   m_dead = true;
   for (auto lost = m_unsynced.rbegin(); lost != m_unsynced.rend(); ++lost) (*lost)();
   m_unsynced.clear();
@@ -84,7 +89,9 @@ void SimWorld::advance_migration() {
   SimMigration& move = *migration;
   SimDomain& source = host(move.from).domains.at(move.vm);
   SimDomain& target = host(move.to).domains[move.vm];
+  if (move.given_up && time >= *move.given_up) return give_up_answer();
   if (move.arrived) return advance_arrived();
+  if (move.given_up) return;  // both halves wait
   if (move.abort) return fail_migration("aborted");
   if (move.stopped) {
     if (move.rounds-- > 0) return;

@@ -31,12 +31,16 @@ class Streams {
  public:
   /// Kind::not_found where there is no such process, Kind::refused where it may not be traced.
   explicit Streams(pid_t pid);
-  /// Its open TCP connections, but for those that `ours` does not want by their inode.
+  /// The TCP connections that it began and that stand, but for those that `ours` does not want by their inode. Who
+  /// connected to it, as to a console, is none of them.
   std::vector<Stream> open(const std::function<bool(std::uint64_t inode)>& ours) const;
+  /// Of those that it began and has open, whatever has become of them.
+  std::set<std::uint64_t> inodes() const;
   bool has_ended() const;
   pid_t pid() const { return m_pid; }
 
  private:
+  std::vector<Stream> begun(const std::function<bool(std::uint64_t inode)>& ours) const;
   pid_t m_pid;
   base::UniqueFd m_handle;
 };

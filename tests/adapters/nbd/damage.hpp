@@ -88,6 +88,7 @@ struct DamagedShadow {
       std::unique_ptr<ports::MoveGuard> guard_move(const model::HostName&, const model::Uuid&) override {
         return nullptr;
       }
+      bool end_guard(const model::HostName&, const model::Uuid&) override { return false; }
     } transport;
     const base::CancelToken cancel;
     const ports::Context context{hosts, transport, base::system_clock(), cancel};

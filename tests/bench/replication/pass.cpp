@@ -48,6 +48,7 @@ class NoTransport final : public ports::Transport {
     throw std::logic_error("none here");
   }
   std::unique_ptr<ports::MoveGuard> guard_move(const model::HostName&, const model::Uuid&) override { return nullptr; }
+  bool end_guard(const model::HostName&, const model::Uuid&) override { return false; }
 };
 
 std::unique_ptr<ports::PointStore> store_of(const std::string& into, const std::string& way) {
