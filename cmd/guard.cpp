@@ -29,18 +29,18 @@ class Here {
  public:
   explicit Here(model::Uuid vm) : m_vm(std::move(vm)) {}
 
-  /// The VM's images where it stands here, as libvirt sees it; none otherwise, and in post-copy. A libvirt that does
-  /// not answer lets nobody go on either.
-  std::vector<std::string> images_where_it_stands() {
+  /// The VM's images where it stands here, as libvirt sees it; none otherwise, and in post-copy. Nothing where libvirt
+  /// does not answer: so it lets nobody go on either.
+  std::optional<std::vector<std::string>> images_where_it_stands() {
     std::vector<std::string> images;
     try {
       const auto domain = find();
       if (!domain || domain->state != model::DomainState::paused || domain->postcopy != model::Postcopy::none)
-        return {};
+        return images;
       for (const model::Disk& disk : domain->disks) images.push_back(disk.path);
     } catch (const base::Error&) {
       m_libvirt.reset();
-      return {};
+      return std::nullopt;
     }
     return images;
   }

@@ -75,6 +75,10 @@ bool cut_what_does_not_answer(const GuardOptions& options, const std::vector<Str
   return false;
 }
 
+bool goes_on(const std::optional<std::vector<std::string>>& images_of_standing) {
+  return images_of_standing && images_of_standing->empty();
+}
+
 class Guard {
  public:
   Guard(const GuardOptions& options, pid_t qemu)
@@ -97,7 +101,7 @@ class Guard {
   bool let_go() {
     m_has_let_go |= m_hold.has_value();
     m_hold.reset();
-    const bool stands = m_has_let_go && !m_options.images_of_standing().empty();
+    const bool stands = m_has_let_go && !goes_on(m_options.images_of_standing());
     if (!stands) m_door.close();
     m_door.answer(stands);
     return stands;
@@ -129,15 +133,14 @@ class Guard {
   }
 
   void hold_where_it_stands() {
-    const std::vector<std::string> images = m_options.images_of_standing();
-    if (images.empty()) {  // it goes on here
+    const auto images = m_options.images_of_standing();
+    if (goes_on(images)) {
       m_hold.reset();
       m_has_let_go = false;
-      return;
     }
-    if (m_hold || m_has_let_go) return;
+    if (!images || images->empty() || m_hold || m_has_let_go) return;
     try {
-      m_hold.emplace(images);
+      m_hold.emplace(*images);
     } catch (const base::Error& e) {
       base::log(base::Level::warning,
                 fmt::format("{} was handed over, and its half here can't be held: {}", m_options.vm.get(), e.what()));

@@ -26,8 +26,9 @@ struct GuardOptions {
   model::Uuid vm{};
   base::Millis stall{3000};  ///< a connection without an answer for so long is cut
   int owner_fd = -1;         ///< whoever wants the guard holds the other end open; a byte there tells it to let be
-  /// The images that the guest writes to; empty as long as it does not stand here, or where that can't be told.
-  std::function<std::vector<std::string>()> images_of_standing = [] { return std::vector<std::string>(); };
+  /// The images that the guest writes to, where it stands here; none where it does not; nothing where that can't be
+  /// told now.
+  std::function<std::optional<std::vector<std::string>>()> images_of_standing = [] { return std::nullopt; };
 };
 
 /// Calls `ready` once connections that QEMU opens are watched; those open by then are not the migration's. Returns when

@@ -6,10 +6,10 @@
 
 #include <fmt/core.h>
 #include <array>
-#include <atomic>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <future>
+#include <mutex>
 
 #include "adapters/procfs/guard_door.hpp"
 #include "adapters/procfs/image_hold.hpp"
@@ -128,7 +128,10 @@ class Guarded {
     m_owner = base::UniqueFd(ends[1]);
     procfs::GuardOptions options{.vm = model::Uuid(uuid)};
     options.owner_fd = m_theirs.get();
-    options.images_of_standing = [this] { return m_stands ? std::vector{m_image} : std::vector<std::string>{}; };
+    options.images_of_standing = [this] {
+      const std::lock_guard lock(m_mutex);
+      return m_seen;
+    };
     std::promise<void> ready;
     m_done = std::async(std::launch::async, [this, options, &ready] {
       procfs::guard_move(options, m_cancel, base::system_clock(), [&] { ready.set_value(); });
@@ -140,7 +143,8 @@ class Guarded {
     m_cancel.request(15);
     m_done.wait();
   }
-  void stands(bool now) { m_stands = now; }
+  void stands(bool now) { see(now ? std::vector{m_image} : std::vector<std::string>{}); }
+  void can_not_be_told() { see(std::nullopt); }
   bool ends() { return m_done.wait_for(deadline) == std::future_status::ready; }
   bool holds() {
     return base::wait_until(base::system_clock(), deadline, Millis{20}, [&] { return is_held(m_image); });
@@ -148,7 +152,13 @@ class Guarded {
 
  private:
   std::string m_image;
-  std::atomic<bool> m_stands = false;
+  void see(std::optional<std::vector<std::string>> seen) {
+    const std::lock_guard lock(m_mutex);
+    m_seen = std::move(seen);
+  }
+
+  std::mutex m_mutex;
+  std::optional<std::vector<std::string>> m_seen{std::vector<std::string>{}};
   base::CancelToken m_cancel;
   base::UniqueFd m_theirs;
   base::UniqueFd m_owner;
@@ -212,6 +222,8 @@ TEST_CASE("a guest that was handed over stands until its guard is ended") {
   guard.stands(true);
   REQUIRE(guard.holds());
   CHECK(source.ask("cont").contains("error"));
+  guard.can_not_be_told();
+  CHECK_FALSE(base::wait_until(base::system_clock(), Millis{1500}, Millis{20}, [&] { return !is_held(here); }));
   // Whoever ends the guard is told so, again as long as the guest has not gone on.
   CHECK(procfs::end_guard(model::Uuid(uuid)));
   CHECK(procfs::end_guard(model::Uuid(uuid)));
