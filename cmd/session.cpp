@@ -46,6 +46,8 @@ constexpr base::Millis guard_deadline{10'000};  // for the guard to be in place
 class SpawnedGuard final : public ports::MoveGuard {
  public:
   explicit SpawnedGuard(base::Child child) : m_child(std::move(child)) {}
+  SpawnedGuard(const SpawnedGuard&) = delete;
+  ~SpawnedGuard() override { m_child.leave(); }
 
   void let_be() override {
     try {

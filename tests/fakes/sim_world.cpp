@@ -213,6 +213,30 @@ void SimWorld::fail_migration(const std::string& why) {
   migration->error = why;
 }
 
+namespace {
+
+/// Newest first.
+using Layers = std::vector<const SimFile*>;
+
+Layers layers_of(const SimHost& host, const std::string& path) {
+  Layers layers;
+  for (const std::string* at = &path; !at->empty(); at = &layers.back()->backing) {
+    const auto file = host.files.find(*at);
+    if (file == host.files.end()) SimWorld::violation(fmt::format("{} of the chain of {} is gone", *at, path));
+    layers.push_back(&file->second);
+  }
+  return layers;
+}
+
+std::uint64_t read(const Layers& layers, std::uint64_t block) {
+  for (const SimFile* layer : layers) {
+    if (const auto found = layer->blocks.find(block); found != layer->blocks.end()) return found->second;
+  }
+  return 0;
+}
+
+}  // namespace
+
 void SimWorld::check() const {
   for (const auto& [vm, guest] : guests) {
     const auto where = running_on(vm);
@@ -222,8 +246,9 @@ void SimWorld::check() const {
     for (const model::Disk& disk : home.domains.at(vm).live->disks) {
       const auto told = guest.acknowledged.find(disk.name);
       if (told == guest.acknowledged.end()) continue;
+      const auto layers = layers_of(home, disk.path);
       for (const auto& [block, number] : told->second) {
-        const std::uint64_t found = read(home, disk.path, block);
+        const std::uint64_t found = fakes::read(layers, block);
         if (found == number) continue;
         violation(fmt::format("{} on {}: {} block {} holds {}, {} was acknowledged", vm.get(), where.front().get(),
                               disk.name.get(), block, found, number));
@@ -239,13 +264,7 @@ SimHost& SimWorld::host(const model::HostName& name) {
 }
 
 std::uint64_t SimWorld::read(const SimHost& host, const std::string& path, std::uint64_t block) {
-  for (std::string at = path; !at.empty();) {
-    const auto file = host.files.find(at);
-    if (file == host.files.end()) violation(fmt::format("{} of the chain of {} is gone", at, path));
-    if (const auto found = file->second.blocks.find(block); found != file->second.blocks.end()) return found->second;
-    at = file->second.backing;
-  }
-  return 0;
+  return fakes::read(layers_of(host, path), block);
 }
 
 std::vector<std::string> SimWorld::chain(const SimHost& host, const std::string& path) {
