@@ -84,6 +84,9 @@ class Guard {
   Guard(const GuardOptions& options, pid_t qemu)
       : m_options(options), m_door(options.vm), m_streams(qemu), m_before(m_streams.inodes()) {}
 
+  /// Until the next look, or QEMU's end: what is held is let go of at once then.
+  void wait() const { m_streams.has_ended(between_looks); }
+
   /// False once there is nothing more to do.
   bool look(base::Millis now) {
     if (m_streams.has_ended()) return false;
@@ -170,7 +173,7 @@ void guard_move(const GuardOptions& options, const base::CancelToken& cancel, ba
   Guard guard(options, *pid);
   ready();
   guard.begin(clock.steady());
-  while (!cancel.requested() && guard.look(clock.steady())) clock.pause(between_looks);
+  while (!cancel.requested() && guard.look(clock.steady())) guard.wait();
 }
 
 }  // namespace umbra::procfs

@@ -158,9 +158,9 @@ std::set<std::uint64_t> Streams::inodes() const {
   return inodes;
 }
 
-bool Streams::has_ended() const {
+bool Streams::has_ended(base::Millis within) const {
   pollfd handle{m_handle.get(), POLLIN, 0};
-  return ::poll(&handle, 1, 0) > 0;
+  return ::poll(&handle, 1, static_cast<int>(within.count())) > 0;
 }
 
 bool is_stalled(const Stream& stream, base::Millis limit) {

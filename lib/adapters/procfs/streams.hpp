@@ -36,7 +36,8 @@ class Streams {
   std::vector<Stream> open(const std::function<bool(std::uint64_t inode)>& ours) const;
   /// Of those that it began and has open, whatever has become of them.
   std::set<std::uint64_t> inodes() const;
-  bool has_ended() const;
+  /// Whether it has, at once or within that time.
+  bool has_ended(base::Millis within = base::Millis{0}) const;
   pid_t pid() const { return m_pid; }
 
  private:
