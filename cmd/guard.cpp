@@ -1,83 +1,102 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cmd/guard.hpp"
 
+#include <fcntl.h>
 #include <fmt/core.h>
+#include <poll.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdlib>
-#include <memory>
-#include <optional>
+#include <array>
+#include <cerrno>
 
 #include "adapters/procfs/guard_door.hpp"
 #include "adapters/procfs/move_guard.hpp"
-#include "adapters/virt/virt.hpp"
+#include "base/log.hpp"
+#include "base/process.hpp"
+#include "cmd/exit_status.hpp"
 
 namespace umbra::cmd {
 namespace {
 
-/// This host's own libvirt, whatever the configuration calls it.
-model::HostConfig this_host() {
-  const char* const uri = std::getenv("LIBVIRT_DEFAULT_URI");
-  model::HostConfig host;
-  host.name = model::HostName("this host");
-  host.uri = uri != nullptr ? uri : "qemu:///system";
-  return host;
+struct Pipe {
+  base::UniqueFd from;
+  base::UniqueFd to;
+};
+
+Pipe new_pipe() {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw base::from_errno(errno, "make a pipe");
+  return {base::UniqueFd(ends[0]), base::UniqueFd(ends[1])};
 }
 
-/// Asks this host's libvirt for one VM, also after it was started anew.
-class Here {
- public:
-  explicit Here(model::Uuid vm) : m_vm(std::move(vm)) {}
+/// What the guard writes goes to whoever started it as long as they are there. It holds none of their streams itself:
+/// they would wait for its end.
+void take_streams(const Pipe& messages) {
+  const base::UniqueFd nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  ::dup2(nothing.get(), STDIN_FILENO);
+  ::dup2(nothing.get(), STDOUT_FILENO);
+  ::dup2(messages.to.get(), STDERR_FILENO);
+}
 
-  /// The VM's images where it stands here, as libvirt sees it; none otherwise, and in post-copy. Nothing where libvirt
-  /// does not answer: so it lets nobody go on either.
-  std::optional<std::vector<std::string>> images_where_it_stands() {
-    std::vector<std::string> images;
-    try {
-      const auto domain = find();
-      if (!domain || domain->state != model::DomainState::paused || domain->postcopy != model::Postcopy::none)
-        return images;
-      for (const model::Disk& disk : domain->disks) images.push_back(disk.path);
-    } catch (const base::Error&) {
-      m_libvirt.reset();
-      return std::nullopt;
+/// The guard's process.
+void be_the_guard(Session& session, const model::Uuid& vm, const std::vector<std::string>& images, Pipe owner,
+                  Pipe messages) {
+  ::setsid();
+  owner.to.reset();
+  base::UniqueFd caller(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3));
+  take_streams(messages);
+  messages = {};
+  procfs::GuardOptions options;
+  options.vm = vm;
+  options.owner_fd = owner.from.get();
+  options.images = images;
+  procfs::guard_move(options, session.cancel(), session.clock(), [&] {
+    base::write_all(caller.get(), std::string_view("+\n"), "standard output");
+    caller.reset();
+  });
+}
+
+/// Passes on what either side writes. True once the guard has ended, false once whoever started this has.
+bool relay(const Pipe& owner, const Pipe& messages) {
+  std::array<std::byte, 4096> bytes{};
+  std::array<pollfd, 2> both{pollfd{STDIN_FILENO, POLLIN, 0}, pollfd{messages.from.get(), POLLIN, 0}};
+  for (;;) {
+    if (::poll(both.data(), both.size(), -1) < 0 && errno != EINTR) throw base::from_errno(errno, "wait for the guard");
+    for (const pollfd& one : both) {
+      if (one.revents == 0) continue;
+      const ssize_t got = ::read(one.fd, bytes.data(), bytes.size());
+      if (got <= 0) return one.fd != STDIN_FILENO;
+      base::write_all(one.fd == STDIN_FILENO ? owner.to.get() : STDERR_FILENO,
+                      std::span(bytes).first(static_cast<std::size_t>(got)), "the guard");
     }
-    return images;
   }
-
-  std::optional<model::Domain> find() {
-    if (!m_libvirt) m_libvirt = virt::connect(this_host());
-    if (m_name) return m_libvirt->find(*m_name);
-    for (model::Domain& domain : m_libvirt->domains()) {
-      if (domain.uuid != m_vm) continue;
-      m_name = domain.name;
-      return std::move(domain);
-    }
-    return std::nullopt;
-  }
-
- private:
-  model::Uuid m_vm;
-  std::optional<model::VmName> m_name;
-  std::unique_ptr<ports::Hypervisor> m_libvirt;
-};
+}
 
 }  // namespace
 
-void guard_here(Session& session, const model::Uuid& vm) {
-  procfs::end_guard(vm);  // of an earlier walk
-  Here here(vm);
-  if (!here.find()) throw base::Error(base::Kind::not_found, fmt::format("libvirt here does not know {}", vm.get()));
-  procfs::GuardOptions options;
-  options.vm = vm;
-  options.owner_fd = STDIN_FILENO;
-  options.images_of_standing = [&here] { return here.images_where_it_stands(); };
-  procfs::guard_move(options, session.cancel(), session.clock(),
-                     [] { base::write_all(STDOUT_FILENO, std::string_view("+\n"), "standard output"); });
+int guard_here(Session& session, const model::Uuid& vm, const std::vector<std::string>& images) {
+  if (procfs::ask_guard(vm, procfs::Wish::make_room))  // of an earlier walk
+    throw base::Error(base::Kind::busy, fmt::format("{} is held here since an earlier move", vm.get()));
+  Pipe owner = new_pipe();
+  Pipe messages = new_pipe();
+  const pid_t guard = ::fork();
+  if (guard < 0) throw base::from_errno(errno, "start the guard");
+  if (guard == 0) {
+    messages.from.reset();
+    be_the_guard(session, vm, images, std::move(owner), std::move(messages));
+    return exit_done;
+  }
+  owner.from.reset();
+  messages.to.reset();
+  if (!relay(owner, messages)) return exit_done;
+  int raw = 0;
+  if (::waitpid(guard, &raw, 0) != guard) throw base::from_errno(errno, "wait for the guard");
+  return base::exit_status(raw);
 }
 
 void end_guard_here(Session& session, const model::Uuid& vm) {
-  session.out().json_line({{"held", procfs::end_guard(vm)}});
+  session.out().json_line({{"held", procfs::ask_guard(vm, procfs::Wish::let_go)}});
 }
 
 }  // namespace umbra::cmd

@@ -37,6 +37,7 @@ struct ReceiveOptions {
   std::string bitmap;
   std::string above;
   std::string guard;
+  std::vector<std::string> held_images;
   std::string end_guard;
   bool keepalive = false;
   std::string listen;
@@ -142,8 +143,7 @@ int listen(Session& session, const ReceiveOptions& options) {
 }
 
 int guard(Session& session, const ReceiveOptions& options) {
-  guard_here(session, model::Uuid(options.guard));
-  return exit_done;
+  return guard_here(session, model::Uuid(options.guard), options.held_images);
 }
 
 int end_guard(Session& session, const ReceiveOptions& options) {
@@ -199,6 +199,7 @@ std::vector<Use> uses_of(const ReceiveOptions& o) {
           {"--format", !o.format.empty(), {"--export"}},
           {"--bitmap", !o.bitmap.empty(), {"--export"}},
           {"--above", !o.above.empty(), {"--export"}},
+          {"--image", !o.held_images.empty(), {"--guard"}},
           {"--ca", !o.tls.ca.empty(), {"--listen"}},
           {"--cert", !o.tls.cert.empty(), {"--listen"}},
           {"--key", !o.tls.key.empty(), {"--listen"}},
@@ -268,7 +269,14 @@ Verb receive_verb() {
       {"--guard", "UUID",
        "watch the migration of this VM away from here: cut what no longer answers, hold what was handed over", "",
        set_text(options->guard)},
-      {"--end-guard", "UUID", "end what guards this VM here, and tell, as JSON, whether it held it", "",
+      {"--image",
+       "FILE",
+       "with --guard: one that the guest writes to, and that is held; can be repeated",
+       "",
+       [options](const std::string& text) { options->held_images.push_back(text); },
+       {},
+       true},
+      {"--end-guard", "UUID", "let this VM go on where a guard here holds it, and tell, as JSON, whether one did", "",
        set_text(options->end_guard)},
       {"--keepalive", "", "tell, as JSON, when libvirt here gives up a peer that fell silent", "",
        set_flag(options->keepalive)},

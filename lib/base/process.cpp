@@ -129,12 +129,6 @@ void Child::kill(int signal_number) {
   if (m_pid > 0) ::kill(m_pid, signal_number);
 }
 
-void Child::leave() {
-  to_child.reset();
-  from_child.reset();
-  m_pid = -1;
-}
-
 Child spawn(const Argv& argv, bool pipe_in, bool pipe_out) {
   if (argv.empty()) throw Error(Kind::usage, "an empty command can't be run");
   Child child;

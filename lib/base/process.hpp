@@ -28,8 +28,6 @@ class Child {
   /// The exit status where the child has ended within `deadline`; -1 where it still runs.
   int wait_for(Millis deadline);
   void kill(int signal_number);
-  /// Its streams are closed, and it goes on by itself. Whoever adopts this process's children reaps it.
-  void leave();
 
   UniqueFd to_child;    ///< its standard input, where asked for
   UniqueFd from_child;  ///< its standard output, where asked for

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "model/ids.hpp"
 #include "ports/block_source.hpp"
@@ -42,11 +43,12 @@ class Transport {
   /// Kind::unsupported where the host takes points alone.
   virtual std::unique_ptr<BlockSource> open(const model::HostName& host, const FileExport& file) = 0;
   /// From now on a connection that the VM's QEMU on `host` opens is cut once its other end has not answered for a few
-  /// seconds: the migration fails then, and the guest runs on there. Once QEMU has handed all over, the guest can't go
-  /// on there before the guard is ended, whatever libvirt makes of an answer that it lost. Kind::unsupported where the
-  /// host takes points alone; throws where it can't be watched.
-  virtual std::unique_ptr<MoveGuard> guard_move(const model::HostName& host, const model::Uuid& vm) = 0;
-  /// Ends the guard there, whoever has begun it. Whether it held the guest, which stands there and may go on from now.
+  /// seconds: the migration fails then, and the guest runs on there. Once QEMU has handed over all and given up
+  /// `images`, which the guest writes to, it does not get them back before the guard lets go, whatever libvirt makes of
+  /// an answer that it lost. Kind::unsupported where the host takes points alone; throws where it can't be watched.
+  virtual std::unique_ptr<MoveGuard> guard_move(const model::HostName& host, const model::Uuid& vm,
+                                                const std::vector<std::string>& images) = 0;
+  /// Lets the guest go on there, whoever has begun the guard. Whether it was held; false where there is no guard.
   virtual bool end_guard(const model::HostName& host, const model::Uuid& vm) = 0;
 };
 

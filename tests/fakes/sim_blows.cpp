@@ -51,9 +51,14 @@ void SimWorld::give_up_answer() {
 
 /// Of a blow while the guest stands: whether it strikes after QEMU has done its part.
 bool SimWorld::hands_over_unheard() {
-  if (!migration->stopped || migration->arrived || !(link.handed_over || link.arrives_unheard)) return false;
-  if (link.arrives_unheard) arrive();
-  return true;
+  if (!migration->stopped || migration->arrived) return false;
+  if (link.arrives_unheard) {
+    arrive();
+  } else if (link.persists) {
+    mirror();
+    persist();
+  }
+  return link.arrives_unheard || link.persists || link.handed_over;
 }
 
 void SimWorld::kill_qemu(const model::HostName& name, const model::VmName& vm) {

@@ -364,7 +364,8 @@ class SimGuard : public ports::MoveGuard {
 
 }  // namespace
 
-std::unique_ptr<ports::MoveGuard> SimTransport::guard_move(const model::HostName& host, const model::Uuid&) {
+std::unique_ptr<ports::MoveGuard> SimTransport::guard_move(const model::HostName& host, const model::Uuid&,
+                                                           const std::vector<std::string>&) {
   return m_world.call("guard " + host.get(), [&]() -> std::unique_ptr<ports::MoveGuard> {
     if (!m_world.host(host).reachable) throw Error(Kind::unreachable, host.get() + " does not answer");
     m_world.guarded = true;

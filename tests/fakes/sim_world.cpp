@@ -97,8 +97,12 @@ void SimWorld::advance_migration() {
     if (move.rounds-- > 0) return;
     if (link.fails_late) return fail_migration("the link was cut");
     if (!link.fails_at_start) return arrive();
+    mirror();
     persist();
-    return fail_migration("the target could not start its CPUs");
+    host(move.to).domains.at(move.vm).defined->start_failed = true;
+    give_up_answer();
+    move.error = "the target could not start its CPUs";
+    return;
   }
   if (move.postcopy_asked) return begin_postcopy();
   if (move.request.downtime_limit < link.converges_at) {
@@ -122,18 +126,23 @@ void SimWorld::persist() {
   target.defined->job = false;
 }
 
-/// Its writes up to now are on the target's disks; what stands on the source has heard of it, or will.
-void SimWorld::arrive() {
-  SimMigration& move = *migration;
-  SimHost& from = host(move.from);
-  SimHost& to = host(move.to);
-  SimDomain& source = from.domains.at(move.vm);
-  SimDomain& target = to.domains.at(move.vm);
-  for (const model::Disk& disk : source.live->disks) {
+/// Its writes up to now are on the target's disks.
+void SimWorld::mirror() {
+  const SimHost& from = host(migration->from);
+  SimHost& to = host(migration->to);
+  for (const model::Disk& disk : from.domains.at(migration->vm).live->disks) {
     const SimFile& top = from.files.at(disk.path);
     for (const auto& [block, number] : top.blocks)
-      to.files.at(move.request.target_paths.at(disk.name)).blocks[block] = number;
+      to.files.at(migration->request.target_paths.at(disk.name)).blocks[block] = number;
   }
+}
+
+/// What stands on the source has heard of it, or will.
+void SimWorld::arrive() {
+  SimMigration& move = *migration;
+  SimDomain& source = host(move.from).domains.at(move.vm);
+  SimDomain& target = host(move.to).domains.at(move.vm);
+  mirror();
   persist();
   target.live->job = false;
   target.live->state = move.suspended ? DomainState::paused : DomainState::running;

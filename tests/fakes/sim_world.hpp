@@ -129,7 +129,8 @@ struct SimLink {
   unsigned ends_after = 2;       ///< events until the source's half of an arrived guest ends; in post-copy, thrice that
   /// What strikes while the guest stands does so after QEMU has handed it over, and ...
   bool handed_over = false;
-  bool arrives_unheard = false;  ///< ... after the target's libvirt has let it go on there, before its answer
+  bool persists = false;         ///< ... after the target's libvirt has made its definition the VM's
+  bool arrives_unheard = false;  ///< ... after that has let it go on there, too, before its answer
 };
 
 /// What the guest was told is on its disks.
@@ -235,6 +236,7 @@ class SimWorld {
   void write(const model::VmName& vm, SimHost& host, model::Domain& domain);
   void advance_migration();
   void persist();
+  void mirror();
   void arrive();
   void begin_postcopy();
   void advance_arrived();

@@ -6,6 +6,7 @@
 #include <catch2/catch.hpp>
 #include <functional>
 
+#include "fakes/thrown.hpp"
 #include "matrix.hpp"
 
 using namespace umbra;
@@ -16,6 +17,9 @@ using fakes::SimWorld;
 namespace {
 
 constexpr unsigned for_long = 100'000;
+
+/// How far the target's libvirt has come when the blow falls.
+enum class Stage { handed_over, defined_there, runs_there };
 
 struct Blow {
   std::string_view what;
@@ -53,19 +57,19 @@ std::vector<std::string> wrong(const std::function<void(SimWorld&)>& arrange, st
   for (const std::size_t at : calls_in_handover()) {
     for (const Blow& blow : blows()) {
       for (const Fault::Kind kind : {Fault::Kind::blow, Fault::Kind::crash}) {
-        for (const bool arrives : {false, true}) {
+        for (const Stage stage : {Stage::handed_over, Stage::defined_there, Stage::runs_there}) {
           ++cases;
           const Fault fault{kind, Fault::When::after, at, blow.strike};
           const std::string verdict = verdict_of(Way::there, fault, [&](SimWorld& world) {
             world.link.stands_for = 6;
             world.link.handed_over = true;
-            world.link.arrives_unheard = arrives;
+            world.link.persists = stage == Stage::defined_there;
+            world.link.arrives_unheard = stage == Stage::runs_there;
             arrange(world);
           });
           if (verdict.empty()) continue;
-          all.push_back(fmt::format("call {}, {}{}{}: {}", at, blow.what,
-                                    kind == Fault::Kind::crash ? " and umbra" : "",
-                                    arrives ? ", after the guest arrived" : "", verdict));
+          all.push_back(fmt::format("call {}, {}{}, stage {}: {}", at, blow.what,
+                                    kind == Fault::Kind::crash ? " and umbra" : "", static_cast<int>(stage), verdict));
         }
       }
     }
@@ -110,4 +114,47 @@ TEST_CASE("a guest that was handed over, and not taken, goes on where it was, wi
     CHECK(untidy(struck) == "");
   }
   CHECK(held > 0);
+}
+
+TEST_CASE("a guest that the target could not let run goes on where it was, with its memory") {
+  SimWorld world = world_before(Way::there);
+  world.link.fails_at_start = true;
+  const bool umbra_dies = GENERATE(false, true);
+  if (umbra_dies) {
+    die_after(world, "alpha begin move");
+    while (world.migration->state == ports::MoveProgress::State::running) world.event();
+    CHECK(world.running_on(web1).empty());  // it stands, rather than being started by anybody who knows less
+    world.new_run();
+    Run run(world);
+    CHECK(recover(run.ports).size() == 1);
+  } else {
+    Run run(world);
+    CHECK(test::kind_of([&] { switch_over(run.ports, request_for(alpha, beta)); }) == base::Kind::io);
+  }
+  CHECK(world.running_on(web1) == std::vector{alpha});
+  CHECK(std::ranges::count(world.trace, "alpha resume") == 1);
+  CHECK(untidy(world) == "");
+}
+
+TEST_CASE("a run that dies before the guest goes on is followed by one that lets it") {
+  SimWorld world = world_before(Way::there);
+  world.link.fails_at_start = true;
+  {
+    Run run(world);
+    CHECK(test::kind_of([&] { switch_over(run.ports, request_for(alpha, beta)); }) == base::Kind::io);
+  }
+  const auto resumes = std::ranges::find(world.trace, "alpha resume") - world.trace.begin();
+  SimWorld again = world_before(Way::there);
+  again.link.fails_at_start = true;
+  again.fault = Fault{Fault::Kind::crash, Fault::When::before, static_cast<std::size_t>(resumes) + 1, {}};
+  {
+    Run run(again);
+    CHECK_THROWS_AS(switch_over(run.ports, request_for(alpha, beta)), fakes::SimCrash);
+  }
+  CHECK(again.running_on(web1).empty());
+  again.new_run();
+  Run run(again);
+  CHECK(recover(run.ports).size() == 1);
+  CHECK(again.running_on(web1) == std::vector{alpha});
+  CHECK(untidy(again) == "");
 }

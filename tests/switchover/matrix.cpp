@@ -255,6 +255,7 @@ std::string verdict_of_seed(std::uint64_t seed) {
     const Way way = all_ways[below(all_ways.size())];
     SimWorld world = world_before(way);
     world.link.handed_over = below(2) == 0;
+    world.link.persists = below(3) == 0;
     world.link.arrives_unheard = below(2) == 0;
     world.link.stands_for = static_cast<unsigned>(1 + below(6));
     const auto any_fault = [&](std::size_t calls) {

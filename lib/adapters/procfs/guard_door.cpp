@@ -3,11 +3,13 @@
 
 #include <fmt/core.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 
 #include "base/error.hpp"
@@ -18,8 +20,12 @@ namespace {
 using base::Error;
 using base::Kind;
 
+constexpr std::byte let_go_word{'e'};
+constexpr std::byte make_room_word{'n'};
 constexpr std::byte held_word{'h'};
 constexpr std::byte free_word{'-'};
+constexpr int most_waiting = 16;
+constexpr base::Millis word_deadline{200};  // for whoever has connected to say what it wants
 
 struct Address {
   sockaddr_un name{};
@@ -57,16 +63,18 @@ GuardDoor::GuardDoor(const model::Uuid& vm) : m_door(new_socket(SOCK_NONBLOCK)) 
   const Address address = address_of(vm);
   if (::bind(m_door.get(), address.generic(), address.size) != 0) {
     if (errno == EADDRINUSE) throw Error(Kind::busy, fmt::format("a guard of {} is here already", vm.get()));
-    throw base::from_errno(errno, "listen for the end of the guard");
+    throw base::from_errno(errno, "listen for who asks the guard");
   }
-  if (::listen(m_door.get(), 1) != 0) throw base::from_errno(errno, "listen for the end of the guard");
+  if (::listen(m_door.get(), most_waiting) != 0) throw base::from_errno(errno, "listen for who asks the guard");
 }
 
-bool GuardDoor::is_asked() {
-  if (m_asking) return true;
+std::optional<Wish> GuardDoor::asked() {
   base::UniqueFd client(::accept4(m_door.get(), nullptr, nullptr, SOCK_CLOEXEC));
-  if (client && is_trusted(client.get())) m_asking = std::move(client);
-  return static_cast<bool>(m_asking);
+  if (!client || !is_trusted(client.get()) || !base::readable_within(client.get(), word_deadline)) return std::nullopt;
+  std::byte word{};
+  if (::read(client.get(), &word, 1) != 1) return std::nullopt;
+  m_asking = std::move(client);
+  return word == let_go_word ? Wish::let_go : Wish::make_room;
 }
 
 void GuardDoor::answer(bool held) {
@@ -79,16 +87,19 @@ void GuardDoor::answer(bool held) {
   m_asking.reset();
 }
 
-bool end_guard(const model::Uuid& vm, base::Millis patience) {
+bool ask_guard(const model::Uuid& vm, Wish wish, base::Millis patience) {
   const base::UniqueFd fd = new_socket(0);
+  const timeval longest{patience.count() / 1000, patience.count() % 1000 * 1000};
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &longest, sizeof longest);  // of connect, too
   const Address address = address_of(vm);
   if (::connect(fd.get(), address.generic(), address.size) != 0) {
     if (errno == ECONNREFUSED) return false;
     throw base::from_errno(errno, fmt::format("reach the guard of {}", vm.get()));
   }
   if (!is_trusted(fd.get())) throw Error(Kind::refused, fmt::format("what guards {} here is another user's", vm.get()));
+  base::write_all(fd.get(), std::array{wish == Wish::let_go ? let_go_word : make_room_word}, "the guard");
   if (!base::readable_within(fd.get(), patience))
-    throw Error(Kind::timeout, fmt::format("the guard of {} does not end", vm.get()));
+    throw Error(Kind::timeout, fmt::format("the guard of {} does not answer", vm.get()));
   std::array<std::byte, 1> word{};
   return base::read_full(fd.get(), word, "the guard") == 1 && word[0] == held_word;
 }

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "adapters/procfs/guard_door.hpp"
 #include "adapters/procfs/image_hold.hpp"
@@ -22,11 +23,6 @@ namespace {
 constexpr base::Millis between_looks{20};
 /// A migration that was asked for just before its owner went may open its connections later than that.
 constexpr base::Millis wait_for_first{5000};
-/// Whether a guest that was handed over stands is asked of libvirt.
-constexpr base::Millis asked_often{40};
-constexpr base::Millis asked_often_for{2000};
-constexpr base::Millis asked_later{500};
-
 enum class Owner { wants_it, says_no, has_gone };
 
 /// Whoever wants the guard writes nothing but the byte by which it is told to let be.
@@ -57,8 +53,8 @@ void ask_peers(const std::vector<Stream>& streams, Probes& probes, base::Millis 
 }
 
 /// With the one that is stalled go all others to the same host: QEMU may wait on any of them, as for the answer to a
-/// flush of the disk that is mirrored there. Where none is stalled, the host itself may be silent. Whether any was cut.
-bool cut_what_does_not_answer(const GuardOptions& options, const std::vector<Stream>& streams, const Probes& probes,
+/// flush of the disk that is mirrored there. Where none is stalled, the host itself may be silent.
+void cut_what_does_not_answer(const GuardOptions& options, const std::vector<Stream>& streams, const Probes& probes,
                               base::Millis now) {
   for (const Stream& stream : streams) {
     const std::string host = host_of(stream);
@@ -70,97 +66,89 @@ bool cut_what_does_not_answer(const GuardOptions& options, const std::vector<Str
     for (const Stream& other : streams) {
       if (host_of(other) == host) cut(other);
     }
-    return true;
+    return;
   }
-  return false;
 }
 
-bool goes_on(const std::optional<std::vector<std::string>>& images_of_standing) {
-  return images_of_standing && images_of_standing->empty();
+/// Of those that can be held, since QEMU locks them while it has them.
+std::vector<std::string> held_by_qemu(const GuardOptions& options) {
+  std::vector<std::string> images;
+  for (const std::string& image : options.images) {
+    if (is_written_to(image)) images.push_back(image);
+  }
+  if (images.empty())
+    base::log(
+        base::Level::warning,
+        fmt::format("{} can't be held here once it was handed over: QEMU locks none of its images", options.vm.get()));
+  return images;
 }
 
 class Guard {
  public:
   Guard(const GuardOptions& options, pid_t qemu)
-      : m_options(options), m_door(options.vm), m_streams(qemu), m_before(m_streams.inodes()) {}
+      : m_options(options), m_door(options.vm), m_streams(qemu), m_images(held_by_qemu(options)) {
+    for (const Stream& stream : m_streams.begun()) m_before.insert(stream.inode);
+  }
 
+  void begin(base::Millis now) { m_last_seen = now; }
   /// Until the next look, or QEMU's end: what is held is let go of at once then.
   void wait() const { m_streams.has_ended(between_looks); }
+  bool holds() const { return m_hold.has_value(); }
 
   /// False once there is nothing more to do.
   bool look(base::Millis now) {
     if (m_streams.has_ended()) return false;
-    if (m_door.is_asked() && !let_go()) return false;
     const Owner owner = ask(m_options.owner_fd);
     if (owner == Owner::says_no) return false;
-    if (watch(now)) m_last_seen = now;
-    if (is_handed_over() && is_to_be_asked(now)) hold_where_it_stands();
+    std::vector<Stream> ours = m_streams.begun();
+    std::erase_if(ours, [&](const Stream& stream) { return m_before.contains(stream.inode); });
+    if (!ours.empty()) m_last_seen = now;
+    // QEMU closes its connections at the end of a migration: after it has its images back where that has failed.
+    if (ours.empty()) look_at_images();
+    std::erase_if(ours, [](const Stream& stream) { return !is_connected(stream); });
+    ask_peers(ours, m_probes, now);
+    cut_what_does_not_answer(m_options, ours, m_probes, now);
+    if (const auto wish = m_door.asked(); wish && !grant(*wish)) return false;
     return m_hold || m_has_let_go || owner != Owner::has_gone || now - m_last_seen < wait_for_first;
   }
-  void begin(base::Millis now) { m_last_seen = now; }
 
  private:
-  /// False where there is nothing more to tell to whoever asks again.
-  bool let_go() {
-    m_has_let_go |= m_hold.has_value();
-    m_hold.reset();
-    const bool stands = m_has_let_go && !goes_on(m_options.images_of_standing());
-    if (!stands) m_door.close();
-    m_door.answer(stands);
-    return stands;
-  }
-
-  /// Whether QEMU has connections of the migration.
-  bool watch(base::Millis now) {
-    const std::vector<Stream> ours = m_streams.open([&](std::uint64_t inode) { return !m_before.contains(inode); });
-    ask_peers(ours, m_probes, now);
-    m_has_cut |= cut_what_does_not_answer(m_options, ours, m_probes, now);
-    m_has_begun |= !ours.empty();
-    return !ours.empty();
-  }
-
-  /// QEMU closes its connections itself at the end of a migration: after the guest goes on here where it has failed,
-  /// else with the guest standing. What the guard has cut has failed.
-  bool is_handed_over() const {
-    if (!m_has_begun || m_has_cut) return false;
-    const std::set<std::uint64_t> now = m_streams.inodes();
-    return std::ranges::includes(m_before, now);
-  }
-
-  bool is_to_be_asked(base::Millis now) {
-    if (!m_handed_over) m_handed_over = now;
-    const bool soon = !m_hold && now - *m_handed_over < asked_often_for;
-    if (m_asked && now - *m_asked < (soon ? asked_often : asked_later)) return false;
-    m_asked = now;
-    return true;
-  }
-
-  void hold_where_it_stands() {
-    const auto images = m_options.images_of_standing();
-    if (goes_on(images)) {
-      m_hold.reset();
+  void look_at_images() {
+    if (m_images.empty()) return;
+    if (std::ranges::any_of(m_images, is_written_to)) {  // it runs here, or has been stopped here by others
       m_has_let_go = false;
+      return;
     }
-    if (!images || images->empty() || m_hold || m_has_let_go) return;
+    if (m_hold || m_has_let_go) return;
     try {
-      m_hold.emplace(*images);
+      m_hold.emplace(m_images);
     } catch (const base::Error& e) {
+      m_images.clear();
       base::log(base::Level::warning,
                 fmt::format("{} was handed over, and its half here can't be held: {}", m_options.vm.get(), e.what()));
     }
   }
 
+  /// False where the guard ends by that.
+  bool grant(Wish wish) {
+    const bool held = m_hold || m_has_let_go;
+    if (wish == Wish::let_go && m_hold) {
+      m_hold.reset();
+      m_has_let_go = true;
+    }
+    if (!held) m_door.close();
+    m_door.answer(held);
+    return held;
+  }
+
   const GuardOptions& m_options;
   GuardDoor m_door;
   Streams m_streams;
+  std::vector<std::string> m_images;
   std::set<std::uint64_t> m_before;
   Probes m_probes;
   std::optional<ImageHold> m_hold;
-  bool m_has_let_go = false;  ///< and it stands yet
-  std::optional<base::Millis> m_handed_over;
-  std::optional<base::Millis> m_asked;
-  bool m_has_begun = false;
-  bool m_has_cut = false;
+  bool m_has_let_go = false;  ///< and QEMU has not taken its images yet
   base::Millis m_last_seen{0};
 };
 
@@ -173,7 +161,8 @@ void guard_move(const GuardOptions& options, const base::CancelToken& cancel, ba
   Guard guard(options, *pid);
   ready();
   guard.begin(clock.steady());
-  while (!cancel.requested() && guard.look(clock.steady())) guard.wait();
+  // A signal to all that belongs to a service is no proof that the guest does not run over there.
+  while ((guard.holds() || !cancel.requested()) && guard.look(clock.steady())) guard.wait();
 }
 
 }  // namespace umbra::procfs

@@ -11,11 +11,13 @@
 //
 // Once QEMU has handed over all, libvirt asks the other side to go on, and ends this half when it hears that it does.
 // Where that answer is lost, by a link or by a libvirtd that dies in between, libvirt takes the migration for failed
-// and lets the guest go on here: then two run. So the images of a half that has been handed over are held from then
-// on: QEMU can't take them back, and the guest stands until its QEMU is ended or the guard is, by whoever has seen that
-// it does not run over there.
+// and lets the guest go on here: then two run. So once the connections are closed and QEMU has its images no longer,
+// they are held: QEMU can't take them back, and the guest stands until its QEMU is ended, or the guard is asked to let
+// go by whoever has seen that the guest does not run over there.
 
-#include <memory>
+#include <functional>
+#include <string>
+#include <vector>
 
 #include "adapters/procfs/streams.hpp"
 #include "base/cancel.hpp"
@@ -26,14 +28,13 @@ struct GuardOptions {
   model::Uuid vm{};
   base::Millis stall{3000};  ///< a connection without an answer for so long is cut
   int owner_fd = -1;         ///< whoever wants the guard holds the other end open; a byte there tells it to let be
-  /// The images that the guest writes to, where it stands here; none where it does not; nothing where that can't be
-  /// told now.
-  std::function<std::optional<std::vector<std::string>>()> images_of_standing = [] { return std::nullopt; };
+  std::vector<std::string> images{};  ///< that the guest writes to
 };
 
 /// Calls `ready` once connections that QEMU opens are watched; those open by then are not the migration's. Returns when
-/// QEMU has ended, it is told to let be, end_guard() is called for that VM, or the owner has gone and there is nothing
-/// to watch or hold. Kind::not_found where no QEMU runs that VM here, Kind::busy where another guard of it is there.
+/// QEMU has ended, it is told to let be, ask_guard() asks for that while it holds nothing, or the owner has gone and
+/// there is nothing to watch or hold. Kind::not_found where no QEMU runs that VM here, Kind::busy where another guard
+/// of it is there.
 void guard_move(const GuardOptions& options, const base::CancelToken& cancel, base::Clock& clock,
                 const std::function<void()>& ready);
 

@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <charconv>
 #include <filesystem>
+#include <set>
 
 #include "base/error.hpp"
 
@@ -126,14 +127,15 @@ Streams::Streams(pid_t pid) : m_pid(pid), m_handle(static_cast<int>(::syscall(SY
                 "the far end must run as root, and the kernel be 5.6 or newer");
 }
 
-std::vector<Stream> Streams::begun(const std::function<bool(std::uint64_t)>& ours) const {
+std::vector<Stream> Streams::begun() const {
   std::vector<Stream> streams;
   std::set<in_port_t> served;
-  std::error_code gone;
-  for (const auto& entry : fs::directory_iterator(fmt::format("/proc/{}/fd", m_pid), gone)) {
-    const auto inode = socket_inode(entry.path());
+  std::error_code gone;  // with the process, at any time
+  for (fs::directory_iterator entry(fmt::format("/proc/{}/fd", m_pid), gone), end; !gone && entry != end;
+       entry.increment(gone)) {
+    const auto inode = socket_inode(entry->path());
     if (!inode) continue;
-    const auto theirs = number_in<int>(entry.path().filename().string());
+    const auto theirs = number_in<int>(entry->path().filename().string());
     Stream stream{*inode,
                   base::UniqueFd(static_cast<int>(::syscall(SYS_pidfd_getfd, m_handle.get(), theirs.value_or(-1), 0)))};
     if (!stream.socket || !is_tcp(stream.socket.get())) continue;
@@ -142,25 +144,16 @@ std::vector<Stream> Streams::begun(const std::function<bool(std::uint64_t)>& our
   }
   // What was accepted has the port that is listened on, as the listening socket itself.
   std::erase_if(streams, [&](const Stream& stream) { return served.contains(port_of(stream.socket.get())); });
-  std::erase_if(streams, [&](const Stream& stream) { return !ours(stream.inode); });
   return streams;
-}
-
-std::vector<Stream> Streams::open(const std::function<bool(std::uint64_t)>& ours) const {
-  std::vector<Stream> streams = begun(ours);
-  std::erase_if(streams, [](const Stream& stream) { return !is_in_state(stream.socket.get(), connected); });
-  return streams;
-}
-
-std::set<std::uint64_t> Streams::inodes() const {
-  std::set<std::uint64_t> inodes;
-  for (const Stream& stream : begun([](std::uint64_t) { return true; })) inodes.insert(stream.inode);
-  return inodes;
 }
 
 bool Streams::has_ended(base::Millis within) const {
   pollfd handle{m_handle.get(), POLLIN, 0};
   return ::poll(&handle, 1, static_cast<int>(within.count())) > 0;
+}
+
+bool is_connected(const Stream& stream) {
+  return is_in_state(stream.socket.get(), connected);
 }
 
 bool is_stalled(const Stream& stream, base::Millis limit) {

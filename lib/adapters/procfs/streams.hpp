@@ -5,9 +5,7 @@
 
 #include <sys/types.h>
 #include <cstdint>
-#include <functional>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -31,21 +29,20 @@ class Streams {
  public:
   /// Kind::not_found where there is no such process, Kind::refused where it may not be traced.
   explicit Streams(pid_t pid);
-  /// The TCP connections that it began and that stand, but for those that `ours` does not want by their inode. Who
-  /// connected to it, as to a console, is none of them.
-  std::vector<Stream> open(const std::function<bool(std::uint64_t inode)>& ours) const;
-  /// Of those that it began and has open, whatever has become of them.
-  std::set<std::uint64_t> inodes() const;
+  /// The TCP connections that it began and has open, whatever has become of them. Who connected to it, as to a console,
+  /// is none of them.
+  std::vector<Stream> begun() const;
   /// Whether it has, at once or within that time.
   bool has_ended(base::Millis within = base::Millis{0}) const;
   pid_t pid() const { return m_pid; }
 
  private:
-  std::vector<Stream> begun(const std::function<bool(std::uint64_t inode)>& ours) const;
   pid_t m_pid;
   base::UniqueFd m_handle;
 };
 
+/// Whether neither end has closed it.
+bool is_connected(const Stream& stream);
 /// Whether data, or a question whether there is room for more, have had no answer from the other end for so long. An
 /// idle connection never has.
 bool is_stalled(const Stream& stream, base::Millis limit);

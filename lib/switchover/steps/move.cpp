@@ -275,8 +275,10 @@ ports::MoveRequest move_request(const Walk& walk) {
 }
 
 std::unique_ptr<ports::MoveGuard> guarded(const Walk& walk) {
+  std::vector<std::string> images;
+  for (const auto& [disk, overlay] : walk.facts().overlays) images.push_back(overlay);
   try {
-    return walk.ports().transport.guard_move(walk.row().from, walk.row().uuid);
+    return walk.ports().transport.guard_move(walk.row().from, walk.row().uuid, images);
   } catch (const base::Error& e) {
     base::log(base::Level::warning, fmt::format("{}: the move is not watched on {}: {}", walk.row().vm.get(),
                                                 walk.row().from.get(), e.what()));

@@ -8,8 +8,9 @@
 #include <array>
 #include <catch2/catch.hpp>
 #include <filesystem>
+#include <functional>
 #include <future>
-#include <mutex>
+#include <optional>
 
 #include "adapters/procfs/guard_door.hpp"
 #include "adapters/procfs/image_hold.hpp"
@@ -23,6 +24,7 @@ namespace {
 using namespace umbra;
 using base::Millis;
 using model::Json;
+using procfs::Wish;
 namespace fs = std::filesystem;
 
 constexpr Millis deadline{20'000};
@@ -121,17 +123,15 @@ bool is_held(const std::string& image) {
 /// A guard on a thread of its own, whose owner is this test.
 class Guarded {
  public:
-  explicit Guarded(std::string image) : m_image(std::move(image)) {
+  explicit Guarded(std::vector<std::string> images) {
     std::array<int, 2> ends{};
-    REQUIRE(::pipe(ends.data()) == 0);
+    REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
     m_theirs = base::UniqueFd(ends[0]);
     m_owner = base::UniqueFd(ends[1]);
-    procfs::GuardOptions options{.vm = model::Uuid(uuid)};
+    procfs::GuardOptions options;
+    options.vm = model::Uuid(uuid);
     options.owner_fd = m_theirs.get();
-    options.images_of_standing = [this] {
-      const std::lock_guard lock(m_mutex);
-      return m_seen;
-    };
+    options.images = std::move(images);
     std::promise<void> ready;
     m_done = std::async(std::launch::async, [this, options, &ready] {
       procfs::guard_move(options, m_cancel, base::system_clock(), [&] { ready.set_value(); });
@@ -140,30 +140,41 @@ class Guarded {
   }
   Guarded(const Guarded&) = delete;
   ~Guarded() {
+    m_owner.reset();
     m_cancel.request(15);
-    m_done.wait();
+    while (m_done.wait_for(Millis{0}) != std::future_status::ready) procfs::ask_guard(model::Uuid(uuid), Wish::let_go);
   }
-  void stands(bool now) { see(now ? std::vector{m_image} : std::vector<std::string>{}); }
-  void can_not_be_told() { see(std::nullopt); }
   bool ends() { return m_done.wait_for(deadline) == std::future_status::ready; }
-  bool holds() {
-    return base::wait_until(base::system_clock(), deadline, Millis{20}, [&] { return is_held(m_image); });
-  }
 
  private:
-  std::string m_image;
-  void see(std::optional<std::vector<std::string>> seen) {
-    const std::lock_guard lock(m_mutex);
-    m_seen = std::move(seen);
-  }
-
-  std::mutex m_mutex;
-  std::optional<std::vector<std::string>> m_seen{std::vector<std::string>{}};
   base::CancelToken m_cancel;
   base::UniqueFd m_theirs;
   base::UniqueFd m_owner;
   std::future<void> m_done;
 };
+
+/// Two that a migration is about to begin between.
+struct TwoQemus {
+  Folder folder;
+  std::string here = image_in(folder, "a.qcow2");
+  Qemu source{here};
+  std::optional<Qemu> target{std::in_place, image_in(folder, "b.qcow2"), "tcp:127.0.0.1:0"};
+
+  void begin(int bytes_per_s) {
+    const std::string port =
+        target->ask("query-migrate").at("return").at("socket-address").at(0).at("port").get<std::string>();
+    source.ask("migrate-set-parameters", {{"max-bandwidth", bytes_per_s}});
+    source.ask("migrate", {{"uri", "tcp:127.0.0.1:" + port}});
+  }
+};
+
+bool comes_true(const std::function<bool()>& what) {
+  return base::wait_until(base::system_clock(), deadline, Millis{20}, what);
+}
+
+bool asked(Wish wish) {
+  return procfs::ask_guard(model::Uuid(uuid), wish);
+}
 
 bool is_root() {
   if (geteuid() == 0) return true;
@@ -176,18 +187,22 @@ bool is_root() {
 TEST_CASE("QEMU takes images back after a migration, unless they are held") {
   const Folder folder;
   const std::string image = image_in(folder, "a.qcow2");
+  CHECK_FALSE(procfs::is_written_to(image));
   Qemu qemu(image);
+  CHECK(procfs::is_written_to(image));
   {
     // One that has its images is not disturbed, nor is who reads.
     const procfs::ImageHold hold({image});
     CHECK(qemu.ask("stop").contains("return"));
+    CHECK(procfs::is_written_to(image));
     CHECK(qemu.ask("cont").contains("return"));
     CHECK(base::run({"qemu-img", "info", "-U", image}, "", deadline).status == 0);
   }
   qemu.ask("migrate", {{"uri", "exec:cat >/dev/null"}});
   REQUIRE(qemu.comes_to("postmigrate"));
+  CHECK_FALSE(procfs::is_written_to(image));
   {
-    const procfs::ImageHold hold({image});
+    const procfs::ImageHold hold({folder / "absent.qcow2", image});
     const Json answer = qemu.ask("cont");
     REQUIRE(answer.contains("error"));
     CHECK_THAT(answer.at("error").at("desc").get<std::string>(), Catch::Contains("lock"));
@@ -198,71 +213,70 @@ TEST_CASE("QEMU takes images back after a migration, unless they are held") {
   CHECK(qemu.status() == "running");
 }
 
-TEST_CASE("images that are not there are told, and none is held then") {
+TEST_CASE("images of which none can be held are told") {
   const Folder folder;
-  const std::string image = image_in(folder, "a.qcow2");
-  CHECK_THROWS_AS(procfs::ImageHold({image, folder / "b.qcow2"}), base::Error);
-  Qemu qemu(image);
-  CHECK(qemu.status() == "running");
+  CHECK_THROWS_AS(procfs::ImageHold({folder / "a.qcow2", folder / "b.qcow2"}), base::Error);
 }
 
-TEST_CASE("a guest that was handed over stands until its guard is ended") {
+TEST_CASE("a guest that was handed over stands until its guard lets go") {
   if (!is_root()) return;
-  const Folder folder;
-  const std::string here = image_in(folder, "a.qcow2");
-  Qemu source(here);
-  Guarded guard(here);
-  Qemu target(image_in(folder, "b.qcow2"), "tcp:127.0.0.1:0");
-  const std::string port =
-      target.ask("query-migrate").at("return").at("socket-address").at(0).at("port").get<std::string>();
-  source.ask("migrate-set-parameters", {{"max-bandwidth", 300'000}});  // so that it is seen
-  source.ask("migrate", {{"uri", "tcp:127.0.0.1:" + port}});
-  REQUIRE(source.comes_to("postmigrate"));
-  REQUIRE(target.comes_to("running"));
-  guard.stands(true);
-  REQUIRE(guard.holds());
-  CHECK(source.ask("cont").contains("error"));
-  guard.can_not_be_told();
-  CHECK_FALSE(base::wait_until(base::system_clock(), Millis{1500}, Millis{20}, [&] { return !is_held(here); }));
-  // Whoever ends the guard is told so, again as long as the guest has not gone on.
-  CHECK(procfs::end_guard(model::Uuid(uuid)));
-  CHECK(procfs::end_guard(model::Uuid(uuid)));
-  CHECK(source.ask("cont").contains("return"));
-  CHECK(source.status() == "running");
-  guard.stands(false);
-  CHECK_FALSE(procfs::end_guard(model::Uuid(uuid)));
+  TwoQemus two;
+  Guarded guard({two.here});
+  two.begin(100'000'000);
+  REQUIRE(two.source.comes_to("postmigrate"));
+  REQUIRE(two.target->comes_to("running"));
+  REQUIRE(comes_true([&] { return is_held(two.here); }));
+  CHECK(two.source.ask("cont").contains("error"));
+  // Another guard gets no room, and what is held stays so.
+  CHECK(asked(Wish::make_room));
+  CHECK(is_held(two.here));
+  // Whoever asks for it is told so, again as long as the guest has not gone on.
+  CHECK(asked(Wish::let_go));
+  CHECK(asked(Wish::let_go));
+  CHECK(two.source.ask("cont").contains("return"));
+  CHECK(two.source.status() == "running");
+  REQUIRE(comes_true([] { return !asked(Wish::let_go); }));
   CHECK(guard.ends());
-  CHECK_FALSE(procfs::end_guard(model::Uuid(uuid)));
+  CHECK_FALSE(asked(Wish::let_go));
 }
 
-TEST_CASE("a guest whose migration fails is not held") {
+TEST_CASE("a guard lets go with QEMU's end") {
   if (!is_root()) return;
-  const Folder folder;
-  const std::string here = image_in(folder, "a.qcow2");
-  Qemu source(here);
-  Guarded guard(here);
-  {
-    Qemu target(image_in(folder, "b.qcow2"), "tcp:127.0.0.1:0");
-    const std::string port =
-        target.ask("query-migrate").at("return").at("socket-address").at(0).at("port").get<std::string>();
-    source.ask("migrate-set-parameters", {{"max-bandwidth", 100'000}});
-    source.ask("migrate", {{"uri", "tcp:127.0.0.1:" + port}});
-    REQUIRE(source.migration_comes_to("active"));
-  }
-  REQUIRE(source.migration_comes_to("failed"));
-  CHECK(source.ask("stop").contains("return"));
-  CHECK(source.ask("cont").contains("return"));
-  CHECK_FALSE(procfs::end_guard(model::Uuid(uuid)));
+  TwoQemus two;
+  Guarded guard({two.here});
+  two.begin(100'000'000);
+  REQUIRE(two.source.comes_to("postmigrate"));
+  REQUIRE(comes_true([&] { return is_held(two.here); }));
+  two.source.ask("quit");
   CHECK(guard.ends());
+  CHECK_FALSE(is_held(two.here));
+}
+
+TEST_CASE("a guest whose migration fails, or that is stopped by hand, is not held") {
+  if (!is_root()) return;
+  TwoQemus two;
+  Guarded guard({two.here});
+  two.begin(100'000);
+  REQUIRE(two.source.migration_comes_to("active"));
+  const bool stopped = GENERATE(false, true);
+  if (stopped) two.source.ask("stop");
+  two.target.reset();
+  REQUIRE(two.source.migration_comes_to("failed"));
+  // The guard has looked since: its answer is one of a later round.
+  CHECK_FALSE(asked(Wish::make_room));
+  CHECK(guard.ends());
+  CHECK(two.source.status() == (stopped ? "paused" : "running"));
+  CHECK(two.source.ask("stop").contains("return"));
+  CHECK(two.source.ask("cont").contains("return"));
 }
 
 TEST_CASE("two guards of one guest exclude each other, and one that has ended is no guard") {
   const model::Uuid vm("6f1c3d52-0000-4000-8000-00000000d00d");
-  CHECK_FALSE(procfs::end_guard(vm));
+  CHECK_FALSE(procfs::ask_guard(vm, Wish::let_go));
   {
     const procfs::GuardDoor door(vm);
     CHECK_THROWS_AS(procfs::GuardDoor(vm), base::Error);
-    CHECK_THROWS_AS(procfs::end_guard(vm, Millis{50}), base::Error);
+    CHECK_THROWS_AS(procfs::ask_guard(vm, Wish::let_go, Millis{50}), base::Error);
   }
-  CHECK_FALSE(procfs::end_guard(vm));
+  CHECK_FALSE(procfs::ask_guard(vm, Wish::let_go));
 }
