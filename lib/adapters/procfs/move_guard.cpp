@@ -102,9 +102,12 @@ class Guard {
     if (owner == Owner::says_no) return false;
     std::vector<Stream> ours = m_streams.begun();
     std::erase_if(ours, [&](const Stream& stream) { return m_before.contains(stream.inode); });
-    if (!ours.empty()) m_last_seen = now;
-    // QEMU closes its connections at the end of a migration: after it has its images back where that has failed.
-    if (ours.empty()) look_at_images();
+    // QEMU closes its connections at the end of a migration: after it has its images back where that has failed. What
+    // becomes of them later, as by folding a layer back, is no matter of the migration.
+    if (ours.empty() && m_is_open) hold_what_was_handed_over();
+    m_is_open = !ours.empty();
+    if (m_is_open) m_last_seen = now;
+    if (m_has_let_go && std::ranges::any_of(m_images, is_written_to)) return false;  // the guest goes on
     std::erase_if(ours, [](const Stream& stream) { return !is_connected(stream); });
     ask_peers(ours, m_probes, now);
     cut_what_does_not_answer(m_options, ours, m_probes, now);
@@ -113,17 +116,11 @@ class Guard {
   }
 
  private:
-  void look_at_images() {
-    if (m_images.empty()) return;
-    if (std::ranges::any_of(m_images, is_written_to)) {  // it runs here, or has been stopped here by others
-      m_has_let_go = false;
-      return;
-    }
-    if (m_hold || m_has_let_go) return;
+  void hold_what_was_handed_over() {
+    if (m_images.empty() || std::ranges::any_of(m_images, is_written_to)) return;
     try {
       m_hold.emplace(m_images);
     } catch (const base::Error& e) {
-      m_images.clear();
       base::log(base::Level::warning,
                 fmt::format("{} was handed over, and its half here can't be held: {}", m_options.vm.get(), e.what()));
     }
@@ -149,6 +146,7 @@ class Guard {
   Probes m_probes;
   std::optional<ImageHold> m_hold;
   bool m_has_let_go = false;  ///< and QEMU has not taken its images yet
+  bool m_is_open = false;     ///< connections of the migration, at the last look
   base::Millis m_last_seen{0};
 };
 

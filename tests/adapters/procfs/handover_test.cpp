@@ -222,7 +222,7 @@ TEST_CASE("a guest that was handed over stands until its guard lets go") {
   if (!is_root()) return;
   TwoQemus two;
   Guarded guard({two.here});
-  two.begin(100'000'000);
+  two.begin(300'000);
   REQUIRE(two.source.comes_to("postmigrate"));
   REQUIRE(two.target->comes_to("running"));
   REQUIRE(comes_true([&] { return is_held(two.here); }));
@@ -244,7 +244,7 @@ TEST_CASE("a guard lets go with QEMU's end") {
   if (!is_root()) return;
   TwoQemus two;
   Guarded guard({two.here});
-  two.begin(100'000'000);
+  two.begin(300'000);
   REQUIRE(two.source.comes_to("postmigrate"));
   REQUIRE(comes_true([&] { return is_held(two.here); }));
   two.source.ask("quit");
