@@ -8,12 +8,12 @@
 
 #include "adapters/nbd/export.hpp"
 #include "adapters/nbd/local_points.hpp"
-#include "adapters/procfs/move_guard.hpp"
 #include "adapters/stream/stream.hpp"
 #include "adapters/tls/listener.hpp"
 #include "base/log.hpp"
 #include "cmd/errors.hpp"
 #include "cmd/exit_status.hpp"
+#include "cmd/guard.hpp"
 #include "cmd/keepalive.hpp"
 #include "cmd/session.hpp"
 #include "cmd/verb.hpp"
@@ -37,6 +37,8 @@ struct ReceiveOptions {
   std::string bitmap;
   std::string above;
   std::string guard;
+  std::vector<std::string> held_images;
+  std::string end_guard;
   bool keepalive = false;
   std::string listen;
   model::TlsFiles tls;
@@ -140,10 +142,12 @@ int listen(Session& session, const ReceiveOptions& options) {
   return exit_done;
 }
 
-/// Whoever started this waits for the first byte.
 int guard(Session& session, const ReceiveOptions& options) {
-  procfs::guard_move({.vm = model::Uuid(options.guard), .owner_fd = STDIN_FILENO}, session.cancel(), session.clock(),
-                     [] { base::write_all(STDOUT_FILENO, std::string_view("+\n"), "standard output"); });
+  return guard_here(session, model::Uuid(options.guard), options.held_images);
+}
+
+int end_guard(Session& session, const ReceiveOptions& options) {
+  end_guard_here(session, model::Uuid(options.end_guard));
   return exit_done;
 }
 
@@ -175,9 +179,10 @@ struct Mode {
 };
 
 std::vector<Mode> modes_of(const Common& common, const ReceiveOptions& options) {
-  return {{"-", is_piped(common), receive_stream},       {"--listen", !options.listen.empty(), listen},
-          {"--session", options.session, serve_session}, {"--export", !options.file.empty(), serve_file},
-          {"--guard", !options.guard.empty(), guard},    {"--keepalive", options.keepalive, tell_keepalive}};
+  return {{"-", is_piped(common), receive_stream},           {"--listen", !options.listen.empty(), listen},
+          {"--session", options.session, serve_session},     {"--export", !options.file.empty(), serve_file},
+          {"--guard", !options.guard.empty(), guard},        {"--end-guard", !options.end_guard.empty(), end_guard},
+          {"--keepalive", options.keepalive, tell_keepalive}};
 }
 
 /// An option that was given, and the modes that look at it.
@@ -194,6 +199,7 @@ std::vector<Use> uses_of(const ReceiveOptions& o) {
           {"--format", !o.format.empty(), {"--export"}},
           {"--bitmap", !o.bitmap.empty(), {"--export"}},
           {"--above", !o.above.empty(), {"--export"}},
+          {"--image", !o.held_images.empty(), {"--guard"}},
           {"--ca", !o.tls.ca.empty(), {"--listen"}},
           {"--cert", !o.tls.cert.empty(), {"--listen"}},
           {"--key", !o.tls.key.empty(), {"--listen"}},
@@ -213,7 +219,7 @@ Mode mode_of(const Common& common, const ReceiveOptions& options) {
     words += fmt::format("{}{}", words.empty() ? "" : &mode == &modes.back() ? " and " : ", ", mode.word);
   if (std::ranges::count(modes, true, &Mode::asked) != 1)
     throw base::Error(base::Kind::usage, fmt::format("it takes one of {}", words),
-                      "- reads one stream from standard input; the last four are started by umbra itself");
+                      "- reads one stream from standard input; the last five are started by umbra itself");
   const Mode mode = *std::ranges::find(modes, true, &Mode::asked);
   if (!common.operands.empty() && !is_piped(common))
     throw base::Error(base::Kind::usage,
@@ -260,8 +266,18 @@ Verb receive_verb() {
       {"--format", "FORMAT", "with --export: its format", "qcow2", set_text(options->format)},
       {"--bitmap", "NAME", "with --export: offer this bitmap of it", "", set_text(options->bitmap)},
       {"--above", "FILE", "with --export: offer what lies above this file of its chain", "", set_text(options->above)},
-      {"--guard", "UUID", "watch the migration of this VM away from here: cut what no longer answers", "",
+      {"--guard", "UUID",
+       "watch the migration of this VM away from here: cut what no longer answers, hold what was handed over", "",
        set_text(options->guard)},
+      {"--image",
+       "FILE",
+       "with --guard: one that the guest writes to, and that is held; can be repeated",
+       "",
+       [options](const std::string& text) { options->held_images.push_back(text); },
+       {},
+       true},
+      {"--end-guard", "UUID", "let this VM go on where a guard here holds it, and tell, as JSON, whether one did", "",
+       set_text(options->end_guard)},
       {"--keepalive", "", "tell, as JSON, when libvirt here gives up a peer that fell silent", "",
        set_flag(options->keepalive)},
   };

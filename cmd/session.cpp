@@ -27,6 +27,7 @@
 #include "adapters/traffic/traffic.hpp"
 #include "adapters/virt/virt.hpp"
 #include "base/error.hpp"
+#include "cmd/exit_status.hpp"
 
 namespace umbra::cmd {
 namespace {
@@ -39,7 +40,8 @@ base::Argv export_argv(base::Argv argv, const ports::FileExport& file) {
   return argv;
 }
 
-constexpr base::Millis guard_deadline{10'000};  // for the guard to be in place
+constexpr base::Millis guard_deadline{10'000};      // for the guard to be in place
+constexpr base::Millis end_guard_deadline{15'000};  // above its own patience with the guard
 
 /// Told by a byte to let be; by the end of its input that nobody wants it any more: on the host's side it then goes on
 /// while there is something to watch.
@@ -110,10 +112,12 @@ class ConfiguredTransport final : public ports::Transport {
     });
   }
 
-  std::unique_ptr<ports::MoveGuard> guard_move(const model::HostName& host, const model::Uuid& vm) override {
+  std::unique_ptr<ports::MoveGuard> guard_move(const model::HostName& host, const model::Uuid& vm,
+                                               const std::vector<std::string>& images) override {
     const model::HostConfig& config = host_with_command(host, fmt::format("watching the move of {}", vm.get()));
     base::Argv argv = far_end(config);
     argv.insert(argv.end(), {"--guard", vm.get()});
+    for (const std::string& image : images) argv.insert(argv.end(), {"--image", image});
     base::Child child = base::spawn(argv, true, true);
     if (!base::readable_within(child.from_child.get(), guard_deadline))
       throw base::Error(base::Kind::timeout, fmt::format("the guard on {} is not in place after {}", host.get(),
@@ -123,6 +127,21 @@ class ConfiguredTransport final : public ports::Transport {
       throw base::Error(base::Kind::unreachable,
                         fmt::format("the guard on {} ended: {}", host.get(), base::to_shell(argv)));
     return std::make_unique<SpawnedGuard>(std::move(child));
+  }
+
+  bool end_guard(const model::HostName& host, const model::Uuid& vm) override {
+    const std::string what = fmt::format("ending the guard of {} on {}", vm.get(), host.get());
+    base::Argv argv = far_end(host_with_command(host, what));
+    argv.insert(argv.end(), {"--end-guard", vm.get()});
+    const base::Finished told = base::run(argv, "", end_guard_deadline);
+    if (told.status == exit_usage) return false;  // an older umbra there, whose guards hold nothing
+    const model::Json answer = model::Json::parse(told.out, nullptr, false);
+    if (told.status != 0 || !answer.is_object())
+      throw base::Error(base::Kind::io,
+                        fmt::format("{}: `{}` {}", what, base::to_shell(argv),
+                                    told.timed_out ? "gives no answer" : fmt::format("ended with {}", told.status)),
+                        fmt::format("on {}: umbra receive --end-guard {}", host.get(), vm.get()));
+    return answer.value("held", false);
   }
 
  private:

@@ -10,7 +10,7 @@ _umbra() {
     -o|--output) mapfile -t COMPREPLY < <(compgen -W "auto table jsonl" -- "$cur"); return ;;
     --config|--export|--trace) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
     --state|--into|--images) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
-    --above|--allow|--at|--bitmap|--ca|--cert|--config|--connect|--crl|--export|--for|--forget|--format|--guard|--hook|--host|--html|--idle|--images|--interval|--into|--key|--key-file|--limit|--listen|--model|--most|--name|--note|--on|--out|--output|--point|--predictions|--progress-fd|--resource|--retain|--retain-for|--seed|--send|--since|--source|--state|--step|--threshold|--to|--trace|--wait|--watch|--within|-c|-o|-w) return ;;
+    --above|--allow|--at|--bitmap|--ca|--cert|--config|--connect|--crl|--end-guard|--export|--for|--forget|--format|--guard|--hook|--host|--html|--idle|--image|--images|--interval|--into|--key|--key-file|--limit|--listen|--model|--most|--name|--note|--on|--out|--output|--point|--predictions|--progress-fd|--resource|--retain|--retain-for|--seed|--send|--since|--source|--state|--step|--threshold|--to|--trace|--wait|--watch|--within|-c|-o|-w) return ;;
   esac
   case ${COMP_WORDS[1]} in
     predict) flags="-w --within --model --model-fallback --trace --at --no-learning --all -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
@@ -25,7 +25,7 @@ _umbra() {
     model) flags="--trace --history --out --from-scratch --name --note --seed --resource -w --within --threshold --step --predictions --html --no-learning --model -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="train backtest show list back" ;;
     status) flags="-o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
     doctor) flags="--show-config --install-hook --host --hook -o --output --show -n --dry-run -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
-    receive) flags="--session --images --into --retain --export --format --bitmap --above --guard --keepalive --listen --ca --cert --key --crl --key-file --allow --most --idle -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
+    receive) flags="--session --images --into --retain --export --format --bitmap --above --guard --image --end-guard --keepalive --listen --ca --cert --key --crl --key-file --allow --most --idle -o --output --show -c --connect --config --state --progress-fd -q --quiet -v --verbose"; words="" ;;
   esac
   if [[ $cur == -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$flags --help" -- "$cur")

@@ -65,6 +65,7 @@ struct Domain {
   Uuid uuid;
   DomainState state = DomainState::off;
   Postcopy postcopy = Postcopy::none;
+  bool start_failed = false;  ///< off, since the host could not let it run
   bool persistent = true;
   bool autostart = false;  ///< started with its host
   ByteCount memory;        ///< maximum

@@ -88,6 +88,7 @@ struct MoveProgress {
   model::ByteCount processed;
   double dirty_bytes_per_s = 0;
   double bytes_per_s = 0;
+  double slowed = 0;      ///< the share of its time that auto-converge takes from the guest, 0 to 1
   bool stopped = false;   ///< the guest stands on the source: its last phase there, or post-copy
   bool postcopy = false;  ///< has begun: the guest is the target's, and there is no way back
   std::string error;      ///< where it failed

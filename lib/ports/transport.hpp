@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "model/ids.hpp"
 #include "ports/block_source.hpp"
@@ -25,7 +26,8 @@ struct FileExport {
 class MoveGuard {
  public:
   virtual ~MoveGuard() = default;
-  /// From now on it cuts nothing: in post-copy a connection that is cut costs more than one that is silent for a while.
+  /// From now on it cuts and holds nothing: in post-copy a connection that is cut costs more than one that is silent
+  /// for a while.
   virtual void let_be() {}
 };
 
@@ -41,9 +43,13 @@ class Transport {
   /// Kind::unsupported where the host takes points alone.
   virtual std::unique_ptr<BlockSource> open(const model::HostName& host, const FileExport& file) = 0;
   /// From now on a connection that the VM's QEMU on `host` opens is cut once its other end has not answered for a few
-  /// seconds: the migration fails then, and the guest runs on there. Kind::unsupported where the host takes points
-  /// alone; throws where it can't be watched.
-  virtual std::unique_ptr<MoveGuard> guard_move(const model::HostName& host, const model::Uuid& vm) = 0;
+  /// seconds: the migration fails then, and the guest runs on there. Once QEMU has handed over all and given up
+  /// `images`, which the guest writes to, it does not get them back before the guard lets go, whatever libvirt makes of
+  /// an answer that it lost. Kind::unsupported where the host takes points alone; throws where it can't be watched.
+  virtual std::unique_ptr<MoveGuard> guard_move(const model::HostName& host, const model::Uuid& vm,
+                                                const std::vector<std::string>& images) = 0;
+  /// Lets the guest go on there, whoever has begun the guard. Whether it was held; false where there is no guard.
+  virtual bool end_guard(const model::HostName& host, const model::Uuid& vm) = 0;
 };
 
 }  // namespace umbra::ports

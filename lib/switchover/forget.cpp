@@ -125,6 +125,7 @@ void give_back_to_source(Walk& walk, bool may_have_run_there) {
   }
   walk.source().set_tag(row.vm, {Role::none, {}, epoch});
   if (walk.facts().autostart) walk.source().set_autostart(row.vm, true);
+  if (may_have_run_there) steps::let_go_on(walk);
   if (walk.phase_of("freeze")) steps::freeze().undo(walk);
 }
 

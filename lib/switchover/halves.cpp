@@ -14,8 +14,6 @@ namespace {
 constexpr base::Millis half_asked_each{100};
 /// For memory that follows.
 constexpr base::Millis postcopy_deadline{30 * 60'000};
-/// The same, once a stop was asked for.
-constexpr base::Millis postcopy_patience{10'000};
 constexpr base::Millis resume_deadline{30'000};
 constexpr base::Millis mended_within{20'000};
 constexpr base::Millis mended_each{1'000};
@@ -63,7 +61,7 @@ bool is_waited_for(Walk& walk, const Look& now, base::Millis waited) {
       drop_half(walk, now.answer);
       return false;
     case Answer::postcopy_runs:
-      if (waited < (walk.ports().cancel.requested() ? postcopy_patience : postcopy_deadline)) return true;
+      if (waited < (walk.ports().cancel.requested() ? patience_once_stopped : postcopy_deadline)) return true;
       throw postcopy_failed(walk, now.seen);
     case Answer::postcopy_failed:
       if (waited >= postcopy_deadline || !walk.request().policy.postcopy) throw postcopy_failed(walk, now.seen);
@@ -111,7 +109,8 @@ void mend_postcopy(Walk& walk) {
       return resume_postcopy(walk);
     } catch (const base::Error& e) {
       // The link that broke it may be back soon.
-      if (clock.steady() - began >= mended_within) throw postcopy_failed(walk, e.what());
+      if (walk.ports().cancel.requested() || clock.steady() - began >= mended_within)
+        throw postcopy_failed(walk, e.what());
     }
     clock.pause(mended_each);
   }

@@ -11,6 +11,9 @@ namespace umbra::switchover {
 /// keepalive has given up: that must take longer, with time to spare for the ending. `umbra doctor` looks at it.
 inline constexpr base::Millis source_ends_within{2'000};
 
+/// For hosts to give a clear answer once a stop was asked for. The walk stays open, and recovery asks again.
+inline constexpr base::Millis patience_once_stopped{10'000};
+
 /// Of a guest that has arrived: returns once nothing of it is left on the source. A half that libvirt does not end is
 /// ended; one that post-copy still needs is waited for. A guest whose memory has ended with one of the halves is
 /// started anew on the target, from its disks. Kind::interrupted where post-copy has failed. What *runs* on the source

@@ -42,24 +42,6 @@ std::string what_is_found(Walk& walk, const Steps& steps) {
   return found;
 }
 
-/// A guest that ended on the target after the move, as with its host, is started there again, unless it is up on the
-/// source: one runs after a recovery. Why it could not be, where it could not; the walk is finished all the same.
-std::string start_where_it_ended(Walk& walk) {
-  const model::VmName& vm = walk.row().vm;
-  try {
-    const auto there = walk.target().find(vm);
-    if (!there || there->state != model::DomainState::off) return {};
-    const auto here = walk.source().find(vm);
-    if (here && here->state != model::DomainState::off) return {};  // retiring it says so, and stops
-    walk.target().start(vm);
-    walk.note_started_anew();
-    return {};
-  } catch (const base::Error& e) {
-    return fmt::format("{} had ended on {} and could not be started there: {}", vm.get(), walk.row().to.get(),
-                       e.what());
-  }
-}
-
 }  // namespace
 
 Recovered recover_walk(const Ports& ports, const ports::Walk& row, const Steps& steps) {
@@ -69,7 +51,7 @@ Recovered recover_walk(const Ports& ports, const ports::Walk& row, const Steps& 
   const bool moved = walk.facts().moved || (walk.phase_of(move.name) == StepPhase::intent && move.happened(walk));
   if (moved) {
     mend_postcopy(walk);
-    const std::string not_started = walk.from_lost_host() ? "" : start_where_it_ended(walk);
+    const std::string not_started = start_where_it_ended(walk);
     finish_forward(walk, steps);
     recovered.did =
         fmt::format("the walk of {} to {} was finished, {}", row.vm.get(), row.to.get(), walk.where_it_runs());

@@ -28,6 +28,7 @@ constexpr base::Millis most_between{1'000};
 }  // namespace
 
 void Steering::begin_pass(std::uint64_t remaining, base::Millis now) {
+  ++m_passes_as_slow;
   const double begins_with = static_cast<double>(remaining);
   if (!m_reference || begins_with < gain * static_cast<double>(*m_reference)) {
     m_reference = remaining;
@@ -43,6 +44,8 @@ void Steering::see(const ports::MoveProgress& progress, base::Millis now) {
   const std::uint64_t remaining = progress.remaining.value;
   if (!m_began) m_began = now;
   if (progress.bytes_per_s > 0) m_bytes_per_s = progress.bytes_per_s;
+  if (progress.slowed > m_slowed) m_passes_as_slow = 0;
+  m_slowed = std::max(m_slowed, progress.slowed);
   if (!m_remaining || remaining > *m_remaining) {
     // What a pass begins with is what the guest changed during the one before: it can't be stopped for less.
     if (m_remaining) m_least = remaining;
@@ -98,7 +101,8 @@ Steering::Advice Steering::look(const ports::MoveProgress& progress, base::Milli
     return raise();
   }
   const bool to_postcopy = m_bounds.postcopy && m_passes_without_gain >= passes_to_raise && waited >= time_to_postcopy;
-  const bool hopeless = m_passes_without_gain >= passes_to_give_up && waited >= time_to_give_up;
+  const bool hopeless =
+      std::min(m_passes_without_gain, m_passes_as_slow) >= passes_to_give_up && waited >= time_to_give_up;
   return to_postcopy || hopeless ? last_resort(Reason::not_converging, now) : Advice::go_on;
 }
 

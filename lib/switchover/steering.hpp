@@ -21,8 +21,9 @@ struct Bounds {
 /// less than one before, nothing is touched, however long a pass takes: so it is too where QEMU slows the guest down.
 /// Else the allowed blackout is raised, up to its bound, in small steps or to what the last pass shows to be needed.
 /// Where that does not help either, or the brownout lasts too long, the guest is moved before its memory, once,
-/// where that is allowed, else the migration is given up on; so it is when nothing moves at all. The speed is not
-/// steered: the guest is slowed for as long as it moves, so it moves as fast as it may from the beginning.
+/// where that is allowed, else the migration is given up on, yet not while the guest is slowed down ever more: passes
+/// count from the last such step. So it is when nothing moves at all. The speed is not steered: the guest is slowed for
+/// as long as it moves, so it moves as fast as it may from the beginning.
 class Steering {
  public:
   enum class Advice { go_on, raise_limit, start_postcopy, give_up };
@@ -58,7 +59,9 @@ class Steering {
   std::uint64_t m_least = 0;                 ///< that was left at the end of the last pass
   double m_bytes_per_s = 0;                  ///< that got through last
   unsigned m_passes_without_gain = 0;
-  base::Millis m_hoped{0};  ///< since the last gain or raise
+  double m_slowed = 0;
+  unsigned m_passes_as_slow = 0;  ///< since it was slowed down more
+  base::Millis m_hoped{0};        ///< since the last gain or raise
   std::optional<base::Millis> m_postcopy_asked;
 };
 

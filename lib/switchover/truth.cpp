@@ -30,7 +30,7 @@ bool running(const Half& half) {
   return half && half->state == DomainState::running;
 }
 /// Stopped without a migration under way: by an error of its disk's storage, or by hand. So is a source whose libvirtd
-/// was restarted before it heard that the guest had arrived.
+/// was restarted before it heard that the guest had arrived, or that the guard held back.
 bool stands(const Half& half) {
   return half && half->state == DomainState::paused && !half->job;
 }
@@ -62,6 +62,8 @@ Answer answer_of(const Half& source, const Half& target, bool arrived) {
   if (running(target) && !active(source)) return arrived ? Answer::moved : Answer::unclear;
   if (stands(target) && !active(source) && arrived) return Answer::stands_there;
   if (running(target) && arrived && !running(source)) return source->job ? Answer::half_ends : Answer::half_left;
+  // Its host could not let it run, and said so: nothing was written there.
+  if (stands(source) && target && target->start_failed) return Answer::not_moved;
   if (!active(target) && arrived && stands(source)) return Answer::half_left;
   if (!active(target) && !active(source)) return arrived ? Answer::moved : Answer::not_moved;
   if (running(source) && source->job) return Answer::under_way;
@@ -85,8 +87,7 @@ std::string hint_of(const Walk& walk, const Half& source, const Half& target, bo
   if (stands(source) && stands(target) && arrived)
     return fmt::format("it is paused on both, and had arrived: {}", walk.target().by_hand("resume", vm));
   if (stands(source) && stands(target))
-    return fmt::format("it is paused on both: {}, then {}", walk.target().by_hand("destroy", vm),
-                       walk.source().by_hand("resume", vm));
+    return fmt::format("it is paused on both: {}", walk.target().by_hand("destroy", vm));
   if (stands(target) && !active(source))
     return fmt::format("it was begun on {} by hand, and paused: {}", walk.row().to.get(),
                        walk.target().by_hand("destroy", vm));
@@ -163,7 +164,8 @@ bool has_moved(Walk& walk) {
     if (const auto answer = proved(walk, now.answer, before)) return *answer;
     before = now.answer;
     if (now.answer == Answer::under_way) last_under_way = at;
-    if (at - last_under_way > unclear_deadline || at - began > migration_deadline) {
+    if (at - last_under_way > unclear_deadline || at - began > migration_deadline ||
+        (walk.ports().cancel.requested() && at - began > patience_once_stopped)) {
       throw base::Error(base::Kind::interrupted,
                         fmt::format("where {} runs cannot be proved: {}", walk.row().vm.get(), now.seen),
                         fmt::format("{}; then: umbra switchover --recover {}",

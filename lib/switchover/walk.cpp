@@ -197,6 +197,23 @@ Walk open_walk(const Ports& ports, const Request& request, const std::string& ki
   return {ports, row, request, {}};
 }
 
+std::string start_where_it_ended(Walk& walk) {
+  if (walk.from_lost_host()) return {};
+  const model::VmName& vm = walk.row().vm;
+  try {
+    const auto there = walk.target().find(vm);
+    if (!there || there->state != model::DomainState::off) return {};
+    const auto here = walk.source().find(vm);
+    if (here && here->state != model::DomainState::off) return {};  // retiring it says so, and stops
+    walk.target().start(vm);
+    walk.note_started_anew();
+    return {};
+  } catch (const base::Error& e) {
+    return fmt::format("{} had ended on {} and could not be started there: {}", vm.get(), walk.row().to.get(),
+                       e.what());
+  }
+}
+
 namespace {
 
 Json lease_json(const Survey& seen, const Estimate& estimate) {
@@ -206,7 +223,7 @@ Json lease_json(const Survey& seen, const Estimate& estimate) {
 }
 
 /// Whether the guest is on the target, by the journal where that suffices, else by asking both hosts.
-bool has_moved(Walk& walk, const Step& move) {
+bool has_crossed(Walk& walk, const Step& move) {
   if (walk.facts().moved) return true;
   if (!walk.phase_of(move.name)) return false;
   return move.happened(walk);
@@ -214,7 +231,7 @@ bool has_moved(Walk& walk, const Step& move) {
 
 }  // namespace
 
-void walk_to_the_line(Walk& walk, const Json& lease, const Steps& steps) {
+std::string walk_to_the_line(Walk& walk, const Json& lease, const Steps& steps) {
   try {
     base::with_context("lease", [&] { walk.write("lease", StepPhase::done, lease); });
     for (const Step& step : steps.before) {
@@ -223,7 +240,8 @@ void walk_to_the_line(Walk& walk, const Json& lease, const Steps& steps) {
     }
   } catch (Error& failure) {
     const std::string why = failure.what();
-    if (base::with_context(why, [&] { return has_moved(walk, steps.before.back()); })) return;
+    if (base::with_context(why, [&] { return has_crossed(walk, steps.before.back()); }))
+      return start_where_it_ended(walk);
     take_back(walk, steps);
     failure.add_context(fmt::format("{} of {} to {} was taken back, {}", walk.row().kind, walk.row().vm.get(),
                                     walk.row().to.get(), walk.where_it_runs()));
@@ -232,6 +250,7 @@ void walk_to_the_line(Walk& walk, const Json& lease, const Steps& steps) {
                                    base::shell_word(walk.row().vm), walk.from_lost_host() ? " --from-point" : ""));
     throw;
   }
+  return {};
 }
 
 void take_back(Walk& walk, const Steps& steps) {
@@ -304,10 +323,12 @@ model::Outcome walk_through(const Ports& ports, const Request& request, const st
   check_limits(request, expected);
   require_sound_files(ports, request);
   Walk walk = open_walk(ports, request, kind, seen);
-  walk_to_the_line(walk, lease_json(seen, expected), steps);
+  const std::string not_started = walk_to_the_line(walk, lease_json(seen, expected), steps);
   // From here on the guest runs on the shadow.
   finish_forward(walk, steps);
-  return answer_probe(walk, walk.outcome(kind == "rollback" ? "rolled_back" : "switched"), steps);
+  model::Outcome outcome = answer_probe(walk, walk.outcome(kind == "rollback" ? "rolled_back" : "switched"), steps);
+  if (!not_started.empty()) outcome.notes.push_back(not_started);
+  return outcome;
 }
 
 }  // namespace umbra::switchover

@@ -173,8 +173,12 @@ void add_estimate(model::Outcome& outcome, const Cost& cost, const Cost& modelle
 model::Outcome walk_through(const Ports& ports, const Request& request, const std::string& kind, const Steps& steps);
 /// Opens the walk's row: the intent of its lease.
 Walk open_walk(const Ports& ports, const Request& request, const std::string& kind, const Survey& seen);
-/// Notes the lease, and takes the steps before the line. Returns once it is crossed, throws once all is taken back.
-void walk_to_the_line(Walk& walk, const Json& lease, const Steps& steps);
+/// Notes the lease, and takes the steps before the line. Throws once all is taken back. Once it is crossed, returns
+/// what start_where_it_ended() says.
+std::string walk_to_the_line(Walk& walk, const Json& lease, const Steps& steps);
+/// A guest that ended on the target after the move, as with its host, is started there again, unless it is up on the
+/// source: one runs after a walk. Why it could not be, where it could not; the walk is finished all the same.
+std::string start_where_it_ended(Walk& walk);
 /// Finishes or takes back one open walk of the journal; the lease is taken.
 Recovered recover_walk(const Ports& ports, const ports::Walk& row, const Steps& steps);
 

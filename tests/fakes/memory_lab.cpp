@@ -289,7 +289,11 @@ class LabTransport : public ports::Transport {
     if (file.above) return std::make_unique<MemorySource>(image, differing(image, host.storage.files.at(*file.above)));
     return std::make_unique<MemorySource>(image);
   }
-  std::unique_ptr<ports::MoveGuard> guard_move(const model::HostName&, const model::Uuid&) override { return nullptr; }
+  std::unique_ptr<ports::MoveGuard> guard_move(const model::HostName&, const model::Uuid&,
+                                               const std::vector<std::string>&) override {
+    return nullptr;
+  }
+  bool end_guard(const model::HostName&, const model::Uuid&) override { return false; }
 
  private:
   static std::set<std::uint64_t> differing(const MemoryImage& a, const MemoryImage& b) {

@@ -7,6 +7,12 @@ namespace umbra::fakes {
 using model::DomainState;
 using State = ports::MoveProgress::State;
 
+namespace {
+
+constexpr base::Millis keepalive{6'000};
+
+}  // namespace
+
 /// The guest's QEMU on one side of a migration has ended: the other side goes on, or is gone.
 void SimWorld::end_migration_of(const model::HostName& name) {
   if (!migration || (migration->from != name && migration->to != name)) return;
@@ -15,6 +21,44 @@ void SimWorld::end_migration_of(const model::HostName& name) {
   if (!migration->arrived) return fail_migration("the other side is gone");
   host(migration->from).domains.at(migration->vm).live.reset();
   migration->state = State::done;
+}
+
+/// The source's libvirt waits for the target's answer, until its keepalive gives up, or hears that nobody is there any
+/// more.
+void SimWorld::lose_answer(base::Millis patience) {
+  migration->unheard = true;
+  if (!migration->given_up) migration->given_up = time + patience;
+}
+
+/// It takes the migration for failed then, and lets the guest go on, as far as QEMU gets its images back.
+void SimWorld::give_up_answer() {
+  migration->given_up.reset();
+  std::optional<model::Domain>& half = host(migration->from).domains.at(migration->vm).live;
+  migration->state = State::failed;
+  migration->error = "the target's answer was lost";
+  if (!half) return;
+  half->job = false;
+  if (guarded && guard_holds)
+    held = true;
+  else
+    half->state = DomainState::running;
+  if (migration->arrived) return;
+  SimHost& to = host(migration->to);
+  SimDomain& target = to.domains.at(migration->vm);
+  target.live.reset();  // libvirt there ends what nobody told to go on
+  if (!target.defined) to.domains.erase(migration->vm);
+}
+
+/// Of a blow while the guest stands: whether it strikes after QEMU has done its part.
+bool SimWorld::hands_over_unheard() {
+  if (!migration->stopped || migration->arrived) return false;
+  if (link.arrives_unheard) {
+    arrive();
+  } else if (link.persists) {
+    mirror();
+    persist();
+  }
+  return link.arrives_unheard || link.persists || link.handed_over;
 }
 
 void SimWorld::kill_qemu(const model::HostName& name, const model::VmName& vm) {
@@ -29,12 +73,18 @@ void SimWorld::kill_qemu(const model::HostName& name, const model::VmName& vm) {
 void SimWorld::stop_libvirtd(const model::HostName& name, unsigned events) {
   const bool of_it = migration && (migration->from == name || migration->to == name);
   if (of_it && migration->state == State::running) {
-    if (migration->stopped && !migration->arrived && link.arrives_unheard) arrive();
-    if (!migration->arrived) {
+    const bool handed_over = hands_over_unheard();
+    if (!migration->arrived && !handed_over) {
       fail_migration("the other side is gone");
-    } else {
+    } else if (migration->postcopy) {
       migration->unheard = true;  // the QEMUs need no libvirtd
-      if (!migration->postcopy) host(migration->from).domains.at(migration->vm).live->job = migration->from != name;
+    } else if (migration->from == name) {
+      migration->unheard = true;  // it does not remember that it was to wait for anything
+      migration->given_up.reset();
+      host(name).domains.at(migration->vm).live->job = false;
+      if (!migration->arrived) give_up_answer();
+    } else {
+      lose_answer(base::Millis{0});
     }
   }
   host(name).reachable = false;
@@ -43,10 +93,13 @@ void SimWorld::stop_libvirtd(const model::HostName& name, unsigned events) {
 
 void SimWorld::crash_host(const model::HostName& name, unsigned events) {
   SimHost& lost = host(name);
+  const bool unanswered = migration && migration->to == name && migration->state == State::running &&
+                          !migration->postcopy && (hands_over_unheard() || migration->arrived);
+  if (unanswered) lose_answer(keepalive);
   for (auto& [vm, domain] : lost.domains) {
     const bool was_up = domain.live.has_value();
     domain.live.reset();
-    if (was_up) end_migration_of(name);
+    if (was_up && !unanswered) end_migration_of(name);
   }
   std::erase_if(lost.domains, [](const auto& entry) { return !entry.second.defined; });
   lost.is_down = true;
@@ -69,15 +122,22 @@ void SimWorld::bring_back(SimHost& host) {
 
 void SimWorld::cut_link(unsigned events) {
   if (migration && migration->state == State::running) {
-    if (!migration->arrived)
+    const bool handed_over = hands_over_unheard();
+    if (!migration->arrived && !handed_over)
       fail_migration("the link was cut");
     else if (migration->postcopy && (guarded || events == 0))  // TCP outlives what is mended soon
       fail_postcopy();
     else if (!migration->postcopy)
-      migration->unheard = true;
+      lose_answer(keepalive);
   }
   link.is_cut = true;
   link.heals_after = events;
+}
+
+void SimWorld::isolate(const model::HostName& name, unsigned events) {
+  cut_link(events);
+  host(name).reachable = false;
+  host(name).back_after = events;
 }
 
 bool SimWorld::put_layer(const model::HostName& name, const model::VmName& vm) {

@@ -259,7 +259,10 @@ class SimMove : public ports::Move {
   void let_source_end(base::Millis) override {
     m_world.call("move ends", [&] {
       SimMigration& move = *m_world.migration;
-      if (!move.postcopy && m_world.host(move.from).reachable) move.unheard = false;
+      if (move.postcopy || move.state != ports::MoveProgress::State::running || !m_world.host(move.from).reachable)
+        return;
+      move.unheard = false;
+      move.given_up.reset();
     });
   }
   void abort() override {
@@ -327,7 +330,13 @@ std::future<void> SimHypervisor::announce(const model::VmName& vm) {
 }
 
 void SimHypervisor::resume(const model::VmName& vm) {
-  call("resume", [&] { live(vm).state = DomainState::running; });
+  call("resume", [&] {
+    const bool is_source = m_world.migration && m_world.migration->from == m_name && m_world.migration->vm == vm;
+    if (is_source && m_world.held && m_world.guarded)
+      throw Error(Kind::io, "QEMU does not get the images back: somebody holds them");
+    live(vm).state = DomainState::running;
+    if (is_source) m_world.held = false;
+  });
 }
 
 void SimHypervisor::destroy(const model::VmName& vm) {

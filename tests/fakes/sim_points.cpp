@@ -364,11 +364,21 @@ class SimGuard : public ports::MoveGuard {
 
 }  // namespace
 
-std::unique_ptr<ports::MoveGuard> SimTransport::guard_move(const model::HostName& host, const model::Uuid&) {
+std::unique_ptr<ports::MoveGuard> SimTransport::guard_move(const model::HostName& host, const model::Uuid&,
+                                                           const std::vector<std::string>&) {
   return m_world.call("guard " + host.get(), [&]() -> std::unique_ptr<ports::MoveGuard> {
     if (!m_world.host(host).reachable) throw Error(Kind::unreachable, host.get() + " does not answer");
     m_world.guarded = true;
+    m_world.held = false;
     return std::make_unique<SimGuard>(m_world);
+  });
+}
+
+bool SimTransport::end_guard(const model::HostName& host, const model::Uuid&) {
+  return m_world.call("end guard " + host.get(), [&] {
+    if (!m_world.host(host).reachable) throw Error(Kind::unreachable, host.get() + " does not answer");
+    m_world.guarded = false;
+    return m_world.held;
   });
 }
 

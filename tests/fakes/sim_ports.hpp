@@ -81,7 +81,9 @@ class SimTransport : public ports::Transport {
   std::unique_ptr<ports::PointStore> connect(const model::HostName& host) override;
   std::unique_ptr<ports::BlockSource> open(const ports::NbdExport& nbd) override;
   std::unique_ptr<ports::BlockSource> open(const model::HostName& host, const ports::FileExport& file) override;
-  std::unique_ptr<ports::MoveGuard> guard_move(const model::HostName& host, const model::Uuid& vm) override;
+  std::unique_ptr<ports::MoveGuard> guard_move(const model::HostName& host, const model::Uuid& vm,
+                                               const std::vector<std::string>& images) override;
+  bool end_guard(const model::HostName& host, const model::Uuid& vm) override;
 
  private:
   SimWorld& m_world;

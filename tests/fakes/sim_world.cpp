@@ -13,6 +13,10 @@ using State = ports::MoveProgress::State;
 
 void SimWorld::new_run() {
   m_dead = false;
+  // Nobody comes at once.
+  time += base::Millis{60'000};
+  if (migration && migration->given_up) give_up_answer();
+  check();
   fault.reset();
   calls = 0;
   trace.clear();
@@ -42,6 +46,7 @@ void SimWorld::written(const std::function<void()>& lose) {
 void SimWorld::strike() {
   if (fault->kind == Fault::Kind::blow) return fault->blow(*this);
   if (fault->kind == Fault::Kind::error) throw base::Error(base::Kind::io, "injected failure of " + trace.back());
+  if (fault->blow) fault->blow(*this);
   m_dead = true;
   for (auto lost = m_unsynced.rbegin(); lost != m_unsynced.rend(); ++lost) (*lost)();
   m_unsynced.clear();
@@ -84,14 +89,20 @@ void SimWorld::advance_migration() {
   SimMigration& move = *migration;
   SimDomain& source = host(move.from).domains.at(move.vm);
   SimDomain& target = host(move.to).domains[move.vm];
+  if (move.given_up && time >= *move.given_up) return give_up_answer();
   if (move.arrived) return advance_arrived();
+  if (move.given_up) return;  // both halves wait
   if (move.abort) return fail_migration("aborted");
   if (move.stopped) {
     if (move.rounds-- > 0) return;
     if (link.fails_late) return fail_migration("the link was cut");
     if (!link.fails_at_start) return arrive();
+    mirror();
     persist();
-    return fail_migration("the target could not start its CPUs");
+    host(move.to).domains.at(move.vm).defined->start_failed = true;
+    give_up_answer();
+    move.error = "the target could not start its CPUs";
+    return;
   }
   if (move.postcopy_asked) return begin_postcopy();
   if (move.request.downtime_limit < link.converges_at) {
@@ -115,18 +126,23 @@ void SimWorld::persist() {
   target.defined->job = false;
 }
 
-/// Its writes up to now are on the target's disks; what stands on the source has heard of it, or will.
-void SimWorld::arrive() {
-  SimMigration& move = *migration;
-  SimHost& from = host(move.from);
-  SimHost& to = host(move.to);
-  SimDomain& source = from.domains.at(move.vm);
-  SimDomain& target = to.domains.at(move.vm);
-  for (const model::Disk& disk : source.live->disks) {
+/// Its writes up to now are on the target's disks.
+void SimWorld::mirror() {
+  const SimHost& from = host(migration->from);
+  SimHost& to = host(migration->to);
+  for (const model::Disk& disk : from.domains.at(migration->vm).live->disks) {
     const SimFile& top = from.files.at(disk.path);
     for (const auto& [block, number] : top.blocks)
-      to.files.at(move.request.target_paths.at(disk.name)).blocks[block] = number;
+      to.files.at(migration->request.target_paths.at(disk.name)).blocks[block] = number;
   }
+}
+
+/// What stands on the source has heard of it, or will.
+void SimWorld::arrive() {
+  SimMigration& move = *migration;
+  SimDomain& source = host(move.from).domains.at(move.vm);
+  SimDomain& target = host(move.to).domains.at(move.vm);
+  mirror();
   persist();
   target.live->job = false;
   target.live->state = move.suspended ? DomainState::paused : DomainState::running;
@@ -206,6 +222,30 @@ void SimWorld::fail_migration(const std::string& why) {
   migration->error = why;
 }
 
+namespace {
+
+/// Newest first.
+using Layers = std::vector<const SimFile*>;
+
+Layers layers_of(const SimHost& host, const std::string& path) {
+  Layers layers;
+  for (const std::string* at = &path; !at->empty(); at = &layers.back()->backing) {
+    const auto file = host.files.find(*at);
+    if (file == host.files.end()) SimWorld::violation(fmt::format("{} of the chain of {} is gone", *at, path));
+    layers.push_back(&file->second);
+  }
+  return layers;
+}
+
+std::uint64_t read(const Layers& layers, std::uint64_t block) {
+  for (const SimFile* layer : layers) {
+    if (const auto found = layer->blocks.find(block); found != layer->blocks.end()) return found->second;
+  }
+  return 0;
+}
+
+}  // namespace
+
 void SimWorld::check() const {
   for (const auto& [vm, guest] : guests) {
     const auto where = running_on(vm);
@@ -215,8 +255,9 @@ void SimWorld::check() const {
     for (const model::Disk& disk : home.domains.at(vm).live->disks) {
       const auto told = guest.acknowledged.find(disk.name);
       if (told == guest.acknowledged.end()) continue;
+      const auto layers = layers_of(home, disk.path);
       for (const auto& [block, number] : told->second) {
-        const std::uint64_t found = read(home, disk.path, block);
+        const std::uint64_t found = fakes::read(layers, block);
         if (found == number) continue;
         violation(fmt::format("{} on {}: {} block {} holds {}, {} was acknowledged", vm.get(), where.front().get(),
                               disk.name.get(), block, found, number));
@@ -232,13 +273,7 @@ SimHost& SimWorld::host(const model::HostName& name) {
 }
 
 std::uint64_t SimWorld::read(const SimHost& host, const std::string& path, std::uint64_t block) {
-  for (std::string at = path; !at.empty();) {
-    const auto file = host.files.find(at);
-    if (file == host.files.end()) violation(fmt::format("{} of the chain of {} is gone", at, path));
-    if (const auto found = file->second.blocks.find(block); found != file->second.blocks.end()) return found->second;
-    at = file->second.backing;
-  }
-  return 0;
+  return fakes::read(layers_of(host, path), block);
 }
 
 std::vector<std::string> SimWorld::chain(const SimHost& host, const std::string& path) {

@@ -113,6 +113,8 @@ struct SimMigration {
   bool unheard = false;   ///< a libvirtd does not know that it has arrived: that half stands until somebody ends it
   ports::MoveProgress::State state = ports::MoveProgress::State::running;
   std::string error{};
+  /// When the source's libvirt, to which the target's answer is lost, takes it for failed, and lets the guest go on.
+  std::optional<base::Millis> given_up{};
 };
 
 /// How migrations behave here.
@@ -125,7 +127,10 @@ struct SimLink {
   bool is_cut = false;           ///< between the hosts; Umbra reaches both
   unsigned heals_after = 0;      ///< events until it holds again; 0: it stays as it is
   unsigned ends_after = 2;       ///< events until the source's half of an arrived guest ends; in post-copy, thrice that
-  bool arrives_unheard = false;  ///< a libvirtd that dies while the guest stands does so after the guest has arrived
+  /// What strikes while the guest stands does so after QEMU has handed it over, and ...
+  bool handed_over = false;
+  bool persists = false;         ///< ... after the target's libvirt has made its definition the VM's
+  bool arrives_unheard = false;  ///< ... after that has let it go on there, too, before its answer
 };
 
 /// What the guest was told is on its disks.
@@ -143,7 +148,9 @@ class SimWorld {
   std::map<model::VmName, SimGuest> guests;
   std::optional<SimMigration> migration;
   SimLink link;
-  bool guarded = false;      ///< what QEMU has open is cut as soon as the link is
+  bool guarded = false;      ///< what QEMU has open is cut as soon as the link is, what was handed over is held
+  bool guard_holds = true;   ///< else it does not hold
+  bool held = false;         ///< libvirt could not let the guest go on, since the guard held it
   bool agent_hangs = false;  ///< of guests that have one
   // What Umbra keeps.
   std::vector<ports::Walk> walks;
@@ -187,6 +194,8 @@ class SimWorld {
   void stop_libvirtd(const model::HostName& name, unsigned events);
   void crash_host(const model::HostName& name, unsigned events);
   void cut_link(unsigned events);  ///< 0: until heal()
+  /// Cut off from the other hosts and from Umbra; what is on it goes on.
+  void isolate(const model::HostName& name, unsigned events);
   /// A backup tool puts a layer over each disk of a running guest, as `virsh snapshot-create-as --disk-only
   /// --no-metadata` does. False where libvirt refuses it, since a job holds the guest.
   bool put_layer(const model::HostName& name, const model::VmName& vm);
@@ -227,11 +236,15 @@ class SimWorld {
   void write(const model::VmName& vm, SimHost& host, model::Domain& domain);
   void advance_migration();
   void persist();
+  void mirror();
   void arrive();
   void begin_postcopy();
   void advance_arrived();
   void fail_postcopy();
   void fail_migration(const std::string& why);
+  void lose_answer(base::Millis patience);
+  void give_up_answer();
+  bool hands_over_unheard();
   void end_migration_of(const model::HostName& name);
   void bring_back(SimHost& host);
   std::vector<std::function<void()>> m_unsynced;

@@ -36,8 +36,9 @@ const std::set<std::string> impure_headers{"fstream",     "iostream",     "cstdi
                                            "fcntl.h",     "sys/stat.h",   "filesystem",      "random", "ctime",
                                            "base/fd.hpp", "base/log.hpp", "base/process.hpp"};
 /// The files of cmd/ that join ports with adapters, or examine what an adapter stands on.
-const std::set<std::string> joints{"session.cpp", "doctor.cpp", "keepalive.cpp", "predict.cpp",     "receive.cpp",
-                                   "sources.cpp", "train.cpp",  "backtest.cpp",  "forecasters.cpp", "start_hook.cpp"};
+const std::set<std::string> joints{"session.cpp",  "doctor.cpp",      "keepalive.cpp", "guard.cpp",
+                                   "predict.cpp",  "receive.cpp",     "sources.cpp",   "train.cpp",
+                                   "backtest.cpp", "forecasters.cpp", "start_hook.cpp"};
 
 /// The room that a path below lib/ belongs to: "replicate", "adapters/nbd".
 std::string room_of(const fs::path& below_lib) {

@@ -228,21 +228,24 @@ std::vector<Case> all_cases() {
   return cases;
 }
 
-std::string verdict_of(const Case& one, const std::function<void(SimWorld&)>& arrange) {
+std::string verdict_of(Way way, const Fault& fault, const std::function<void(SimWorld&)>& arrange) {
   return guarded([&]() -> std::string {
-    SimWorld world = world_before(one.way);
+    SimWorld world = world_before(way);
     if (arrange) arrange(world);
-    Fault fault{one.victim == Victim::umbra ? Fault::Kind::crash : Fault::Kind::blow, one.when, one.at, {}};
-    fault.blow = [&](SimWorld& struck) {
-      strike(struck, one.way, one.victim, late);
-      strike_link(struck, one.link);
-    };
     world.fault = fault;
-    run_walk(world, one.way);
-    if (one.victim == Victim::umbra) strike_link(world, one.link);
+    run_walk(world, way);
     if (any_open(world)) try_to_recover(world);  // while what was struck is down
     return in_order(world);
   });
+}
+
+std::string verdict_of(const Case& one, const std::function<void(SimWorld&)>& arrange) {
+  Fault fault{one.victim == Victim::umbra ? Fault::Kind::crash : Fault::Kind::blow, one.when, one.at, {}};
+  fault.blow = [&](SimWorld& struck) {
+    strike(struck, one.way, one.victim, late);
+    strike_link(struck, one.link);
+  };
+  return verdict_of(one.way, fault, arrange);
 }
 
 std::string verdict_of_seed(std::uint64_t seed) {
@@ -251,6 +254,8 @@ std::string verdict_of_seed(std::uint64_t seed) {
     const auto below = [&](std::size_t most) { return static_cast<std::size_t>(random() % most); };
     const Way way = all_ways[below(all_ways.size())];
     SimWorld world = world_before(way);
+    world.link.handed_over = below(2) == 0;
+    world.link.persists = below(3) == 0;
     world.link.arrives_unheard = below(2) == 0;
     world.link.stands_for = static_cast<unsigned>(1 + below(6));
     const auto any_fault = [&](std::size_t calls) {
@@ -259,7 +264,9 @@ std::string verdict_of_seed(std::uint64_t seed) {
       const unsigned down_for = below(2) == 0 ? soon : late;
       constexpr std::array kinds{Fault::Kind::crash, Fault::Kind::error, Fault::Kind::blow, Fault::Kind::blow};
       Fault fault{kinds[below(kinds.size())], static_cast<Fault::When>(below(3)), 1 + below(calls), {}};
+      const std::size_t whom = below(6);
       fault.blow = [=](SimWorld& struck) {
+        if (whom < 2) return struck.isolate(whom == 0 ? source_of(way) : target_of(way), down_for);
         strike(struck, way, victim, down_for);
         strike_link(struck, link);
       };

@@ -44,6 +44,7 @@ void die_after(fakes::SimWorld& world, const std::string& call);
 
 /// Runs a case to its end: what is wrong then, or was violated on the way; empty where all is well.
 std::string verdict_of(const Case& one, const std::function<void(fakes::SimWorld&)>& arrange = {});
+std::string verdict_of(Way way, const fakes::Fault& fault, const std::function<void(fakes::SimWorld&)>& arrange = {});
 /// The same for blows at random calls, of random victims, upon the walk and upon recoveries.
 std::string verdict_of_seed(std::uint64_t seed);
 

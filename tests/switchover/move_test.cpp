@@ -77,8 +77,19 @@ TEST_CASE("where both hosts stay unclear the answer is a refusal, and the walk s
   }
   world.new_run();
   Run run(world);
+  const base::Millis began = run.ports.clock.steady();
   CHECK(kind_of([&] { recover(run.ports); }) == Kind::interrupted);
+  CHECK(run.ports.clock.steady() - began > base::Millis{60'000});
   CHECK(world.walks.back().state == "open");
+  {
+    // Nor does it hold up whoever asks for a stop.
+    Run stopped(world);
+    stopped.cancel.request(2);
+    const base::Millis again = stopped.ports.clock.steady();
+    CHECK(kind_of([&] { recover(stopped.ports); }) == Kind::interrupted);
+    CHECK(stopped.ports.clock.steady() - again < base::Millis{15'000});
+    CHECK(world.walks.back().state == "open");
+  }
   // The link heals; the same command goes on.
   world.migration->rounds = 1;
   world.event();

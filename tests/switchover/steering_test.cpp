@@ -111,6 +111,21 @@ TEST_CASE("what is needed to converge is known when it is given up") {
   CHECK(steering.needed() == base::Millis{400});
 }
 
+TEST_CASE("a guest that is slowed down ever more is not given up on before that has come to its end") {
+  const auto given_up_after = [](double slowest) {
+    Steering steering(Bounds{base::Millis{100}});
+    return advice_on_busy(steering, 300, 4'000'000,
+                          [slowest](int ms, ports::MoveProgress& now) { now.slowed = std::min(slowest, ms * 1e-5); })
+               .size() *
+           50;
+  };
+  const std::size_t never_slowed = given_up_after(0);
+  CHECK(never_slowed < 40'000);
+  CHECK(given_up_after(0.2) == never_slowed);
+  CHECK(given_up_after(0.99) > 90'000);
+  CHECK(given_up_after(0.99) < 101'000);
+}
+
 TEST_CASE("post-copy comes after the blackout, once, and ends all steering") {
   Steering steering(Bounds{base::Millis{100}, {}, true});
   // It has begun some seconds after it was asked for.

@@ -65,8 +65,9 @@ void Dirtier::run() {
     while (m_set_mib == mib) {
       std::this_thread::sleep_for(m_wanted > 0 ? 10ms : 250ms);
       const auto now = Clock::now();
-      // Never make up for more than a quarter of a second: a guest that was stopped must not burst when it goes on.
-      owed += m_wanted * pages_per_mib * std::min(Seconds(now - last).count(), 0.25);
+      // Never make up for more than a moment: a guest that was stopped must not burst when it goes on, and one that is
+      // slowed down must get slower.
+      owed += m_wanted * pages_per_mib * std::min(Seconds(now - last).count(), 0.05);
       last = now;
       if (pages.count() == 0) owed = 0;
       for (; owed >= 1; owed -= 1, ++touched) {

@@ -5,8 +5,13 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <map>
+#include <optional>
+#include <set>
 
+#include "adapters/procfs/guard_door.hpp"
+#include "adapters/procfs/image_hold.hpp"
 #include "adapters/procfs/peer_probe.hpp"
 #include "base/error.hpp"
 #include "base/log.hpp"
@@ -14,10 +19,10 @@
 namespace umbra::procfs {
 namespace {
 
-constexpr base::Millis between_looks{100};
+/// Between the end of QEMU's part and libvirt's answer from the other side there are some tens of milliseconds.
+constexpr base::Millis between_looks{20};
 /// A migration that was asked for just before its owner went may open its connections later than that.
 constexpr base::Millis wait_for_first{5000};
-
 enum class Owner { wants_it, says_no, has_gone };
 
 /// Whoever wants the guard writes nothing but the byte by which it is told to let be.
@@ -65,28 +70,97 @@ void cut_what_does_not_answer(const GuardOptions& options, const std::vector<Str
   }
 }
 
+/// Of those that can be held, since QEMU locks them while it has them.
+std::vector<std::string> held_by_qemu(const GuardOptions& options) {
+  std::vector<std::string> images;
+  for (const std::string& image : options.images) {
+    if (is_written_to(image)) images.push_back(image);
+  }
+  if (images.empty())
+    base::log(
+        base::Level::warning,
+        fmt::format("{} can't be held here once it was handed over: QEMU locks none of its images", options.vm.get()));
+  return images;
+}
+
+class Guard {
+ public:
+  Guard(const GuardOptions& options, pid_t qemu)
+      : m_options(options), m_door(options.vm), m_streams(qemu), m_images(held_by_qemu(options)) {
+    for (const Stream& stream : m_streams.begun()) m_before.insert(stream.inode);
+  }
+
+  void begin(base::Millis now) { m_last_seen = now; }
+  /// Until the next look, or QEMU's end: what is held is let go of at once then.
+  void wait() const { m_streams.has_ended(between_looks); }
+  bool holds() const { return m_hold.has_value(); }
+
+  /// False once there is nothing more to do.
+  bool look(base::Millis now) {
+    if (m_streams.has_ended()) return false;
+    const Owner owner = ask(m_options.owner_fd);
+    if (owner == Owner::says_no) return false;
+    std::vector<Stream> ours = m_streams.begun();
+    std::erase_if(ours, [&](const Stream& stream) { return m_before.contains(stream.inode); });
+    // QEMU closes its connections at the end of a migration: after it has its images back where that has failed. What
+    // becomes of them later, as by folding a layer back, is no matter of the migration.
+    if (ours.empty() && m_is_open) hold_what_was_handed_over();
+    m_is_open = !ours.empty();
+    if (m_is_open) m_last_seen = now;
+    if (m_has_let_go && std::ranges::any_of(m_images, is_written_to)) return false;  // the guest goes on
+    std::erase_if(ours, [](const Stream& stream) { return !is_connected(stream); });
+    ask_peers(ours, m_probes, now);
+    cut_what_does_not_answer(m_options, ours, m_probes, now);
+    if (const auto wish = m_door.asked(); wish && !grant(*wish)) return false;
+    return m_hold || m_has_let_go || owner != Owner::has_gone || now - m_last_seen < wait_for_first;
+  }
+
+ private:
+  void hold_what_was_handed_over() {
+    if (m_images.empty() || std::ranges::any_of(m_images, is_written_to)) return;
+    try {
+      m_hold.emplace(m_images);
+    } catch (const base::Error& e) {
+      base::log(base::Level::warning,
+                fmt::format("{} was handed over, and its half here can't be held: {}", m_options.vm.get(), e.what()));
+    }
+  }
+
+  /// False where the guard ends by that.
+  bool grant(Wish wish) {
+    const bool held = m_hold || m_has_let_go;
+    if (wish == Wish::let_go && m_hold) {
+      m_hold.reset();
+      m_has_let_go = true;
+    }
+    if (!held) m_door.close();
+    m_door.answer(held);
+    return held;
+  }
+
+  const GuardOptions& m_options;
+  GuardDoor m_door;
+  Streams m_streams;
+  std::vector<std::string> m_images;
+  std::set<std::uint64_t> m_before;
+  Probes m_probes;
+  std::optional<ImageHold> m_hold;
+  bool m_has_let_go = false;  ///< and QEMU has not taken its images yet
+  bool m_is_open = false;     ///< connections of the migration, at the last look
+  base::Millis m_last_seen{0};
+};
+
 }  // namespace
 
 void guard_move(const GuardOptions& options, const base::CancelToken& cancel, base::Clock& clock,
                 const std::function<void()>& ready) {
   const auto pid = qemu_of(options.vm);
   if (!pid) throw base::Error(base::Kind::not_found, fmt::format("no QEMU here runs {}", options.vm.get()));
-  const Streams streams(*pid);
-  std::set<std::uint64_t> before;
-  for (const Stream& stream : streams.open([](std::uint64_t) { return true; })) before.insert(stream.inode);
+  Guard guard(options, *pid);
   ready();
-  base::Millis last_seen = clock.steady();
-  Probes probes;
-  while (!streams.has_ended() && !cancel.requested()) {
-    const Owner owner = ask(options.owner_fd);
-    if (owner == Owner::says_no) return;
-    const std::vector<Stream> ours = streams.open([&](std::uint64_t inode) { return !before.contains(inode); });
-    ask_peers(ours, probes, clock.steady());
-    cut_what_does_not_answer(options, ours, probes, clock.steady());
-    if (!ours.empty()) last_seen = clock.steady();
-    if (ours.empty() && owner == Owner::has_gone && clock.steady() - last_seen >= wait_for_first) return;
-    clock.pause(between_looks);
-  }
+  guard.begin(clock.steady());
+  // A signal to all that belongs to a service is no proof that the guest does not run over there.
+  while ((guard.holds() || !cancel.requested()) && guard.look(clock.steady())) guard.wait();
 }
 
 }  // namespace umbra::procfs

@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <charconv>
 #include <filesystem>
+#include <set>
 
 #include "base/error.hpp"
 
@@ -83,11 +84,25 @@ bool ask(int fd, int level, int what, Value& value) {
   return ::getsockopt(fd, level, what, &value, &size) == 0;
 }
 
-bool is_connected_tcp(int fd) {
+bool is_tcp(int fd) {
   int protocol = 0;
+  return ask(fd, SOL_SOCKET, SO_PROTOCOL, protocol) && protocol == IPPROTO_TCP;
+}
+
+bool is_in_state(int fd, unsigned state) {
   tcp_info info{};
-  return ask(fd, SOL_SOCKET, SO_PROTOCOL, protocol) && protocol == IPPROTO_TCP &&
-         ask(fd, IPPROTO_TCP, TCP_INFO, info) && info.tcpi_state == 1;  // TCP_ESTABLISHED
+  return ask(fd, IPPROTO_TCP, TCP_INFO, info) && info.tcpi_state == state;
+}
+constexpr unsigned connected = 1;   // TCP_ESTABLISHED
+constexpr unsigned listening = 10;  // TCP_LISTEN
+
+/// That on this side.
+in_port_t port_of(int fd) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return 0;
+  return address.ss_family == AF_INET6 ? reinterpret_cast<const sockaddr_in6&>(address).sin6_port
+                                       : reinterpret_cast<const sockaddr_in&>(address).sin_port;
 }
 
 }  // namespace
@@ -112,23 +127,33 @@ Streams::Streams(pid_t pid) : m_pid(pid), m_handle(static_cast<int>(::syscall(SY
                 "the far end must run as root, and the kernel be 5.6 or newer");
 }
 
-std::vector<Stream> Streams::open(const std::function<bool(std::uint64_t)>& ours) const {
+std::vector<Stream> Streams::begun() const {
   std::vector<Stream> streams;
-  std::error_code gone;
-  for (const auto& entry : fs::directory_iterator(fmt::format("/proc/{}/fd", m_pid), gone)) {
-    const auto inode = socket_inode(entry.path());
-    if (!inode || !ours(*inode)) continue;
-    const auto theirs = number_in<int>(entry.path().filename().string());
+  std::set<in_port_t> served;
+  std::error_code gone;  // with the process, at any time
+  for (fs::directory_iterator entry(fmt::format("/proc/{}/fd", m_pid), gone), end; !gone && entry != end;
+       entry.increment(gone)) {
+    const auto inode = socket_inode(entry->path());
+    if (!inode) continue;
+    const auto theirs = number_in<int>(entry->path().filename().string());
     Stream stream{*inode,
                   base::UniqueFd(static_cast<int>(::syscall(SYS_pidfd_getfd, m_handle.get(), theirs.value_or(-1), 0)))};
-    if (stream.socket && is_connected_tcp(stream.socket.get())) streams.push_back(std::move(stream));
+    if (!stream.socket || !is_tcp(stream.socket.get())) continue;
+    if (is_in_state(stream.socket.get(), listening)) served.insert(port_of(stream.socket.get()));
+    streams.push_back(std::move(stream));
   }
+  // What was accepted has the port that is listened on, as the listening socket itself.
+  std::erase_if(streams, [&](const Stream& stream) { return served.contains(port_of(stream.socket.get())); });
   return streams;
 }
 
-bool Streams::has_ended() const {
+bool Streams::has_ended(base::Millis within) const {
   pollfd handle{m_handle.get(), POLLIN, 0};
-  return ::poll(&handle, 1, 0) > 0;
+  return ::poll(&handle, 1, static_cast<int>(within.count())) > 0;
+}
+
+bool is_connected(const Stream& stream) {
+  return is_in_state(stream.socket.get(), connected);
 }
 
 bool is_stalled(const Stream& stream, base::Millis limit) {

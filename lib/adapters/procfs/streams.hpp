@@ -5,9 +5,7 @@
 
 #include <sys/types.h>
 #include <cstdint>
-#include <functional>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -31,9 +29,11 @@ class Streams {
  public:
   /// Kind::not_found where there is no such process, Kind::refused where it may not be traced.
   explicit Streams(pid_t pid);
-  /// Its open TCP connections, but for those that `ours` does not want by their inode.
-  std::vector<Stream> open(const std::function<bool(std::uint64_t inode)>& ours) const;
-  bool has_ended() const;
+  /// The TCP connections that it began and has open, whatever has become of them. Who connected to it, as to a console,
+  /// is none of them.
+  std::vector<Stream> begun() const;
+  /// Whether it has, at once or within that time.
+  bool has_ended(base::Millis within = base::Millis{0}) const;
   pid_t pid() const { return m_pid; }
 
  private:
@@ -41,6 +41,8 @@ class Streams {
   base::UniqueFd m_handle;
 };
 
+/// Whether neither end has closed it.
+bool is_connected(const Stream& stream);
 /// Whether data, or a question whether there is room for more, have had no answer from the other end for so long. An
 /// idle connection never has.
 bool is_stalled(const Stream& stream, base::Millis limit);

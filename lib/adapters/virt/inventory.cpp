@@ -22,6 +22,7 @@ constexpr base::Millis first_span{200};
 struct State {
   model::DomainState state = model::DomainState::other;
   model::Postcopy postcopy = model::Postcopy::none;
+  bool start_failed = false;
 };
 
 model::Postcopy postcopy_of(int state, int reason) {
@@ -43,13 +44,13 @@ State state_of(_virDomain* domain) {
   switch (state) {
     case VIR_DOMAIN_RUNNING:
     case VIR_DOMAIN_BLOCKED:
-      return {model::DomainState::running, postcopy};
+      return {model::DomainState::running, postcopy, false};
     case VIR_DOMAIN_PAUSED:
-      return {model::DomainState::paused, postcopy};
+      return {model::DomainState::paused, postcopy, false};
     case VIR_DOMAIN_SHUTOFF:
-      return {model::DomainState::off, postcopy};
+      return {model::DomainState::off, postcopy, reason == VIR_DOMAIN_SHUTOFF_FAILED};
     case VIR_DOMAIN_CRASHED:  // with on_crash=preserve QEMU is still there, and holds the disks
-      return {is_active(domain) ? model::DomainState::other : model::DomainState::off, postcopy};
+      return {is_active(domain) ? model::DomainState::other : model::DomainState::off, postcopy, false};
     default:
       return {};
   }
@@ -105,7 +106,7 @@ class Look {
 
  private:
   model::Domain read(_virDomain* handle) {
-    const auto [state, postcopy] = state_of(handle);
+    const auto [state, postcopy, start_failed] = state_of(handle);
     const bool active = state != model::DomainState::off && is_active(handle);
     // With its secrets: a stand-in that is defined from it must have them, such as a console's password.
     const std::string inactive_xml = domain_xml_of(handle, true, VIR_DOMAIN_XML_SECURE);
@@ -114,6 +115,7 @@ class Look {
     model::Domain& domain = parsed.domain;
     domain.state = state;
     domain.postcopy = postcopy;
+    domain.start_failed = start_failed;
     const std::string whose = name_of(handle);
     domain.persistent = check(virDomainIsPersistent(handle), "ask whether " + whose + " is persistent") == 1;
     int autostart = 0;

@@ -179,6 +179,7 @@ class LibvirtMove final : public ports::Move {
         pages * static_cast<double>(stats.number(VIR_DOMAIN_JOB_MEMORY_PAGE_SIZE).value_or(page_size));
     progress.bytes_per_s = static_cast<double>(stats.number(VIR_DOMAIN_JOB_MEMORY_BPS).value_or(0) +
                                                stats.number(VIR_DOMAIN_JOB_DISK_BPS).value_or(0));
+    progress.slowed = static_cast<double>(stats.number(VIR_DOMAIN_JOB_AUTO_CONVERGE_THROTTLE).value_or(0)) / 100;
   }
 
   std::shared_ptr<Connection> m_steering;

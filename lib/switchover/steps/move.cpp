@@ -240,8 +240,11 @@ Json act(Walk& walk) {
   return Json::object();
 }
 
-/// The source runs on by itself and libvirt has removed the target's half: that is what "not moved" means.
-void undo(Walk&) {}
+/// That it has not moved means that libvirt has removed the target's half. The guest runs on on the source by itself,
+/// unless libvirt tried that while the guard held it.
+void undo(Walk& walk) {
+  let_go_on(walk);
+}
 
 }  // namespace
 
@@ -272,13 +275,30 @@ ports::MoveRequest move_request(const Walk& walk) {
 }
 
 std::unique_ptr<ports::MoveGuard> guarded(const Walk& walk) {
+  std::vector<std::string> images;
+  for (const auto& [disk, overlay] : walk.facts().overlays) images.push_back(overlay);
   try {
-    return walk.ports().transport.guard_move(walk.row().from, walk.row().uuid);
+    return walk.ports().transport.guard_move(walk.row().from, walk.row().uuid, images);
   } catch (const base::Error& e) {
     base::log(base::Level::warning, fmt::format("{}: the move is not watched on {}: {}", walk.row().vm.get(),
                                                 walk.row().from.get(), e.what()));
     return nullptr;
   }
+}
+
+void let_go_on(const Walk& walk) {
+  const ports::Walk& row = walk.row();
+  const auto here = walk.source().find(row.vm);
+  if (!here || here->state != model::DomainState::paused) return;
+  try {
+    if (!walk.ports().transport.end_guard(row.from, row.uuid)) return;
+  } catch (const base::Error& e) {
+    if (e.kind() == base::Kind::unsupported) return;  // no guard can be there
+    throw;
+  }
+  walk.source().resume(row.vm);
+  base::log(base::Level::info, fmt::format("{} had been handed over, and the answer was lost: it goes on on {}",
+                                           row.vm.get(), row.from.get()));
 }
 
 model::RoleTag hibernated_tag(const Walk& walk) {

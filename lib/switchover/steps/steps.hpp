@@ -43,6 +43,9 @@ ports::MoveRequest move_request(const Walk& walk);
 /// Null where the source's host can't be watched: then a link that is cut in the last phase holds the guest for as long
 /// as TCP and libvirt take to give up.
 std::unique_ptr<ports::MoveGuard> guarded(const Walk& walk);
+/// Of a guest that runs nowhere else: where the source's guard has kept it from going on, it goes on. Again: nothing is
+/// left to do.
+void let_go_on(const Walk& walk);
 /// Makes the walk's epoch the VM's. Again: nothing is left to do.
 void confirm_epoch(Walk& walk);
 /// The tag of the VM that this walk leaves hibernated on the source.

@@ -85,9 +85,11 @@ struct DamagedShadow {
       std::unique_ptr<ports::BlockSource> open(const model::HostName&, const ports::FileExport&) override {
         return nullptr;
       }
-      std::unique_ptr<ports::MoveGuard> guard_move(const model::HostName&, const model::Uuid&) override {
+      std::unique_ptr<ports::MoveGuard> guard_move(const model::HostName&, const model::Uuid&,
+                                                   const std::vector<std::string>&) override {
         return nullptr;
       }
+      bool end_guard(const model::HostName&, const model::Uuid&) override { return false; }
     } transport;
     const base::CancelToken cancel;
     const ports::Context context{hosts, transport, base::system_clock(), cancel};

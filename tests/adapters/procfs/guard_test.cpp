@@ -30,7 +30,7 @@ TEST_CASE("a guard that is told to let be ends at once, though its owner is ther
   const base::CancelToken cancel;
   std::promise<void> ready;
   const auto done = std::async(std::launch::async, [&] {
-    procfs::guard_move({.vm = model::Uuid(uuid), .owner_fd = theirs.get()}, cancel, base::system_clock(),
+    procfs::guard_move({.vm = model::Uuid(uuid), .owner_fd = theirs.get(), .images = {}}, cancel, base::system_clock(),
                        [&] { ready.set_value(); });
   });
   ready.get_future().wait();

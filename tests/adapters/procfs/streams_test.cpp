@@ -65,7 +65,8 @@ Pair connected() {
 procfs::Stream found(const UniqueFd& socket) {
   const std::string link = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(socket.get()));
   const std::uint64_t inode = std::stoull(link.substr(link.find('[') + 1));
-  auto streams = procfs::Streams(::getpid()).open([&](std::uint64_t each) { return each == inode; });
+  auto streams = procfs::Streams(::getpid()).begun();
+  std::erase_if(streams, [&](const procfs::Stream& each) { return each.inode != inode; });
   REQUIRE(streams.size() == 1);
   return std::move(streams.front());
 }

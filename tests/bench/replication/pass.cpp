@@ -47,7 +47,11 @@ class NoTransport final : public ports::Transport {
   std::unique_ptr<ports::BlockSource> open(const model::HostName&, const ports::FileExport&) override {
     throw std::logic_error("none here");
   }
-  std::unique_ptr<ports::MoveGuard> guard_move(const model::HostName&, const model::Uuid&) override { return nullptr; }
+  std::unique_ptr<ports::MoveGuard> guard_move(const model::HostName&, const model::Uuid&,
+                                               const std::vector<std::string>&) override {
+    return nullptr;
+  }
+  bool end_guard(const model::HostName&, const model::Uuid&) override { return false; }
 };
 
 std::unique_ptr<ports::PointStore> store_of(const std::string& into, const std::string& way) {
