@@ -52,6 +52,7 @@ void SimWorld::give_up_answer() {
 /// Of a blow while the guest stands: whether it strikes after QEMU has done its part.
 bool SimWorld::hands_over_unheard() {
   if (!migration->stopped || migration->arrived) return false;
+  if (migration->given_up) return true;  // by an earlier blow, and who was to let it go on may be gone
   if (link.arrives_unheard) {
     arrive();
   } else if (link.persists) {

@@ -127,8 +127,9 @@ TEST_CASE("one that stands on the target by hand is no proof, and the hint says 
     return error.hint();
   };
   suspend(world);
-  CHECK_THAT(hint(), Catch::StartsWith("it is paused on both: virsh -c sim://beta destroy web1, then virsh -c "
-                                       "sim://alpha resume web1"));
+  CHECK_THAT(hint(),
+             Catch::StartsWith(
+                 "it is paused on both: virsh -c sim://beta destroy web1; then: umbra switchover --recover web1"));
   world.hosts.at(alpha).domains.at(web1).live.reset();
   CHECK_THAT(hint(), Catch::StartsWith("it was begun on beta by hand, and paused: virsh -c sim://beta destroy web1"));
   world.hosts.at(beta).reachable = false;
