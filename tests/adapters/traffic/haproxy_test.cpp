@@ -201,7 +201,7 @@ TEST_CASE("a new server that HAProxy's own check finds down is a failure") {
   const bool down = base::wait_until(base::system_clock(), base::Millis{10'000}, base::Millis{20},
                                      [&] { return !balancer.state("web", "web-b").up; });
   REQUIRE(down);
-  const auto result = redirector(change, base::Millis{500})->redirect(to_beta());
+  const auto result = redirector(change, base::Millis{2'000})->redirect(to_beta());
   CHECK_FALSE(result.ok);
   CHECK(result.failure == Failure::unsure);
   CHECK(contains(result.message, "web-b is held for down by its health check"));
