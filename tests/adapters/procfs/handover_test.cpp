@@ -28,7 +28,8 @@ using procfs::Wish;
 namespace fs = std::filesystem;
 
 constexpr Millis deadline{20'000};
-const std::string uuid = "6f1c3d52-0000-4000-8000-00000000beef";
+/// Tests run beside each other.
+const std::string uuid = fmt::format("6f1c3d52-0000-4000-8000-{:012x}", ::getpid());
 
 class Folder {
  public:
@@ -134,9 +135,18 @@ class Guarded {
     options.images = std::move(images);
     std::promise<void> ready;
     m_done = std::async(std::launch::async, [this, options, &ready] {
-      procfs::guard_move(options, m_cancel, base::system_clock(), [&] { ready.set_value(); });
+      bool begun = false;
+      try {
+        procfs::guard_move(options, m_cancel, base::system_clock(), [&] {
+          begun = true;
+          ready.set_value();
+        });
+      } catch (const base::Error&) {
+        if (begun) throw;
+        ready.set_exception(std::current_exception());
+      }
     });
-    ready.get_future().wait();
+    ready.get_future().get();
   }
   Guarded(const Guarded&) = delete;
   ~Guarded() {
