@@ -204,7 +204,7 @@ TEST_CASE("a new server that HAProxy's own check finds down is a failure") {
   const auto result = redirector(change, base::Millis{2'000})->redirect(to_beta());
   CHECK_FALSE(result.ok);
   CHECK(result.failure == Failure::unsure);
-  CHECK(contains(result.message, "web-b is held for down by its health check"));
+  CHECK_THAT(result.message, Catch::Contains("web-b is held for down by its health check"));
 }
 
 TEST_CASE("a list of states that is none is refused, and lines of other backends are passed by") {
