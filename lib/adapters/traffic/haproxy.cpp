@@ -135,8 +135,15 @@ class HaproxyRedirector final : public ConfiguredRedirector {
     constexpr Millis between{100};
     std::string lacks;
     const auto left = std::max(m_end - m_clock.steady(), Millis{1});
-    if (base::wait_until(m_clock, left, between, [&] { return (lacks = missing(states())).empty(); }))
-      return m_change.backend + " is as asked";
+    const auto is_there = [&] {
+      try {
+        return (lacks = missing(states())).empty();
+      } catch (const Error& error) {
+        if (lacks.empty() || error.kind() != Kind::timeout) throw;
+        return false;  // the time is up: what was seen last is the reason
+      }
+    };
+    if (base::wait_until(m_clock, left, between, is_there)) return m_change.backend + " is as asked";
     throw Error(Kind::timeout, fmt::format("HAProxy was told, but {}", lacks),
                 fmt::format("echo 'show servers state {}' | socat - {}", m_change.backend, m_change.socket));
   }
