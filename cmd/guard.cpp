@@ -19,37 +19,27 @@
 namespace umbra::cmd {
 namespace {
 
-struct Pipe {
-  base::UniqueFd from;
-  base::UniqueFd to;
-};
-
-Pipe new_pipe() {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw base::from_errno(errno, "make a pipe");
-  return {base::UniqueFd(ends[0]), base::UniqueFd(ends[1])};
-}
+using base::UniqueFd;
 
 /// What the guard writes goes to whoever started it as long as they are there. It holds none of their streams itself:
 /// they would wait for its end.
-void take_streams(const Pipe& messages) {
-  const base::UniqueFd nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
+void take_streams(const UniqueFd& messages) {
+  const UniqueFd nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
   ::dup2(nothing.get(), STDIN_FILENO);
   ::dup2(nothing.get(), STDOUT_FILENO);
-  ::dup2(messages.to.get(), STDERR_FILENO);
+  ::dup2(messages.get(), STDERR_FILENO);
 }
 
 /// The guard's process.
-void be_the_guard(Session& session, const model::Uuid& vm, const std::vector<std::string>& images, Pipe owner,
-                  Pipe messages) {
+void be_the_guard(Session& session, const model::Uuid& vm, const std::vector<std::string>& images,
+                  const UniqueFd& owner, UniqueFd messages) {
   ::setsid();
-  owner.to.reset();
-  base::UniqueFd caller(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3));
+  UniqueFd caller(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3));
   take_streams(messages);
-  messages = {};
+  messages.reset();
   procfs::GuardOptions options;
   options.vm = vm;
-  options.owner_fd = owner.from.get();
+  options.owner_fd = owner.get();
   options.images = images;
   procfs::guard_move(options, session.cancel(), session.clock(), [&] {
     base::write_all(caller.get(), std::string_view("+\n"), "standard output");
@@ -58,16 +48,19 @@ void be_the_guard(Session& session, const model::Uuid& vm, const std::vector<std
 }
 
 /// Passes on what either side writes. True once the guard has ended, false once whoever started this has.
-bool relay(const Pipe& owner, const Pipe& messages) {
+bool relay(const UniqueFd& owner, const UniqueFd& messages) {
   std::array<std::byte, 4096> bytes{};
-  std::array<pollfd, 2> both{pollfd{STDIN_FILENO, POLLIN, 0}, pollfd{messages.from.get(), POLLIN, 0}};
+  std::array<pollfd, 2> both{pollfd{STDIN_FILENO, POLLIN, 0}, pollfd{messages.get(), POLLIN, 0}};
   for (;;) {
-    if (::poll(both.data(), both.size(), -1) < 0 && errno != EINTR) throw base::from_errno(errno, "wait for the guard");
+    if (::poll(both.data(), both.size(), -1) < 0) {
+      if (errno != EINTR) throw base::from_errno(errno, "wait for the guard");
+      continue;
+    }
     for (const pollfd& one : both) {
       if (one.revents == 0) continue;
       const ssize_t got = ::read(one.fd, bytes.data(), bytes.size());
       if (got <= 0) return one.fd != STDIN_FILENO;
-      base::write_all(one.fd == STDIN_FILENO ? owner.to.get() : STDERR_FILENO,
+      base::write_all(one.fd == STDIN_FILENO ? owner.get() : STDERR_FILENO,
                       std::span(bytes).first(static_cast<std::size_t>(got)), "the guard");
     }
   }
@@ -78,17 +71,18 @@ bool relay(const Pipe& owner, const Pipe& messages) {
 int guard_here(Session& session, const model::Uuid& vm, const std::vector<std::string>& images) {
   if (procfs::ask_guard(vm, procfs::Wish::make_room))  // of an earlier walk
     throw base::Error(base::Kind::busy, fmt::format("{} is held here since an earlier move", vm.get()));
-  Pipe owner = new_pipe();
-  Pipe messages = new_pipe();
+  auto [wanted, owner] = base::make_pipe();
+  auto [messages, written] = base::make_pipe();
   const pid_t guard = ::fork();
   if (guard < 0) throw base::from_errno(errno, "start the guard");
   if (guard == 0) {
-    messages.from.reset();
-    be_the_guard(session, vm, images, std::move(owner), std::move(messages));
+    owner.reset();
+    messages.reset();
+    be_the_guard(session, vm, images, wanted, std::move(written));
     return exit_done;
   }
-  owner.from.reset();
-  messages.to.reset();
+  wanted.reset();
+  written.reset();
   if (!relay(owner, messages)) return exit_done;
   int raw = 0;
   if (::waitpid(guard, &raw, 0) != guard) throw base::from_errno(errno, "wait for the guard");

@@ -21,12 +21,6 @@ extern char** environ;
 namespace umbra::base {
 namespace {
 
-std::pair<UniqueFd, UniqueFd> make_pipe() {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw from_errno(errno, "pipe");
-  return {UniqueFd(ends[0]), UniqueFd(ends[1])};
-}
-
 struct SpawnActions {
   posix_spawn_file_actions_t actions{};
   SpawnActions() { posix_spawn_file_actions_init(&actions); }
@@ -80,6 +74,12 @@ bool exchange(Child& child, std::string_view input, std::string& out, Millis dea
 
 int exit_status(int raw) {
   return WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw);
+}
+
+std::pair<UniqueFd, UniqueFd> make_pipe() {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw from_errno(errno, "pipe");
+  return {UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
 Child::Child(Child&& other) noexcept

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/clock.hpp"
@@ -39,6 +40,9 @@ class Child {
 
 /// The exit status in what waitpid gave; 128+N for signal N.
 int exit_status(int raw);
+
+/// Its end to read from, and that to write to; neither is inherited by what is started.
+std::pair<UniqueFd, UniqueFd> make_pipe();
 
 /// Starts argv[0] found by PATH, in a session of its own: the terminal's signals do not reach it, and it has no
 /// terminal to ask for a password. Standard error is inherited. Throws where it can't be started. Without a pipe,

@@ -30,13 +30,6 @@ using base::UniqueFd;
 constexpr std::size_t kept_output = 16u << 10;  // of each of its outputs, the newest part
 constexpr Millis longest_look{5};               // between two looks whether it has ended
 
-/// Both ends are closed in every child but for what is made of them there.
-std::array<UniqueFd, 2> make_pipe() {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw base::from_errno(errno, "pipe");
-  return {UniqueFd(ends[0]), UniqueFd(ends[1])};
-}
-
 void never_block(const UniqueFd& fd) {
   if (::fcntl(fd.get(), F_SETFL, O_NONBLOCK) != 0) throw base::from_errno(errno, "set up a pipe");
 }
@@ -109,9 +102,9 @@ class Output {
 class Command {
  public:
   Command(const base::Argv& argv, std::string_view input) : m_input(input) {
-    auto [its_in, in] = make_pipe();
-    auto [out, its_out] = make_pipe();
-    auto [err, its_err] = make_pipe();
+    auto [its_in, in] = base::make_pipe();
+    auto [out, its_out] = base::make_pipe();
+    auto [err, its_err] = base::make_pipe();
     m_pid = Start(its_in.get(), its_out.get(), its_err.get())(argv);
     m_in = std::move(in);
     m_out.emplace(std::move(out));
