@@ -110,13 +110,23 @@ void name_overlays_again(Walk& walk, const model::Domain& here) {
   walk.source().define_shadow(here, {walk.facts().overlays, {}, here.tag});
 }
 
+/// What its definition would have to name, as words: "vda=/images/web1.epoch-3.qcow2".
+std::string overlays_in_words(const Walk& walk) {
+  std::string words;
+  for (const auto& [disk, overlay] : walk.facts().overlays)
+    words += fmt::format("{}{}={}", words.empty() ? "" : ", ", disk.get(), overlay);
+  return words;
+}
+
 /// The one on the source is the VM again, with an epoch above all that the lost target may bear.
 void give_back_to_source(Walk& walk, bool may_have_run_there) {
   const ports::Walk& row = walk.row();
   auto here = walk.source().find(row.vm);
-  if (!here)
+  if (!here) {
+    const std::string overlays = overlays_in_words(walk);
     throw Error(Kind::refused, fmt::format("{} is no longer defined on {}", row.vm.get(), row.from.get()),
-                "define it again there, its disks as the journal's overlays name them");
+                "define it again there" + (overlays.empty() ? "" : ", with the disks " + overlays));
+  }
   model::Epoch epoch = std::max(here->tag.epoch, walk.ports().journal.epoch(row.uuid));
   if (may_have_run_there) {
     epoch = row.epoch.next();

@@ -97,11 +97,9 @@ Process::Process(const base::Argv& argv, const ChildFds& fds) {
   const base::UniqueFd err = lifted(fds.err >= 0 ? fds.err : STDERR_FILENO);
   const base::UniqueFd listener = lifted(fds.listener);
   static_assert(first_listener == 3);
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw base::from_errno(errno, "pipe");
-  const base::UniqueFd read_end(ends[0]);
-  base::UniqueFd write_end = lifted(ends[1]);
-  ::close(ends[1]);
+  auto [read_end, low_end] = base::make_pipe();
+  base::UniqueFd write_end = lifted(low_end.get());
+  low_end.reset();
 
   m_pid = ::fork();
   if (m_pid < 0) throw base::from_errno(errno, "fork");
@@ -172,10 +170,7 @@ std::string captured(const base::UniqueFd& capture, std::size_t limit) {
 }
 
 int read_tool(const base::Argv& argv, const std::function<void(std::FILE* told)>& read) {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw base::from_errno(errno, "pipe");
-  base::UniqueFd write_end(ends[1]);
-  base::UniqueFd read_end(ends[0]);
+  auto [read_end, write_end] = base::make_pipe();
   const base::UniqueFd err = make_capture();
   Process process(argv, {.in = -1, .out = write_end.get(), .err = err.get()});
   write_end.reset();
