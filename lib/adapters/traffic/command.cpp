@@ -101,7 +101,10 @@ class Output {
 
 class Command {
  public:
-  Command(const base::Argv& argv, std::string_view input) : m_input(input) {
+  Command(base::Argv argv, std::string_view input) : m_input(input) {
+    // It ends with this process, however that ends: left alone it would act after recovery has undone what it did.
+    const base::Argv tied = {"setpriv", "--pdeathsig", "KILL", "--"};
+    argv.insert(argv.begin(), tied.begin(), tied.end());
     auto [its_in, in] = base::make_pipe();
     auto [out, its_out] = base::make_pipe();
     auto [err, its_err] = base::make_pipe();
@@ -199,7 +202,11 @@ std::string how_it_ended(int status) {
 
 Ended run(const base::Argv& argv, std::string_view input, Millis deadline) {
   if (argv.empty()) throw base::Error(base::Kind::usage, "an empty command can't be run");
-  return Command(argv, input).run_until(deadline);
+  Ended ended = Command(argv, input).run_until(deadline);
+  if (const bool not_started = ended.status == 126 || ended.status == 127;
+      not_started && ended.err.starts_with("setpriv: "))
+    throw base::Error(base::Kind::io, "start " + argv[0] + ": " + last_line(ended.err.substr(9)));
+  return ended;
 }
 
 ports::HookResult call(const base::Argv& argv, std::string_view input, Millis deadline) {

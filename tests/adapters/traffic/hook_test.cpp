@@ -3,7 +3,9 @@
 #include <signal.h>
 
 #include <catch2/catch.hpp>
+#include <fstream>
 
+#include "adapters/store/fork.hpp"
 #include "adapters/traffic/traffic.hpp"
 #include "base/error.hpp"
 #include "folder.hpp"
@@ -24,6 +26,12 @@ base::Millis time_of(Call call) {
   const base::Millis start = base::system_clock().steady();
   call();
   return base::system_clock().steady() - start;
+}
+
+bool is_gone(const std::string& pid) {
+  std::ifstream stat("/proc/" + pid + "/stat");
+  std::string number, name, state;
+  return !(stat >> number >> name >> state) || state == "Z";
 }
 
 bool contains(const std::string& text, const std::string& part) {
@@ -90,12 +98,23 @@ TEST_CASE("a hook that hangs is killed at its deadline, with all that it started
   CHECK(result.failure == Failure::unsure);
   std::string pid;
   std::ifstream(alive) >> pid;
-  const auto gone = [&] {
-    std::ifstream stat("/proc/" + pid + "/stat");
-    std::string number, name, state;
-    return !(stat >> number >> name >> state) || state == "Z";
-  };
-  CHECK(base::wait_until(base::system_clock(), base::Millis{5000}, base::Millis{10}, gone));
+  CHECK(base::wait_until(base::system_clock(), base::Millis{5000}, base::Millis{10}, [&] { return is_gone(pid); }));
+}
+
+TEST_CASE("a hook does not outlive the process that called it") {
+  Folder folder;
+  const std::string told = folder.at("pid");
+  const auto slow =
+      hook(folder.script("slow", "echo $$ >" + told + ".new; mv " + told + ".new " + told + "; exec sleep 600"));
+  const pid_t caller = test::start([&] { slow->redirect(test::to_beta()); });
+  REQUIRE(base::wait_until(base::system_clock(), base::Millis{30'000}, base::Millis{5},
+                           [&] { return ::access(told.c_str(), F_OK) == 0; }));
+  std::string pid;
+  std::ifstream(told) >> pid;
+  REQUIRE_FALSE(pid.empty());
+  ::kill(caller, SIGKILL);
+  CHECK(test::reap(caller) == 128 + SIGKILL);
+  CHECK(base::wait_until(base::system_clock(), base::Millis{10'000}, base::Millis{5}, [&] { return is_gone(pid); }));
 }
 
 TEST_CASE("a hook that reads nothing, or closes its output, is waited for") {
