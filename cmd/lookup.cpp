@@ -88,6 +88,12 @@ Error interrupted(const ports::Walk& walk) {
                fmt::format("umbra switchover --recover {}", base::shell_word(walk.vm)));
 }
 
+/// Whether a VM that is nowhere to be found could be brought back from a point.
+bool has_points(Session& session, const model::VmName& vm) {
+  const auto row = session.shadows().find(vm);
+  return row && row->replica;
+}
+
 }  // namespace
 
 Error open_walk_error(Session& session, const ports::Walk& walk) {
@@ -138,6 +144,9 @@ Located locate(Session& session, const model::VmName& vm) {
   if (unreachable) {
     Error error = *unreachable;
     error.add_context(fmt::format("{} was not found on the hosts that answer", vm.get()));
+    if (has_points(session, vm))
+      error.set_hint(fmt::format("{}; where that host is lost: umbra switchover {} --from-point", error.hint(),
+                                 base::shell_word(vm)));
     throw error;
   }
   const auto nearest = base::nearest(vm.get(), known);

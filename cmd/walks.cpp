@@ -14,7 +14,7 @@ const RecordTable& switchover_table() {
       [](const model::Record& record) -> std::vector<Cell> {
         const model::Vm vm = record.vm();
         const auto o = record.outcome();
-        if (!o) return {vm.name.get(), Cell("-", Tone::faint), vm.host.get(), "-", "-", "-", "-", "no trigger"};
+        if (!o) return {vm.name.get(), Cell("-", Tone::faint), vm.host.get(), "-", "-", "-", "-", "-", "nothing to do"};
         const bool planned = o->result == "planned";
         std::string phases;
         for (const model::Phase& phase : o->phases) {

@@ -129,6 +129,11 @@ void Child::kill(int signal_number) {
   if (m_pid > 0) ::kill(m_pid, signal_number);
 }
 
+void Child::kill_all() {
+  if (m_pid > 0) ::kill(-m_pid, SIGKILL);  // it leads a session
+  kill(SIGKILL);
+}
+
 Child spawn(const Argv& argv, bool pipe_in, bool pipe_out) {
   if (argv.empty()) throw Error(Kind::usage, "an empty command can't be run");
   Child child;
@@ -168,7 +173,7 @@ Finished run(const Argv& argv, std::string_view input, Millis deadline) {
     finished.timed_out = finished.status < 0;
   }
   if (finished.timed_out) {
-    child.kill(SIGKILL);
+    child.kill_all();
     finished.status = child.wait();
   }
   return finished;

@@ -85,6 +85,32 @@ std::optional<ports::ShadowRow> checked(const Ports& ports, const DecommissionRe
   return row;
 }
 
+/// The file and all that it stands on; empty where it is not there or can't be read: this is for a note alone.
+std::vector<std::string> chain_of(ports::PointStore& store, const std::string& file) {
+  try {
+    return store.chain(file);
+  } catch (const Error&) {
+    return {};
+  }
+}
+
+std::vector<std::string> files_of(ports::PointStore& store, const std::optional<model::Domain>& old) {
+  std::vector<std::string> files;
+  if (!old) return files;
+  for (const model::Disk& disk : old->disks) std::ranges::copy(chain_of(store, disk.path), std::back_inserter(files));
+  return files;
+}
+
+/// What other VMs may stand on as well was not Umbra's to remove.
+std::string what_went(ports::PointStore& store, const model::HostName& host, std::vector<std::string> files) {
+  std::erase_if(files, [&](const std::string& file) { return chain_of(store, file).empty(); });
+  std::string text = fmt::format("the old primary on {} is gone, with its disks", host.get());
+  if (files.empty()) return text;
+  text += "; what they stood on is left, since others may stand on it too:";
+  for (const std::string& file : files) text += " " + file;
+  return text;
+}
+
 }  // namespace
 
 bool is_decommission_due(const Ports& ports, const DecommissionRequest& request) {
@@ -104,14 +130,16 @@ void check_decommission(const Ports& ports, const DecommissionRequest& request) 
 model::Outcome decommission(const Ports& ports, const DecommissionRequest& request) {
   const auto lease = ports.leases.acquire(request.vm, base::Millis{0});
   const auto row = checked(ports, request);
+  const auto store = ports.transport.connect(request.host);
+  const std::vector<std::string> files = files_of(*store, ports.hypervisors.at(request.host).find(request.vm));
   // From here on there is no way back to this host. The row goes last: with it, this can be run again.
   ports.hypervisors.at(request.host).undefine(request.vm);
   model::Outcome outcome;
   outcome.result = "decommissioned";
   outcome.primary = "decommissioned";
   if (!row) return outcome;
-  ports.transport.connect(request.host)->drop_with_adopted(request.shadow);
-  outcome.notes.push_back(fmt::format("the old primary on {} is gone, with its disks", request.host.get()));
+  store->drop_with_adopted(request.shadow);
+  outcome.notes.push_back(what_went(*store, request.host, files));
   ports.registry.remove(row->vm_uuid);
   outcome.host = row->primary_host;
   outcome.epoch = ports.journal.epoch(row->vm_uuid);

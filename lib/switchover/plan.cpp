@@ -51,6 +51,7 @@ Plan plan(const Ports& ports, const Request& request, const std::string& kind) {
   const Survey seen = survey(ports, request, kind);
   const Estimate expected = estimate(ports, request, seen);
   check_limits(request, expected);
+  require_sound_files(ports, request);
   Plan plan{seen.proposed, seen.newest.number, expected.cost, expected.modelled, 0, expected.notes};
   plan.seconds = std::round(fixed.count() + static_cast<double>(expected.delta.value) / request.rate.value +
                             (expected.cost.brownout_ms + expected.cost.blackout_ms) / 1000);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <catch2/catch.hpp>
 
+#include "fakes/thrown.hpp"
 #include "scene.hpp"
 
 using namespace umbra;
@@ -153,6 +154,8 @@ TEST_CASE("what stands in the way is refused before anything changes") {
         CHECK_FALSE(std::string(e.what()).empty());
         if (c.kind == Kind::refused || c.kind == Kind::interrupted) CHECK_FALSE(e.hint().empty());
       }
+      CHECK(picture(world) == before);
+      if (c.kind != Kind::busy) CHECK(test::kind_of([&] { plan(run.ports, request); }) == c.kind);
       CHECK(picture(world) == before);
     }
   }

@@ -282,6 +282,21 @@ TEST_CASE("a plan changes nothing and says what it stands on") {
   CHECK(back.cost.blackout_ms == Approx(120));
 }
 
+TEST_CASE("what a decommissioned primary's disk stood on is left, since others may stand on it, and told") {
+  fakes::SimWorld world = make_world();
+  auto& files = world.hosts.at(alpha).files;
+  files["/images/golden.qcow2"];
+  files.at("/images/web1-vda.qcow2").backing = "/images/golden.qcow2";
+  Run run(world);
+  switch_over(run.ports, request_for(alpha, beta));
+  const model::Outcome outcome = decommission(run.ports, {web1, alpha, shadow_id, base::Seconds(0), true});
+  CHECK(files.size() == 1);
+  CHECK(files.contains("/images/golden.qcow2"));
+  CHECK(std::ranges::any_of(outcome.notes, [](const std::string& note) {
+    return note.find("left, since others may stand on it too: /images/golden.qcow2") != std::string::npos;
+  }));
+}
+
 TEST_CASE("an old primary is decommissioned only after the rollback window, or by force") {
   fakes::SimWorld world = make_world();
   Run run(world);

@@ -36,6 +36,22 @@ TEST_CASE("only success of the fence command is proof, and the host is named to 
   CHECK_FALSE(fence->fence(model::HostName("beta")).ok);
 }
 
+TEST_CASE("a fence that hangs ends with all that it started: a host may be up again by the time it would act") {
+  Folder folder;
+  const std::string told = (folder.path / "child").string();
+  const std::string script = folder.script("hang", "sleep 600 & echo $! >" + told + "; wait");
+  const auto fence = hooks::fence({script}, {}, base::Millis{2000}, base::system_clock());
+  CHECK_FALSE(fence->fence(model::HostName("alpha")).ok);
+  std::string pid;
+  std::ifstream(told) >> pid;
+  REQUIRE_FALSE(pid.empty());
+  CHECK(base::wait_until(base::system_clock(), base::Millis{5000}, base::Millis{5}, [&] {
+    std::ifstream stat("/proc/" + pid + "/stat");
+    std::string number, name, state;
+    return !(stat >> number >> name >> state) || state == "Z";
+  }));
+}
+
 TEST_CASE("a fence whose check never succeeds is no proof, one whose check does in the end is") {
   Folder folder;
   const model::HostName alpha("alpha");
