@@ -33,6 +33,23 @@ void check_droppable(const std::optional<model::Domain>& stand_in, const ports::
                 "umbra status shows what stands where");
 }
 
+/// A walk that this store does not know has its lease and journal elsewhere, and may be under way.
+void check_not_leaving(const Context& context, const ports::ShadowRow& row) {
+  std::optional<model::Domain> domain;
+  try {
+    domain = context.hypervisors.at(row.primary_host).find(row.vm);
+  } catch (const Error& e) {
+    if (e.kind() != Kind::unreachable && e.kind() != Kind::not_found) throw;
+  }
+  if (!domain || domain->uuid != row.vm_uuid || domain->tag.role != Role::leaving) return;
+  throw Error(Kind::refused,
+              fmt::format("{} is leaving {} for {}, by a switchover that began with another state folder", row.vm.get(),
+                          row.primary_host.get(), domain->tag.peer.get()),
+              fmt::format("wait for it, or there: umbra switchover --recover {0}; where that state is lost for good: "
+                          "umbra shadow {0} --drop --forget",
+                          base::shell_word(row.vm)));
+}
+
 /// Checkpoints and the tag, whose epoch stays. Where they can't be removed now, nothing depends on it: no other
 /// point names them, and the next pass deletes them.
 void release_primary(const Context& context, const ports::ShadowRow& row, std::vector<std::string>& notes) {
@@ -142,6 +159,7 @@ DropResult drop(const Context& context, const Registries& registries, const Drop
                 fmt::format("umbra status shows those that are known; umbra shadow {} --on HOST finds one that was "
                             "forgotten there",
                             base::shell_word(vm)));
+  if (!request.forget) check_not_leaving(context, *row);
   DropResult result;
   take_away_or_forget(context, *row, request.forget, result);
   registries.shadows.remove(row->vm_uuid);  // last: a drop that failed before is begun again from the row

@@ -45,6 +45,19 @@ TEST_CASE("a VM that was made anew under the old name is left alone when the old
   CHECK(scene.rows.all().empty());
 }
 
+TEST_CASE("a shadow is not dropped under a walk that another store knows, unless that is forgotten") {
+  Scene scene;
+  scene.make();
+  add_checkpoints(scene);
+  scene.primary().tag = {Role::leaving, model::HostName("beta"), {4}};
+  CHECK(kind_of([&] { drop(scene.lab.context(), scene.registries, {scene.vm}); }) == Kind::refused);
+  CHECK(scene.primary().tag == model::RoleTag{Role::leaving, model::HostName("beta"), {4}});
+  CHECK(scene.lab.host("alpha").checkpoints[scene.vm].size() == 3);
+  CHECK(scene.folders().size() == 1);
+  drop(scene.lab.context(), scene.registries, {scene.vm, true});
+  CHECK(scene.folders().empty());
+}
+
 TEST_CASE("what is in use or not a shadow is not dropped") {
   Scene scene;
   scene.make();
