@@ -10,6 +10,7 @@
 #include "cmd/records.hpp"
 #include "cmd/session.hpp"
 #include "cmd/verb.hpp"
+#include "ports/roles.hpp"
 
 namespace umbra::cmd {
 namespace {
@@ -58,8 +59,8 @@ std::vector<Standing> standings(Session& session, const OpenWalks& walks, std::v
         if (is_stand_in(domain)) continue;
         Standing s;
         s.shadow = session.shadows().find(domain.name);
-        if (s.shadow && s.shadow->vm_uuid != domain.uuid) s.shadow.reset();  // of another VM of that name
-        s.epoch = session.journal().epoch(domain.uuid);
+        if (s.shadow && s.shadow->vm_uuid != domain.uuid) s.shadow.reset();          // of another VM of that name
+        s.epoch = std::max(session.journal().epoch(domain.uuid), domain.tag.epoch);  // the state may be lost
         s.walk = walk_of(walks, domain.name);
         s.located = {std::move(domain), host};
         all.push_back(std::move(s));
@@ -128,6 +129,16 @@ std::vector<Cell> row_of(Session& session, const Standing& s) {
           std::to_string(s.epoch.value)};
 }
 
+/// A walk of which this state knows nothing: another control host's, or of a state that was lost.
+void tell_of_foreign_walk(Session& session, const Standing& s) {
+  if (s.walk || s.located.domain.tag.role != model::Role::leaving) return;
+  try {
+    ports::require_primary(session.hypervisors().at(s.located.host), s.located.domain);
+  } catch (const base::Error& error) {
+    print_error(error, "status", s.located.domain.name.get());
+  }
+}
+
 int run_status(Session& session) {
   const auto& names = session.common().operands;
   OpenWalks walks;
@@ -143,6 +154,7 @@ int run_status(Session& session) {
     if (!names.empty() && std::find(names.begin(), names.end(), s.located.domain.name.get()) == names.end()) continue;
     ++shown;
     seen.insert(s.located.domain.name.get());
+    tell_of_foreign_walk(session, s);
     listing.add(json_of(session, s), row_of(session, s));
   }
   if (!listing.empty()) listing.finish();

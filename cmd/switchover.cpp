@@ -49,6 +49,20 @@ bool told_to_stay(Session& session, const model::Record& record) {
   return piped && !decision->migrate;
 }
 
+/// A record that was kept, or comes twice, weighs a host that the VM has left since.
+void require_newer_than_walks(Session& session, const model::Record& record) {
+  const auto forecast = record.forecast();
+  if (!forecast || !is_piped(session.common())) return;
+  const model::Vm vm = record.vm();
+  const std::vector<ports::Walk> walks = session.journal().walks(vm.uuid);
+  if (walks.empty() || walks.front().state != "done" || walks.front().started <= forecast->made_at) return;
+  throw base::Error(
+      base::Kind::refused,
+      fmt::format("the decision is older than the switchover of {} at {}: it was forecast at {}", vm.name.get(),
+                  base::to_rfc3339(walks.front().started), base::to_rfc3339(forecast->made_at)),
+      fmt::format("forecast anew: umbra predict {} | umbra decide -", base::shell_word(vm.name)));
+}
+
 /// Whether the way back was given up by the last thing that a switchover did with the VM.
 bool is_decommissioned(Session& session, const model::Vm& vm) {
   const auto last = session.ledger().last_section(vm.uuid, "outcome");
@@ -119,6 +133,7 @@ void require_not_taken_back(const model::Record& record) {
 void switch_one(Session& session, const SwitchoverOptions& options, model::Record& record) {
   const model::Vm vm = record.vm();
   if (!options.rollback && told_to_stay(session, record)) return stay(session, record);
+  if (!options.rollback) require_newer_than_walks(session, record);
   const model::ShadowSection shadow = shadow_of_walk(session, options, record);
   if (only_planned(session, record)) return conclude(session, record, planned_alone(session, vm));
   const switchover::Request request = request_of(session, record, shadow);

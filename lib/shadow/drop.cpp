@@ -5,6 +5,7 @@
 
 #include "base/text.hpp"
 #include "ports/delta.hpp"
+#include "ports/roles.hpp"
 #include "shadow/rehearse.hpp"
 #include "shadow/shadow.hpp"
 
@@ -41,13 +42,8 @@ void check_not_leaving(const Context& context, const ports::ShadowRow& row) {
   } catch (const Error& e) {
     if (e.kind() != Kind::unreachable && e.kind() != Kind::not_found) throw;
   }
-  if (!domain || domain->uuid != row.vm_uuid || domain->tag.role != Role::leaving) return;
-  throw Error(Kind::refused,
-              fmt::format("{} is leaving {} for {}, by a switchover that began with another state folder", row.vm.get(),
-                          row.primary_host.get(), domain->tag.peer.get()),
-              fmt::format("wait for it, or there: umbra switchover --recover {0}; where that state is lost for good: "
-                          "umbra shadow {0} --drop --forget",
-                          base::shell_word(row.vm)));
+  if (domain && domain->uuid == row.vm_uuid && domain->tag.role == Role::leaving)
+    ports::require_primary(context.hypervisors.at(row.primary_host), *domain);
 }
 
 /// Checkpoints and the tag, whose epoch stays. Where they can't be removed now, nothing depends on it: no other

@@ -44,7 +44,8 @@ void refuse_under_a_top(const ShadowFolder& folder) {
   throw Error(
       Kind::refused,
       fmt::format("the points of shadow {} can't be merged: {} stands over them", folder.id().get(), live->string()),
-      "run again once the shadow is no longer in use");
+      "run again once the shadow is no longer in use; what a lost host left there goes with the shadow: umbra shadow "
+      "VM --drop");
 }
 
 /// Steps 2 and 3 for one disk: the file that holds the merged contents.

@@ -3,6 +3,8 @@
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 #include <algorithm>
+#include <array>
+#include <cstdlib>
 #include <filesystem>
 
 #include <fmt/format.h>
@@ -64,6 +66,23 @@ void freeze_with_memory(_virDomain* domain, const std::string& xml, const std::s
   if (!try_snapshot(domain, xml, flags)) throw to_error(last_failure(), what);
 }
 
+/// With why the guest's own writes fail, where they do: a full disk ends jobs as well.
+base::Error ended_early(_virDomain* domain, const std::string& what) {
+  std::array<virDomainDiskError, 64> errors{};
+  const int count = virDomainGetDiskErrors(domain, errors.data(), errors.size(), 0);
+  std::string trouble;
+  bool full = false;
+  for (int i = 0; i < count; ++i) {
+    const virDomainDiskError& one = errors[static_cast<std::size_t>(i)];
+    const bool no_space = one.error == VIR_DOMAIN_DISK_ERROR_NO_SPACE;
+    full = full || no_space;
+    trouble += fmt::format("; the guest stands, {} {}", one.disk,
+                           no_space ? "has no space left on its host" : "fails to read or write");
+    std::free(one.disk);
+  }
+  return {full ? base::Kind::no_space : base::Kind::io, what + ": the job ended before it was done" + trouble};
+}
+
 /// One disk's commit of everything above a file into it; one that an earlier run has left under way is gone on with.
 /// Without pivot() nothing of it stays but the copied blocks, which read the same from above.
 class Commit {
@@ -95,7 +114,7 @@ class Commit {
       const int jobs = check(virDomainGetBlockJobInfo(m_domain, name(), &info, 0), m_what);
       if (jobs == 0) {
         m_open = false;
-        throw base::Error(base::Kind::io, m_what + ": the job ended before it was done");
+        throw ended_early(m_domain, m_what);
       }
       if (info.cur == info.end && is_ready()) return;
       const base::Millis now = base::system_clock().steady();
