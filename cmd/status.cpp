@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "base/text.hpp"
 #include "cmd/exit_status.hpp"
 #include "cmd/records.hpp"
 #include "cmd/session.hpp"
@@ -139,6 +140,24 @@ void tell_of_foreign_walk(Session& session, const Standing& s) {
   }
 }
 
+/// As where a tool defined it anew without its metadata.
+void tell_of_bare_stand_in(Session& session, const Standing& s) {
+  const model::Domain& domain = s.located.domain;
+  if (!s.shadow || s.walk || s.shadow->host != s.located.host || domain.tag.role != model::Role::none) return;
+  if (domain.state != model::DomainState::off) return;
+  const std::string name = domain.name.get();
+  const std::string host = s.located.host.get();
+  print_error(
+      base::Error(base::Kind::refused,
+                  fmt::format("its definition on {}, where its shadow is, bears no tag of Umbra's: nothing keeps "
+                              "it from being started there",
+                              host),
+                  fmt::format("{}, then umbra shadow {} --on {}",
+                              session.hypervisors().at(s.located.host).by_hand("undefine", domain.name),
+                              base::shell_word(name), base::shell_word(host))),
+      "status", name);
+}
+
 int run_status(Session& session) {
   const auto& names = session.common().operands;
   OpenWalks walks;
@@ -155,6 +174,7 @@ int run_status(Session& session) {
     ++shown;
     seen.insert(s.located.domain.name.get());
     tell_of_foreign_walk(session, s);
+    tell_of_bare_stand_in(session, s);
     listing.add(json_of(session, s), row_of(session, s));
   }
   if (!listing.empty()) listing.finish();
