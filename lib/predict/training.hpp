@@ -17,7 +17,7 @@ namespace umbra::predict {
 struct Recipe {
   std::string name = "default";
   Lot lot;
-  LayerGrowth growth{{.rounds = 350, .depth = 6, .eta = 0.07},
+  LayerGrowth growth{{.rounds = 250, .depth = 5, .eta = 0.06},
                      {.rounds = 250, .depth = 5, .eta = 0.08},
                      {.rounds = 80, .depth = 4, .eta = 0.1}};
 };

@@ -3,7 +3,7 @@
 """Brings recordings that are not in the format of --trace into it.  convert.py TRACES OUT
 
 TRACES is the folder of recordings (one folder each, see their PROVENANCE.md); OUT gets google.csv, ifca.csv, bitbrains_io.csv,
-planetlab_1.csv to planetlab_4.csv with every day that there is, and made_up.csv: waves, ramps, leaks, jobs and bursts at steps of a second to a
+planetlab_early.csv and planetlab_late.csv with every day that there is, and made_up.csv: waves, ramps, leaks, jobs and bursts at steps of a second to a
 quarter of an hour, so that what is smooth and regular is known too. What has no capacity is measured against its own range: power against its maximum, network and disk
 rates against what 0.1 % of the readings pass. Needs the standard library alone, so that every machine gives the same.
 """
@@ -69,12 +69,12 @@ def bitbrains_io(traces, out):
 
 
 def planetlab(traces, out):
-    """Four files: a set of many VMs counts no more than one of few, and this one has 8,426."""
+    """Two files: a set of many VMs counts no more than one of few, and this one has 8,426."""
     days = sorted(glob.glob(os.path.join(traces, 'planetlab', '2011*.csv')))
-    for number in range(4):
-        with open(os.path.join(out, 'planetlab_%d.csv' % (number + 1)), 'w') as file:
+    for name, some in (('planetlab_early', days[:4]), ('planetlab_late', days[4:])):
+        with open(os.path.join(out, name + '.csv'), 'w') as file:
             file.write('time,vm,cpu\n')
-            for path in days[2 * number:2 * number + 2]:
+            for path in some:
                 day = os.path.basename(path)[:8]
                 start = calendar.timegm(time.strptime(day, '%Y%m%d'))
                 for row in rows_of(path)[1:]:
