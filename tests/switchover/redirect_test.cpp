@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <functional>
 
+#include "matrix.hpp"
 #include "model/record.hpp"
 #include "scene.hpp"
 
@@ -165,6 +166,19 @@ TEST_CASE("a redirector that is no longer configured is named for what it left")
   back.ports.redirectors = {&back.routes};
   const model::Outcome outcome = roll_back(back.ports, request_for(beta, alpha));
   CHECK(noted(outcome.notes, "redirector balancer was called by the walk there and is no longer configured"));
+}
+
+TEST_CASE("a redirector that a recovery no longer finds configured is named") {
+  fakes::SimWorld world = make_world();
+  die_after(world, "journal redirect intent");
+  world.new_run();
+  Run run(world);
+  run.ports.redirectors = {&run.routes};
+  const auto recovered = recover(run.ports);
+  REQUIRE(recovered.size() == 1);
+  const auto& notes = recovered.front().outcome.notes;
+  CHECK(noted(notes, "redirector balancer may have been called before the interruption"));
+  CHECK_FALSE(noted(notes, "redirector routes may have been"));
 }
 
 TEST_CASE("taking back a walk back redirects again") {

@@ -108,6 +108,13 @@ Json act(Walk& walk) {
   for (const std::string& name : calls.gone)
     notes.push_back(
         fmt::format("redirector {} was called by the walk there and is no longer configured: undo it by hand", name));
+  for (const std::string& name : walk.facts().redirected) {  // by the intent of a run that was cut off
+    if (std::ranges::none_of(calls.redirectors, [&](const ports::Redirector* r) { return r->name() == name; }))
+      notes.push_back(
+          fmt::format("redirector {} may have been called before the interruption and is no longer configured: "
+                      "see where it points",
+                      name));
+  }
   note("the L2 announcement", end_of(announcement));
   if (walk.ports().probe != nullptr) {
     const HookResult seen = result_of([&] { return walk.ports().probe->check(walk.request().record); });
