@@ -88,10 +88,11 @@ Error interrupted(const ports::Walk& walk) {
                fmt::format("umbra switchover --recover {}", base::shell_word(walk.vm)));
 }
 
-/// Whether a VM that is nowhere to be found could be brought back from a point.
-bool has_points(Session& session, const model::VmName& vm) {
+/// Of a VM that is nowhere to be found: its host, where that is silent and a point could take its place.
+std::optional<model::HostName> lost_host_of(Session& session, const model::VmName& vm) {
   const auto row = session.shadows().find(vm);
-  return row && row->replica;
+  if (!row || !row->replica || !session.silent_hosts().contains(row->primary_host)) return std::nullopt;
+  return row->primary_host;
 }
 
 }  // namespace
@@ -144,8 +145,8 @@ Located locate(Session& session, const model::VmName& vm) {
   if (unreachable) {
     Error error = *unreachable;
     error.add_context(fmt::format("{} was not found on the hosts that answer", vm.get()));
-    if (has_points(session, vm))
-      error.set_hint(fmt::format("{}; where that host is lost: umbra switchover {} --from-point", error.hint(),
+    if (const auto host = lost_host_of(session, vm))
+      error.set_hint(fmt::format("{}; where {} is lost: umbra switchover {} --from-point", error.hint(), host->get(),
                                  base::shell_word(vm)));
     throw error;
   }

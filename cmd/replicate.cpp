@@ -168,13 +168,15 @@ Verb replicate_verb() {
       throw base::Error(base::Kind::usage, "--resume and --no-resume exclude each other", "give one, or none");
     options->limits.resume = !options->anew;
     options->limits.wait = std::chrono::ceil<base::Millis>(options->wait.value_or(base::Seconds{0}));
+    const bool streamed = !options->source.send.empty();
+    if (streamed && (options->due || options->resume || options->anew))
+      throw base::Error(base::Kind::usage, "--due, --resume and --no-resume have no meaning with --send",
+                        "a stream is whole, and goes whenever it is asked for");
+    if (options->source.any() && options->due)
+      throw base::Error(base::Kind::usage, "--due goes with VMs: of what --source names no RPO is configured",
+                        "run it as often as points are wanted");
     if (options->source.any()) return run_sources(session, options->source, options->limits, replicate_table());
-    if (!options->source.send.empty()) {
-      if (options->due || options->resume || options->anew)
-        throw base::Error(base::Kind::usage, "--due, --resume and --no-resume have no meaning with --send",
-                          "a stream is whole, and goes whenever it is asked for");
-      return run_stream_vm(session, options->source, options->limits);
-    }
+    if (streamed) return run_stream_vm(session, options->source, options->limits);
     return for_each_vm(session, "replicate", replicate_table(),
                        [&](model::Record& record) { replicate_one(session, *options, record); });
   };

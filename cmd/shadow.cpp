@@ -93,6 +93,7 @@ void drop_one(Session& session, const model::VmName& vm, bool forget) {
     if (!row)
       throw base::Error(base::Kind::not_found, fmt::format("{} has no shadow", vm.get()),
                         "`umbra shadow list` lists them");
+    shadow::check_drop(context_of(session), *row, forget);
     base::log(base::Level::info,
               fmt::format("shadow: {}: would drop the shadow on {} with its points", vm.get(), row->host.get()));
     return;

@@ -140,10 +140,10 @@ void tell_of_foreign_walk(Session& session, const Standing& s) {
   }
 }
 
-/// As where a tool defined it anew without its metadata.
+/// A shadow's definition without a tag: a tool defined it anew without the metadata.
 void tell_of_bare_stand_in(Session& session, const Standing& s) {
   const model::Domain& domain = s.located.domain;
-  if (!s.shadow || s.walk || s.shadow->host != s.located.host || domain.tag.role != model::Role::none) return;
+  if (!s.shadow || s.walk || s.shadow->host != s.located.host || domain.tag != model::RoleTag{}) return;
   if (domain.state != model::DomainState::off) return;
   const std::string name = domain.name.get();
   const std::string host = s.located.host.get();
@@ -153,7 +153,9 @@ void tell_of_bare_stand_in(Session& session, const Standing& s) {
                               "it from being started there",
                               host),
                   fmt::format("{}, then umbra shadow {} --on {}",
-                              session.hypervisors().at(s.located.host).by_hand("undefine", domain.name),
+                              session.hypervisors()
+                                  .at(s.located.host)
+                                  .by_hand("undefine --keep-nvram --keep-tpm --checkpoints-metadata", domain.name),
                               base::shell_word(name), base::shell_word(host))),
       "status", name);
 }
@@ -200,7 +202,7 @@ Verb status_verb() {
   verb.summary = "Show what stands where: VMs, shadows, points, lag";
   verb.text =
       "Interrupted switchovers come first, on standard error, with the command that recovers them; their VMs lead the "
-      "list.";
+      "list. So are walks that another state folder began, and definitions of shadows that lost their tag.";
   verb.operands = Operands::words;
   verb.examples = {"umbra status", "umbra status web1 -o jsonl"};
   verb.run = run_status;

@@ -55,12 +55,13 @@ void require_newer_than_walks(Session& session, const model::Record& record) {
   if (!forecast || !is_piped(session.common())) return;
   const model::Vm vm = record.vm();
   const std::vector<ports::Walk> walks = session.journal().walks(vm.uuid);
-  if (walks.empty() || walks.front().state != "done" || walks.front().started <= forecast->made_at) return;
-  throw base::Error(
-      base::Kind::refused,
-      fmt::format("the decision is older than the switchover of {} at {}: it was forecast at {}", vm.name.get(),
-                  base::to_rfc3339(walks.front().started), base::to_rfc3339(forecast->made_at)),
-      fmt::format("forecast anew: umbra predict {} | umbra decide -", base::shell_word(vm.name)));
+  const auto last = std::ranges::find(walks, "done", &ports::Walk::state);  // newest first
+  if (last == walks.end() || last->started <= forecast->made_at) return;
+  throw base::Error(base::Kind::refused,
+                    fmt::format("the decision is older than the switchover of {} at {}: it was forecast at {}",
+                                vm.name.get(), base::to_rfc3339(last->started), base::to_rfc3339(forecast->made_at)),
+                    fmt::format("forecast anew: umbra predict {} | umbra place - | umbra decide - | umbra switchover -",
+                                base::shell_word(vm.name)));
 }
 
 /// Whether the way back was given up by the last thing that a switchover did with the VM.
@@ -126,7 +127,7 @@ void require_not_taken_back(const model::Record& record) {
   const std::string name = record.vm().name.get();
   throw base::Error(
       base::Kind::timeout,
-      fmt::format("{} runs on {} as before: on the other host its health probe failed", name, outcome->host.get()),
+      fmt::format("{} was taken back to {}: on the other host its health probe failed", name, outcome->host.get()),
       fmt::format("look at its probe and its redirectors, then umbra switchover {}", base::shell_word(name)));
 }
 
@@ -267,7 +268,9 @@ Verb switchover_verb() {
       "may have run there, what it wrote there is lost, and that is told. The VM has no shadow then.\n"
       "What redirects clients (executables, HAProxy, routes) and tells whether they are served (a command, TCP, HTTP) "
       "is "
-      "`redirect` and `probe` of [vms] in the configuration; --dry-run lists it.";
+      "`redirect` and `probe` of [vms] in the configuration; --dry-run lists it. A walk that is taken back since the "
+      "probe "
+      "failed has failed: exit status 1.";
   verb.changes = true;
   verb.options = {
       {"--rollback", "", "back to the host where the VM was before", "", set_flag(options->rollback)},
@@ -292,8 +295,7 @@ Verb switchover_verb() {
                    "umbra switchover --recover",
                    "umbra switchover --recover web1 --forget alpha",
                    "umbra switchover --all --decommission",
-                   "umbra switchover web1 --from-point",
-                   "umbra switchover --recover web1 --forget alpha"};
+                   "umbra switchover web1 --from-point"};
   verb.run = [options](Session& session) { return run_switchover(session, *options); };
   return verb;
 }

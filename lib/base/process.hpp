@@ -29,7 +29,7 @@ class Child {
   /// The exit status where the child has ended within `deadline`; -1 where it still runs.
   int wait_for(Millis deadline);
   void kill(int signal_number);
-  /// SIGKILL, for what it started and did not set apart as well.
+  /// SIGKILL to it and to what it started, but for what left its process group.
   void kill_all();
 
   UniqueFd to_child;    ///< its standard input, where asked for

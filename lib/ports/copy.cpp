@@ -242,7 +242,7 @@ CopyCounts send_part(BlockSource& source, BlockSink& sink, ChangeDigest& changes
       told = block + 1;
     }
     pace.keep(sink.sent());
-    tell_progress();
+    if (done < total) tell_progress();  // the end is told once, below
   });
   tell_zeroes_below(map.blocks());
   teller.flush();

@@ -34,14 +34,19 @@ void check_droppable(const std::optional<model::Domain>& stand_in, const ports::
                 "umbra status shows what stands where");
 }
 
-/// A walk that this store does not know has its lease and journal elsewhere, and may be under way.
-void check_not_leaving(const Context& context, const ports::ShadowRow& row) {
-  std::optional<model::Domain> domain;
+/// Nothing where the host gives no answer.
+std::optional<model::Domain> seen_on(const Context& context, const model::HostName& host, const model::VmName& vm) {
   try {
-    domain = context.hypervisors.at(row.primary_host).find(row.vm);
+    return context.hypervisors.at(host).find(vm);
   } catch (const Error& e) {
     if (e.kind() != Kind::unreachable && e.kind() != Kind::not_found) throw;
+    return std::nullopt;
   }
+}
+
+/// A walk that this store does not know has its lease and journal elsewhere, and may be under way.
+void check_not_leaving(const Context& context, const ports::ShadowRow& row) {
+  const auto domain = seen_on(context, row.primary_host, row.vm);
   if (domain && domain->uuid == row.vm_uuid && domain->tag.role == Role::leaving)
     ports::require_primary(context.hypervisors.at(row.primary_host), *domain);
 }
@@ -143,6 +148,12 @@ std::optional<std::string> release_unknown(const Context& context, const model::
 }
 
 }  // namespace
+
+void check_drop(const Context& context, const ports::ShadowRow& row, bool forget) {
+  if (!forget) check_not_leaving(context, row);
+  const auto stand_in = seen_on(context, row.host, row.vm);
+  if (stand_in && stand_in->uuid == row.vm_uuid && !model::is_rehearsal(*stand_in)) check_droppable(stand_in, row);
+}
 
 DropResult drop(const Context& context, const Registries& registries, const DropRequest& request) {
   const model::VmName& vm = request.vm;

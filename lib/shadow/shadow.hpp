@@ -63,6 +63,9 @@ struct DropRequest {
   bool forget = false;
 };
 
+/// What drop() refuses, without a change. A host that gives no answer is no reason.
+void check_drop(const Context& context, const ports::ShadowRow& row, bool forget);
+
 /// Takes the shadow away: definition, folder, Umbra's checkpoints on the primary, the row. Kind::refused where it is
 /// active; Kind::not_found where the VM has none. Again after a failure: what is left.
 DropResult drop(const Context& context, const Registries& registries, const DropRequest& request);

@@ -2,7 +2,7 @@
 // Removing an old primary for good. It is also the only way back, so it waits for the rollback window.
 #include <fmt/core.h>
 
-#include <algorithm>
+#include <set>
 
 #include "base/text.hpp"
 #include "switchover/preconditions.hpp"
@@ -85,29 +85,36 @@ std::optional<ports::ShadowRow> checked(const Ports& ports, const DecommissionRe
   return row;
 }
 
-/// The file and all that it stands on; empty where it is not there or can't be read: this is for a note alone.
-std::vector<std::string> chain_of(ports::PointStore& store, const std::string& file) {
-  try {
-    return store.chain(file);
-  } catch (const Error&) {
-    return {};
-  }
-}
-
-std::vector<std::string> files_of(ports::PointStore& store, const std::optional<model::Domain>& old) {
-  std::vector<std::string> files;
+/// Files of the old primary's disks, each with all that it stands on. What can't be read is passed by: this is for a
+/// note alone.
+std::set<std::string> files_of(ports::PointStore& store, const std::optional<model::Domain>& old) {
+  std::set<std::string> files;
   if (!old) return files;
-  for (const model::Disk& disk : old->disks) std::ranges::copy(chain_of(store, disk.path), std::back_inserter(files));
+  for (const model::Disk& disk : old->disks) {
+    try {
+      for (std::string& file : store.chain(disk.path)) files.insert(std::move(file));
+    } catch (const Error&) {
+    }
+  }
   return files;
 }
 
+bool is_gone(ports::PointStore& store, const std::string& file) {
+  try {
+    store.chain(file);
+    return false;
+  } catch (const Error& e) {
+    return e.kind() == Kind::not_found;
+  }
+}
+
 /// What other VMs may stand on as well was not Umbra's to remove.
-std::string what_went(ports::PointStore& store, const model::HostName& host, std::vector<std::string> files) {
-  std::erase_if(files, [&](const std::string& file) { return chain_of(store, file).empty(); });
+std::string what_went(ports::PointStore& store, const model::HostName& host, std::set<std::string> files) {
+  std::erase_if(files, [&](const std::string& file) { return is_gone(store, file); });
   std::string text = fmt::format("the old primary on {} is gone, with its disks", host.get());
   if (files.empty()) return text;
   text += "; what they stood on is left, since others may stand on it too:";
-  for (const std::string& file : files) text += " " + file;
+  for (const std::string& file : files) text += " " + base::shell_word(file);
   return text;
 }
 
@@ -130,14 +137,15 @@ void check_decommission(const Ports& ports, const DecommissionRequest& request) 
 model::Outcome decommission(const Ports& ports, const DecommissionRequest& request) {
   const auto lease = ports.leases.acquire(request.vm, base::Millis{0});
   const auto row = checked(ports, request);
-  const auto store = ports.transport.connect(request.host);
-  const std::vector<std::string> files = files_of(*store, ports.hypervisors.at(request.host).find(request.vm));
-  // From here on there is no way back to this host. The row goes last: with it, this can be run again.
-  ports.hypervisors.at(request.host).undefine(request.vm);
   model::Outcome outcome;
   outcome.result = "decommissioned";
   outcome.primary = "decommissioned";
   if (!row) return outcome;
+  const auto store = ports.transport.connect(request.host);
+  ports::Hypervisor& host = ports.hypervisors.at(request.host);
+  const std::set<std::string> files = files_of(*store, host.find(request.vm));
+  // From here on there is no way back to this host. The row goes last: with it, this can be run again.
+  host.undefine(request.vm);
   store->drop_with_adopted(request.shadow);
   outcome.notes.push_back(what_went(*store, request.host, files));
   ports.registry.remove(row->vm_uuid);

@@ -51,6 +51,7 @@ TEST_CASE("a shadow is not dropped under a walk that another store knows, unless
   add_checkpoints(scene);
   scene.primary().tag = {Role::leaving, model::HostName("beta"), {4}};
   CHECK(kind_of([&] { drop(scene.lab.context(), scene.registries, {scene.vm}); }) == Kind::refused);
+  CHECK(kind_of([&] { check_drop(scene.lab.context(), scene.rows.all().at(0), false); }) == Kind::refused);
   CHECK(scene.primary().tag == model::RoleTag{Role::leaving, model::HostName("beta"), {4}});
   CHECK(scene.lab.host("alpha").checkpoints[scene.vm].size() == 3);
   CHECK(scene.folders().size() == 1);

@@ -37,9 +37,8 @@ fs::path ensure_empty(const ShadowFolder& folder, const model::Part& disk) {
   if (fs::exists(file)) {
     const model::ByteCount size = qemu_img::info(file).size;
     if (size == disk.size) return file;
-    throw Error(Kind::refused,
-                fmt::format("{} is of {} bytes, {} are asked for", file.string(), size.value, disk.size.value),
-                "drop the shadow and make it again");
+    require_file_unused(file);
+    fs::remove(file);  // the disk was resized, and this layer holds nothing
   }
   fs::create_directories(file.parent_path());
   const fs::path making = file.parent_path() / (".making-" + disk.name.get());

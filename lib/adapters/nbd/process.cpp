@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -64,7 +65,11 @@ void write_pid(char* place) {
 
 /// Between fork and exec: async-signal-safe calls alone, for another thread may have held any lock.
 [[noreturn]] void become(char* const* argv, char* const* environment, char* pid_place, const std::array<int, 4>& fds,
-                         int failure) {
+                         int failure, pid_t parent) {
+  if (fds[first_listener] >= 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (::getppid() != parent) ::_exit(1);  // it died before the line above
+  }
   for (const int s : {SIGPIPE, SIGINT, SIGTERM, SIGHUP}) ::signal(s, SIG_DFL);
   ::setsid();  // the terminal's signals are for umbra to answer
   sigset_t none;
@@ -101,11 +106,12 @@ Process::Process(const base::Argv& argv, const ChildFds& fds) {
   base::UniqueFd write_end = lifted(low_end.get());
   low_end.reset();
 
+  const pid_t parent = ::getpid();
   m_pid = ::fork();
   if (m_pid < 0) throw base::from_errno(errno, "fork");
   if (m_pid == 0)
     become(argv_pointers.data(), environment.data(), pid_place, {in.get(), out.get(), err.get(), listener.get()},
-           write_end.get());
+           write_end.get(), parent);
   write_end.reset();
   int error = 0;
   if (base::read_full(read_end.get(), std::as_writable_bytes(std::span(&error, 1)), "a pipe") == sizeof error) {

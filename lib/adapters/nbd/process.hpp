@@ -16,7 +16,9 @@ struct ChildFds {
   int in = -1;
   int out = -1;
   int err = -1;
-  int listener = -1;  ///< handed over as systemd's socket activation does: descriptor 3, LISTEN_PID, LISTEN_FDS
+  /// Handed over as systemd's socket activation does: descriptor 3, LISTEN_PID, LISTEN_FDS. Such a child is asked to end
+  /// (SIGTERM) when the thread that started it does: nobody else can reach it.
+  int listener = -1;
 };
 
 /// A running child; the destructor asks it to end (SIGTERM), then makes it (SIGKILL), and reaps it.

@@ -19,8 +19,8 @@ struct Ended {
 };
 
 /// Runs argv[0], found by PATH, to its end, with `input` on its standard input. It is over when it has ended, whoever
-/// keeps its output open; at the deadline it is killed with all that it started, and it is killed where this process is.
-/// Throws where it can't be started.
+/// keeps its output open; at the deadline it is killed with all that it started; it is killed when
+/// this process ends. Throws where it can't be started.
 Ended run(const base::Argv& argv, std::string_view input, base::Millis deadline);
 
 /// The same, told as a result: exit status 0 is success, its last line the message.

@@ -66,7 +66,7 @@ void freeze_with_memory(_virDomain* domain, const std::string& xml, const std::s
   if (!try_snapshot(domain, xml, flags)) throw to_error(last_failure(), what);
 }
 
-/// With why the guest's own writes fail, where they do: a full disk ends jobs as well.
+/// The job's failure, with what libvirt says of the guest's disks: a full one ends jobs too.
 base::Error ended_early(_virDomain* domain, const std::string& what) {
   std::array<virDomainDiskError, 64> errors{};
   const int count = virDomainGetDiskErrors(domain, errors.data(), errors.size(), 0);

@@ -109,6 +109,7 @@ Json act(Walk& walk) {
     notes.push_back(
         fmt::format("redirector {} was called by the walk there and is no longer configured: undo it by hand", name));
   for (const std::string& name : walk.facts().redirected) {  // by the intent of a run that was cut off
+    if (std::ranges::count(calls.gone, name) > 0) continue;
     if (std::ranges::none_of(calls.redirectors, [&](const ports::Redirector* r) { return r->name() == name; }))
       notes.push_back(
           fmt::format("redirector {} may have been called before the interruption and is no longer configured: "

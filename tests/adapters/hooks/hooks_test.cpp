@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "adapters/store/fork.hpp"
+
 namespace {
 
 using namespace umbra;
@@ -45,11 +47,8 @@ TEST_CASE("a fence that hangs ends with all that it started: a host may be up ag
   std::string pid;
   std::ifstream(told) >> pid;
   REQUIRE_FALSE(pid.empty());
-  CHECK(base::wait_until(base::system_clock(), base::Millis{5000}, base::Millis{5}, [&] {
-    std::ifstream stat("/proc/" + pid + "/stat");
-    std::string number, name, state;
-    return !(stat >> number >> name >> state) || state == "Z";
-  }));
+  CHECK(
+      base::wait_until(base::system_clock(), base::Millis{5000}, base::Millis{5}, [&] { return test::is_gone(pid); }));
 }
 
 TEST_CASE("a fence whose check never succeeds is no proof, one whose check does in the end is") {

@@ -9,7 +9,9 @@
 
 #include <cerrno>
 #include <exception>
+#include <fstream>
 #include <functional>
+#include <string>
 
 namespace umbra::test {
 
@@ -35,6 +37,13 @@ inline int reap(pid_t pid) {
   while (::waitpid(pid, &raw, 0) < 0 && errno == EINTR) {
   }
   return WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw);
+}
+
+/// Whether a process that is nobody's child here has ended.
+inline bool is_gone(const std::string& pid) {
+  std::ifstream stat("/proc/" + pid + "/stat");
+  std::string number, name, state;
+  return !(stat >> number >> name >> state) || state == "Z";
 }
 
 /// One process tells another, by one byte, that it got somewhere.

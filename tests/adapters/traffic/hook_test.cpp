@@ -28,12 +28,6 @@ base::Millis time_of(Call call) {
   return base::system_clock().steady() - start;
 }
 
-bool is_gone(const std::string& pid) {
-  std::ifstream stat("/proc/" + pid + "/stat");
-  std::string number, name, state;
-  return !(stat >> number >> name >> state) || state == "Z";
-}
-
 bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
@@ -98,7 +92,8 @@ TEST_CASE("a hook that hangs is killed at its deadline, with all that it started
   CHECK(result.failure == Failure::unsure);
   std::string pid;
   std::ifstream(alive) >> pid;
-  CHECK(base::wait_until(base::system_clock(), base::Millis{5000}, base::Millis{10}, [&] { return is_gone(pid); }));
+  CHECK(
+      base::wait_until(base::system_clock(), base::Millis{5000}, base::Millis{10}, [&] { return test::is_gone(pid); }));
 }
 
 TEST_CASE("a hook does not outlive the process that called it") {
@@ -114,7 +109,8 @@ TEST_CASE("a hook does not outlive the process that called it") {
   REQUIRE_FALSE(pid.empty());
   ::kill(caller, SIGKILL);
   CHECK(test::reap(caller) == 128 + SIGKILL);
-  CHECK(base::wait_until(base::system_clock(), base::Millis{10'000}, base::Millis{5}, [&] { return is_gone(pid); }));
+  CHECK(base::wait_until(base::system_clock(), base::Millis{10'000}, base::Millis{5},
+                         [&] { return test::is_gone(pid); }));
 }
 
 TEST_CASE("a hook that reads nothing, or closes its output, is waited for") {
