@@ -2,12 +2,16 @@
 // What killed and cut runs leave of a shadow, what hostile or broken requests find, and who holds its folder.
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <fstream>
 #include <functional>
 
+#include "adapters/nbd/process.hpp"
+#include "adapters/nbd/qemu_img.hpp"
 #include "adapters/nbd/shadow_folder.hpp"
+#include "adapters/store/fork.hpp"
 #include "one_point.hpp"
 
 using namespace umbra;
@@ -151,4 +155,32 @@ TEST_CASE("parts that no point can have are neither adopted nor made") {
           store.create(model::ShadowId("web2"), vm, {{vda, {model::most_size + 512}}});
         }) == base::Kind::invalid);
   CHECK(store.shadows() == std::vector{shadow});
+}
+
+TEST_CASE("a server whose umbra is killed before it has connected ends") {
+  test::Scratch scratch;
+  const std::string told = scratch / "pid";
+  const pid_t umbra = test::start([&] {
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) throw std::exception();
+    const std::string tell = "echo $$ >" + told + ".new; mv " + told + ".new " + told + "; exec sleep 600";
+    nbd::Process server({"sh", "-c", tell}, {.listener = ends[0]});
+    ::pause();
+  });
+  REQUIRE(
+      base::wait_until(base::system_clock(), base::Millis{30'000}, base::Millis{5}, [&] { return fs::exists(told); }));
+  std::string pid;
+  std::ifstream(told) >> pid;
+  REQUIRE_FALSE(pid.empty());
+  ::kill(umbra, SIGKILL);
+  CHECK(test::reap(umbra) == 128 + SIGKILL);
+  CHECK(base::wait_until(base::system_clock(), base::Millis{10'000}, base::Millis{5},
+                         [&] { return test::is_gone(pid); }));
+}
+
+TEST_CASE("the empty layer of a disk that was resized is made anew, and the points stay") {
+  OnePoint one;
+  one.store.create(shadow, vm, {{vda, {2 * size}}});
+  CHECK(nbd::qemu_img::info(one.folder / "empty" / "vda.qcow2").size.value == 2 * size);
+  CHECK(one.store.points(shadow).size() == 1);
 }
