@@ -269,8 +269,7 @@ Verb switchover_verb() {
       "What redirects clients (executables, HAProxy, routes) and tells whether they are served (a command, TCP, HTTP) "
       "is "
       "`redirect` and `probe` of [vms] in the configuration; --dry-run lists it. A walk that is taken back since the "
-      "probe "
-      "failed has failed: exit status 1.";
+      "probe failed has failed: exit status 1.";
   verb.changes = true;
   verb.options = {
       {"--rollback", "", "back to the host where the VM was before", "", set_flag(options->rollback)},

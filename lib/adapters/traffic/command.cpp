@@ -203,9 +203,9 @@ std::string how_it_ended(int status) {
 Ended run(const base::Argv& argv, std::string_view input, Millis deadline) {
   if (argv.empty()) throw base::Error(base::Kind::usage, "an empty command can't be run");
   Ended ended = Command(argv, input).run_until(deadline);
-  if (const bool not_started = ended.status == 126 || ended.status == 127;
-      not_started && ended.err.starts_with("setpriv: "))
-    throw base::Error(base::Kind::io, "start " + argv[0] + ": " + last_line(ended.err.substr(9)));
+  constexpr std::string_view setpriv = "setpriv: ";
+  if ((ended.status == 126 || ended.status == 127) && ended.err.starts_with(setpriv))
+    throw base::Error(base::Kind::io, "start " + argv[0] + ": " + last_line(ended.err.substr(setpriv.size())));
   return ended;
 }
 
