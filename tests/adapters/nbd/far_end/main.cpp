@@ -17,15 +17,22 @@
 
 namespace {
 
+umbra::base::CancelToken stop;
+
+extern "C" void ask_to_stop(int number) {
+  stop.request(number);
+}
+
 int run(const std::vector<std::string>& words) {
   using namespace umbra;
   const std::string& mode = words.at(0);
   if (mode == "exit") return std::stoi(words.at(1));
   if (mode == "say") return std::puts(words.at(1).c_str()) < 0;
   if (mode == "export") {
+    ::signal(SIGTERM, ask_to_stop);  // as umbra does: its qemu-nbd has let go of the file when it ends itself
     ports::FileExport file{words.at(1), words.at(2), {}, {}};
     if (words.size() > 4) (words[3] == "bitmap" ? file.bitmap : file.above) = words[4];
-    return nbd::serve_file(file, STDIN_FILENO, STDOUT_FILENO, base::CancelToken());
+    return nbd::serve_file(file, STDIN_FILENO, STDOUT_FILENO, stop);
   }
   nbd::LocalPoints points(words.at(1));
   if (mode == "session")
