@@ -53,8 +53,8 @@ void ask_peers(const std::vector<Stream>& streams, Probes& probes, base::Millis 
 }
 
 /// With the one that is stalled go all others to the same host: QEMU may wait on any of them, as for the answer to a
-/// flush of the disk that is mirrored there. Where none is stalled, the host itself may be silent.
-void cut_what_does_not_answer(const GuardOptions& options, const std::vector<Stream>& streams, const Probes& probes,
+/// flush of the disk that is mirrored there. Where none is stalled, the host itself may be silent. Whether any was cut.
+bool cut_what_does_not_answer(const GuardOptions& options, const std::vector<Stream>& streams, const Probes& probes,
                               base::Millis now) {
   for (const Stream& stream : streams) {
     const std::string host = host_of(stream);
@@ -66,8 +66,9 @@ void cut_what_does_not_answer(const GuardOptions& options, const std::vector<Str
     for (const Stream& other : streams) {
       if (host_of(other) == host) cut(other);
     }
-    return;
+    return true;
   }
+  return false;
 }
 
 /// Of those that can be held, since QEMU locks them while it has them.
@@ -102,20 +103,33 @@ class Guard {
     if (owner == Owner::says_no) return false;
     std::vector<Stream> ours = m_streams.begun();
     std::erase_if(ours, [&](const Stream& stream) { return m_before.contains(stream.inode); });
-    // QEMU closes its connections at the end of a migration: after it has its images back where that has failed. What
-    // becomes of them later, as by folding a layer back, is no matter of the migration.
-    if (ours.empty() && m_is_open) hold_what_was_handed_over();
-    m_is_open = !ours.empty();
+    give_up_connecting(ours);
+    // A migration that fails closes its connections before QEMU has its images back: held in between, they would be
+    // missing when the guest goes on, and QEMU would die of it. What becomes of them later, as by folding a layer back,
+    // is no matter of the migration.
+    const bool is_open = !ours.empty() || (m_is_open && m_streams.is_migrating());
+    if (m_is_open && !is_open) hold_what_was_handed_over();
+    m_is_open = is_open;
     if (m_is_open) m_last_seen = now;
     if (m_has_let_go && std::ranges::any_of(m_images, is_written_to)) return false;  // the guest goes on
     std::erase_if(ours, [](const Stream& stream) { return !is_connected(stream); });
     ask_peers(ours, m_probes, now);
-    cut_what_does_not_answer(m_options, ours, m_probes, now);
+    m_has_cut = cut_what_does_not_answer(m_options, ours, m_probes, now) || m_has_cut;
     if (const auto wish = m_door.asked(); wish && !grant(*wish)) return false;
     return m_hold || m_has_let_go || owner != Owner::has_gone || now - m_last_seen < wait_for_first;
   }
 
  private:
+  /// What is not there yet carries nothing. QEMU tries to reach anew the disk whose mirror was cut, which would keep it
+  /// waiting for minutes.
+  void give_up_connecting(std::vector<Stream>& streams) const {
+    std::erase_if(streams, [&](const Stream& stream) {
+      if (!is_connecting(stream)) return false;
+      if (m_has_cut) cut(stream);
+      return true;
+    });
+  }
+
   void hold_what_was_handed_over() {
     if (m_images.empty() || std::ranges::any_of(m_images, is_written_to)) return;
     try {
@@ -146,7 +160,8 @@ class Guard {
   Probes m_probes;
   std::optional<ImageHold> m_hold;
   bool m_has_let_go = false;  ///< and QEMU has not taken its images yet
-  bool m_is_open = false;     ///< connections of the migration, at the last look
+  bool m_has_cut = false;
+  bool m_is_open = false;  ///< connections of the migration, at the last look
   base::Millis m_last_seen{0};
 };
 

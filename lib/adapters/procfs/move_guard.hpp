@@ -11,9 +11,9 @@
 //
 // Once QEMU has handed over all, libvirt asks the other side to go on, and ends this half when it hears that it does.
 // Where that answer is lost, by a link or by a libvirtd that dies in between, libvirt takes the migration for failed
-// and lets the guest go on here: then two run. So once the connections are closed and QEMU has its images no longer,
-// they are held: QEMU can't take them back, and the guest stands until its QEMU is ended, or the guard is asked to let
-// go by whoever has seen that the guest does not run over there.
+// and lets the guest go on here: then two run. So once the connections are closed, QEMU's migration thread has ended
+// and QEMU has its images no longer, they are held: QEMU can't take them back, and the guest stands until its QEMU is
+// ended, or the guard is asked to let go by whoever has seen that the guest does not run over there.
 
 #include <functional>
 #include <string>

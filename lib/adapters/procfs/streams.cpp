@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <charconv>
 #include <filesystem>
+#include <fstream>
 #include <set>
 
 #include "base/error.hpp"
@@ -94,6 +95,7 @@ bool is_in_state(int fd, unsigned state) {
   return ask(fd, IPPROTO_TCP, TCP_INFO, info) && info.tcpi_state == state;
 }
 constexpr unsigned connected = 1;   // TCP_ESTABLISHED
+constexpr unsigned connecting = 2;  // TCP_SYN_SENT
 constexpr unsigned listening = 10;  // TCP_LISTEN
 
 /// That on this side.
@@ -147,6 +149,18 @@ std::vector<Stream> Streams::begun() const {
   return streams;
 }
 
+bool Streams::is_migrating() const {
+  std::error_code gone;  // with the process, at any time
+  for (fs::directory_iterator task(fmt::format("/proc/{}/task", m_pid), gone), end; !gone && task != end;
+       task.increment(gone)) {
+    std::ifstream file(task->path() / "comm");
+    std::string name;
+    // As QEMU 7.2 and as its newer versions call it.
+    if (std::getline(file, name) && (name == "live_migration" || name.starts_with("mig/src/"))) return true;
+  }
+  return false;
+}
+
 bool Streams::has_ended(base::Millis within) const {
   pollfd handle{m_handle.get(), POLLIN, 0};
   return ::poll(&handle, 1, static_cast<int>(within.count())) > 0;
@@ -154,6 +168,10 @@ bool Streams::has_ended(base::Millis within) const {
 
 bool is_connected(const Stream& stream) {
   return is_in_state(stream.socket.get(), connected);
+}
+
+bool is_connecting(const Stream& stream) {
+  return is_in_state(stream.socket.get(), connecting);
 }
 
 bool is_stalled(const Stream& stream, base::Millis limit) {

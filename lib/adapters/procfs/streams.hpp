@@ -32,6 +32,9 @@ class Streams {
   /// The TCP connections that it began and has open, whatever has become of them. Who connected to it, as to a console,
   /// is none of them.
   std::vector<Stream> begun() const;
+  /// Whether QEMU's migration thread is there, known by the name that QEMU gives it where it is told to name its
+  /// threads, as libvirt does. It ends last of all: after QEMU has its images back where a migration has failed.
+  bool is_migrating() const;
   /// Whether it has, at once or within that time.
   bool has_ended(base::Millis within = base::Millis{0}) const;
   pid_t pid() const { return m_pid; }
@@ -43,12 +46,14 @@ class Streams {
 
 /// Whether neither end has closed it.
 bool is_connected(const Stream& stream);
+/// Whether the other end has yet to answer for the first time.
+bool is_connecting(const Stream& stream);
 /// Whether data, or a question whether there is room for more, have had no answer from the other end for so long. An
 /// idle connection never has.
 bool is_stalled(const Stream& stream, base::Millis limit);
 /// "10.0.0.2:49152".
 std::string peer_of(const Stream& stream);
-/// Both ways: whoever waits in a call on it gets an error at once.
+/// Both ways: whoever waits in a call on it, as for a connection to come about, gets an error at once.
 void cut(const Stream& stream);
 
 }  // namespace umbra::procfs

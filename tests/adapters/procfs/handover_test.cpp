@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two real QEMUs and a migration between them: what the guard holds, and what it must not.
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,10 +13,12 @@
 #include <functional>
 #include <future>
 #include <optional>
+#include <span>
 
 #include "adapters/procfs/guard_door.hpp"
 #include "adapters/procfs/image_hold.hpp"
 #include "adapters/procfs/move_guard.hpp"
+#include "adapters/procfs/streams.hpp"
 #include "base/error.hpp"
 #include "base/process.hpp"
 #include "model/record.hpp"
@@ -58,6 +62,8 @@ class Qemu {
   explicit Qemu(const std::string& image, const std::string& incoming = "") {
     base::Argv argv{"qemu-system-x86_64",
                     "-nodefaults",
+                    "-name",
+                    "guest=handover,debug-threads=on",
                     "-display",
                     "none",
                     "-m",
@@ -107,6 +113,32 @@ class Qemu {
   }
   std::optional<base::Child> m_child;
 };
+
+/// What QEMU does where a migration fails as its last answer is waited for, each step when it is told to: it lets go of
+/// its image and closes the connection, and the migration thread takes the image back. A real QEMU is done in a moment.
+/// It never comes to the second here: that thread ends as where the guest was handed over.
+constexpr const char* slow_qemu = R"(
+import ctypes, fcntl, socket, struct, sys, threading
+port, image = int(sys.argv[1]), open(sys.argv[2], "rb")
+def lock(kind): fcntl.fcntl(image, 37, struct.pack("hhqqi", kind, 0, 101, 1, 0))  # F_OFD_SETLK
+lock(fcntl.F_RDLCK)
+print("up", flush=True)
+sys.stdin.readline()
+connection = socket.create_connection(("127.0.0.1", port))
+end = threading.Event()
+def migrate():
+    ctypes.CDLL(None).prctl(15, b"live_migration")  # PR_SET_NAME
+    print("migrates", flush=True)
+    end.wait()
+threading.Thread(target=migrate).start()
+sys.stdin.readline()
+lock(fcntl.F_UNLCK)
+connection.close()
+print("closed", flush=True)
+sys.stdin.readline()
+end.set()
+sys.stdin.readline()
+)";
 
 /// Whether somebody keeps others from writing to it.
 bool is_held(const std::string& image) {
@@ -178,8 +210,11 @@ struct TwoQemus {
   }
 };
 
+bool comes_true_within(Millis time, const std::function<bool()>& what) {
+  return base::wait_until(base::system_clock(), time, Millis{20}, what);
+}
 bool comes_true(const std::function<bool()>& what) {
-  return base::wait_until(base::system_clock(), deadline, Millis{20}, what);
+  return comes_true_within(deadline, what);
 }
 
 bool asked(Wish wish) {
@@ -278,6 +313,47 @@ TEST_CASE("a guest whose migration fails, or that is stopped by hand, is not hel
   CHECK(two.source.status() == (stopped ? "paused" : "running"));
   CHECK(two.source.ask("stop").contains("return"));
   CHECK(two.source.ask("cont").contains("return"));
+}
+
+TEST_CASE("a guest is not held while its migration thread may take the images back") {
+  if (!is_root()) return;
+  const Folder folder;
+  const std::string image = image_in(folder, "a.qcow2");
+  const base::UniqueFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  REQUIRE(::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), size) == 0);
+  REQUIRE(::listen(listener.get(), 1) == 0);
+  REQUIRE(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0);
+  const base::Child qemu = base::spawn({"bash", "-c", R"(exec -a qemu-handover-test /usr/bin/python3 -c "$0" "$@")", slow_qemu,
+                                        std::to_string(ntohs(address.sin_port)), image, "-uuid", uuid},
+                                       true, true);
+  const auto says = [&](const std::string& word) {
+    std::string text(word.size() + 1, ' ');
+    REQUIRE(base::readable_within(qemu.from_child.get(), deadline));
+    REQUIRE(base::read_full(qemu.from_child.get(), std::as_writable_bytes(std::span(text)), "it") == text.size());
+    return text == word + "\n";
+  };
+  const auto goes_on = [&] { base::write_all(qemu.to_child.get(), std::string_view("\n"), "it"); };
+  REQUIRE(says("up"));
+  Guarded guard({image});
+  goes_on();
+  REQUIRE(says("migrates"));
+  // Seen by the guard: an end of nothing would be no end.
+  const procfs::Streams streams(*procfs::qemu_of(model::Uuid(uuid)));
+  REQUIRE(streams.begun().size() == 1);
+  CHECK(streams.is_migrating());
+  CHECK_FALSE(comes_true_within(Millis{200}, [&] { return is_held(image); }));
+  goes_on();
+  REQUIRE(says("closed"));
+  CHECK_FALSE(comes_true_within(Millis{500}, [&] { return is_held(image); }));
+  goes_on();
+  CHECK(comes_true([&] { return is_held(image); }));
+  CHECK_FALSE(streams.is_migrating());
+  goes_on();
+  CHECK(guard.ends());
 }
 
 TEST_CASE("two guards of one guest exclude each other, and one that has ended is no guard") {

@@ -12,6 +12,9 @@
 #include <catch2/catch.hpp>
 
 #include <array>
+#include <atomic>
+#include <cerrno>
+#include <optional>
 #include <thread>
 
 #include "adapters/procfs/peer_probe.hpp"
@@ -43,20 +46,36 @@ struct Pair {
   UniqueFd far;
 };
 
+class Listener {
+ public:
+  explicit Listener(int most_waiting) : m_socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    m_address.sin_family = AF_INET;
+    m_address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof m_address;
+    auto* const generic = reinterpret_cast<sockaddr*>(&m_address);
+    REQUIRE(::bind(m_socket.get(), generic, size) == 0);
+    REQUIRE(::listen(m_socket.get(), most_waiting) == 0);
+    REQUIRE(::getsockname(m_socket.get(), generic, &size) == 0);
+  }
+  int connect(const UniqueFd& socket) const {
+    return ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&m_address), sizeof m_address);
+  }
+  UniqueFd accept() const { return UniqueFd(::accept4(m_socket.get(), nullptr, nullptr, SOCK_CLOEXEC)); }
+
+ private:
+  UniqueFd m_socket;
+  sockaddr_in m_address{};
+};
+
+UniqueFd new_socket() {
+  return UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+}
+
 Pair connected() {
-  const UniqueFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  auto* const generic = reinterpret_cast<sockaddr*>(&address);
-  REQUIRE(::bind(listener.get(), generic, size) == 0);
-  REQUIRE(::listen(listener.get(), 1) == 0);
-  REQUIRE(::getsockname(listener.get(), generic, &size) == 0);
-  Pair pair;
-  pair.near = UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  REQUIRE(::connect(pair.near.get(), generic, size) == 0);
-  pair.far = UniqueFd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  const Listener listener(1);
+  Pair pair{new_socket(), {}};
+  REQUIRE(listener.connect(pair.near) == 0);
+  pair.far = listener.accept();
   REQUIRE(pair.far);
   return pair;
 }
@@ -100,6 +119,27 @@ TEST_CASE("connections of a process are found, told and cut") {
   procfs::cut(stream);
   std::array<char, 1> byte{};
   CHECK(::recv(pair.far.get(), byte.data(), byte.size(), 0) == 0);
+}
+
+TEST_CASE("a connection that does not come about is told, and whoever waits for it freed") {
+  const Listener full(0);
+  const UniqueFd first = new_socket();
+  REQUIRE(full.connect(first) == 0);
+  const UniqueFd waiting = new_socket();
+  std::atomic<int> failure{0};
+  std::thread caller([&] {
+    if (full.connect(waiting) != 0) failure = errno;
+  });
+  std::optional<procfs::Stream> stream;
+  CHECK(base::wait_until(base::system_clock(), deadline, step, [&] {
+    stream.reset();  // held here, it would be found too
+    stream.emplace(found(waiting));
+    return procfs::is_connecting(*stream);
+  }));
+  CHECK_FALSE(procfs::is_connected(*stream));
+  procfs::cut(*stream);
+  caller.join();
+  CHECK(failure != 0);
 }
 
 TEST_CASE("a receiver that takes nothing for a while is no cut link") {
