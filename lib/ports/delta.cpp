@@ -168,6 +168,27 @@ Choice choose_method(const model::Ground& ground, const std::vector<model::Check
   return {Method::digest, std::nullopt, both(ground.damage, why)};
 }
 
+std::string exchanged_since(Hypervisor& primary, const model::Domain& domain, const model::CheckpointName& checkpoint) {
+  const auto stands_on = [](const model::Disk& disk, const std::string& file) {
+    return disk.path == file || std::ranges::find(disk.chain, file) != disk.chain.end();
+  };
+  for (const auto& [name, file] : primary.checkpoint_files(domain.name, checkpoint)) {
+    const auto now = std::ranges::find_if(domain.disks, [&](const auto& disk) { return stands_on(disk, file); });
+    const auto own = std::ranges::find(domain.disks, name, &model::Disk::name);
+    if (now == domain.disks.end() || own == domain.disks.end() || stands_on(*own, file)) continue;
+    return fmt::format("disk {} now stands on {}, which was disk {} when checkpoint {} was made", now->name.get(), file,
+                       name.get(), checkpoint.get());
+  }
+  return {};
+}
+
+std::vector<model::CheckpointName> usable_checkpoints(Hypervisor& primary, const model::Domain& domain) {
+  std::vector<model::CheckpointName> checkpoints = primary.checkpoints(domain.name);
+  std::erase_if(checkpoints,
+                [&](const auto& name) { return point_of(name) && !exchanged_since(primary, domain, name).empty(); });
+  return checkpoints;
+}
+
 Choice choose_frozen(const model::Ground& ground, const FrozenPoint& frozen) {
   Choice choice = choose_method(ground, frozen.checkpoints, frozen.disks);
   if (choice.method == Method::full || ground.found) return choice;

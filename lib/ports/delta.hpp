@@ -41,6 +41,12 @@ struct Choice {
 Choice choose_method(const model::Ground& ground, const std::vector<model::CheckpointName>& checkpoints,
                      const std::vector<model::Disk>& disks);
 
+/// How disks have exchanged their files since the checkpoint was made, as by a definition that was edited: a bitmap
+/// lies in the file and goes where that goes, so it no longer tells what changed on the disk. Empty where none has.
+std::string exchanged_since(Hypervisor& primary, const model::Domain& domain, const model::CheckpointName& checkpoint);
+/// The VM's checkpoints, oldest first, but those before such an exchange.
+std::vector<model::CheckpointName> usable_checkpoints(Hypervisor& primary, const model::Domain& domain);
+
 /// Files of a host that don't change any more while they are read, and the point that they shall become.
 struct FrozenPoint {
   model::VmName vm;

@@ -156,6 +156,9 @@ class Hypervisor {
 
   // Change tracking.
   virtual std::vector<model::CheckpointName> checkpoints(const model::VmName& vm) = 0;  ///< oldest first
+  /// The file that each disk in that checkpoint stood on when it was made; none of those of which that can't be told.
+  virtual std::map<model::DiskName, std::string> checkpoint_files(const model::VmName& vm,
+                                                                  const model::CheckpointName& name) = 0;
   /// What the running guest wrote since; nothing where that can't be told.
   virtual std::optional<model::ByteCount> written_since(const model::VmName& vm, const model::CheckpointName& name) = 0;
   /// With its bitmaps; those of a checkpoint that was left behind by a migration go too. Again: nothing is left to do.

@@ -53,6 +53,13 @@ void explain_untracked(Start& start) {
 /// is damaged, so that a plan does without.
 enum class Knowledge { told, examined };
 
+/// A bitmap of a file that another disk stood on then is of no use.
+void distrust_exchanged(Start& start) {
+  if (start.choice.method != Method::bitmap) return;
+  const std::string why = ports::exchanged_since(start.primary, start.domain, *start.choice.since);
+  if (!why.empty()) start.choice = {Method::digest, std::nullopt, with_damage(start.ground, why)};
+}
+
 Start look(const Context& context, const PassRequest& request, Knowledge of_files) {
   ports::check_hosts_differ(request.vm, request.primary, request.shadow_host);
   ports::Hypervisor& primary = context.hypervisors.at(request.primary);
@@ -71,6 +78,7 @@ Start look(const Context& context, const PassRequest& request, Knowledge of_file
                 ports::make_first(request.vm));
   if (start.live()) start.checkpoints = primary.checkpoints(request.vm);
   start.choice = ports::choose_method(start.ground, start.checkpoints, start.domain.disks);
+  distrust_exchanged(start);
   start.untracked = ports::untracked_disks(start.domain);
   if (start.live()) explain_untracked(start);
   if (!start.live() && start.choice.method != Method::full)

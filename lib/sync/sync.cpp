@@ -142,7 +142,7 @@ ports::FrozenPoint frozen_point(const WarmRequest& request, Start& start, const 
     std::erase(disk.chain, disk.path);
   }
   point.memory_file = frozen.memory_file();
-  point.checkpoints = start.primary.checkpoints(request.vm);
+  point.checkpoints = ports::usable_checkpoints(start.primary, start.domain);
   point.taken_at = frozen.result().taken_at;
   if (activity) point.activity = model::to_text(model::to_json(*activity));
   return point;
@@ -173,7 +173,8 @@ WarmResult result_of(const Context& context, const ports::SentPoint& sent, const
 WarmPlan plan_warm(const Context& context, const WarmRequest& request) {
   Start start = look(context, request);
   const model::Ground ground = model::ground_of(start.points);
-  const auto choice = ports::choose_method(ground, start.primary.checkpoints(request.vm), start.domain.disks);
+  const auto choice =
+      ports::choose_method(ground, ports::usable_checkpoints(start.primary, start.domain), start.domain.disks);
   WarmPlan plan;
   plan.point = ground.last.next();
   plan.method = ports::to_string(choice.method);

@@ -122,6 +122,12 @@ class LabHypervisor : public ports::Hypervisor {
     m_lab.call("hv.checkpoints");
     return me().checkpoints[vm];
   }
+  std::map<model::DiskName, std::string> checkpoint_files(const model::VmName& vm,
+                                                          const model::CheckpointName& name) override {
+    m_lab.call("hv.checkpoint_files");
+    if (!std::ranges::count(me().checkpoints[vm], name)) throw Error(Kind::not_found, "no such checkpoint");
+    return me().checkpoint_files[name];
+  }
   std::optional<model::ByteCount> written_since(const model::VmName& vm, const model::CheckpointName& name) override {
     m_lab.call("hv.written_since");
     std::uint64_t blocks = 0;
@@ -164,7 +170,9 @@ class LabHypervisor : public ports::Hypervisor {
     if (request.fresh) {
       me().checkpoints[vm].push_back(*request.fresh);
       for (const model::Disk& disk : d.disks) {
-        if (!std::ranges::count(request.untracked, disk.name)) me().bitmaps[disk.path][request.fresh->get()] = {};
+        if (std::ranges::count(request.untracked, disk.name)) continue;
+        me().bitmaps[disk.path][request.fresh->get()] = {};
+        me().checkpoint_files[*request.fresh][disk.name] = disk.path;
       }
     }
     return job;

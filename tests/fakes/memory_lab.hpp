@@ -34,6 +34,7 @@ struct LabHost {
   MemoryHost storage;
   std::map<model::VmName, model::Domain> domains;
   std::map<model::VmName, std::vector<model::CheckpointName>> checkpoints;
+  std::map<model::CheckpointName, std::map<model::DiskName, std::string>> checkpoint_files;
   std::map<std::string, Bitmaps> bitmaps;  ///< by file
   bool stale_job = false;                  ///< what domain.job stands for is a backup of Umbra's
   std::map<model::VmName, MemoryImage> memory;

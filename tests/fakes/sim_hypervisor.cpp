@@ -135,6 +135,11 @@ std::vector<model::CheckpointName> SimHypervisor::checkpoints(const model::VmNam
   return call("checkpoints", [&] { return domain(vm).checkpoints; });
 }
 
+std::map<model::DiskName, std::string> SimHypervisor::checkpoint_files(const model::VmName&,
+                                                                       const model::CheckpointName&) {
+  return call("checkpoint files", [] { return std::map<model::DiskName, std::string>(); });
+}
+
 void SimHypervisor::delete_checkpoint(const model::VmName& vm, const model::CheckpointName& name) {
   call("delete checkpoint", [&] { std::erase(domain(vm).checkpoints, name); });
 }

@@ -32,6 +32,8 @@ class SimHypervisor : public ports::Hypervisor {
   void set_tag(const model::VmName& vm, const model::RoleTag& tag) override;
   void set_autostart(const model::VmName& vm, bool on) override;
   std::vector<model::CheckpointName> checkpoints(const model::VmName& vm) override;
+  std::map<model::DiskName, std::string> checkpoint_files(const model::VmName& vm,
+                                                          const model::CheckpointName& name) override;
   std::optional<model::ByteCount> written_since(const model::VmName&, const model::CheckpointName&) override {
     return std::nullopt;
   }

@@ -72,6 +72,19 @@ TEST_CASE("without a usable checkpoint only blocks that differ are sent") {
   CHECK(scene.pass().replica.method == "bitmap");
 }
 
+TEST_CASE("disks whose files have changed names are compared") {
+  Scene scene({8 * block, 8 * block});
+  scene.write(0, 8, 1);
+  scene.pass();
+  std::swap(scene.domain().disks[0].path, scene.domain().disks[1].path);
+  scene.write(2, 1, 2);
+  const PassResult second = scene.pass();
+  CHECK(second.replica.method == "digest");
+  CHECK_THAT(second.replica.why, Catch::Contains("which was disk vd"));
+  CHECK(scene.newest_is_disk());
+  CHECK(scene.pass().replica.method == "bitmap");
+}
+
 TEST_CASE("a checkpoint that a failed pass left behind is deleted, and not used") {
   Scene scene;
   scene.pass();

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
+#include "adapters/virt/domain_xml.hpp"
 #include "adapters/virt/xml.hpp"
 #include "adapters/virt/xml_edit.hpp"
 
@@ -112,6 +114,22 @@ std::optional<model::ByteCount> checkpoint_bytes(const std::string& xml) {
     bytes.value += disk.attribute("size").as_ullong();
   }
   return bytes;
+}
+
+std::map<model::DiskName, std::string> files_at_checkpoint(const std::string& xml) {
+  const pugi::xml_document document = load_xml(xml, "domaincheckpoint");
+  const pugi::xml_node domain = document.document_element().child("domain");
+  if (!domain) return {};
+  std::set<std::string_view> in_it;
+  for (const pugi::xml_node disk : document.document_element().child("disks").children("disk")) {
+    if (std::string_view(disk.attribute("checkpoint").value()) == "bitmap")
+      in_it.insert(disk.attribute("name").value());
+  }
+  std::map<model::DiskName, std::string> files;
+  for (const model::Disk& disk : parse_domain(to_text(domain)).domain.disks) {
+    if (in_it.contains(disk.name.get())) files[disk.name] = disk.path;
+  }
+  return files;
 }
 
 }  // namespace umbra::virt

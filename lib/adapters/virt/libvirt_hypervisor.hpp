@@ -37,6 +37,8 @@ class LibvirtHypervisor final : public ports::Hypervisor {
   void set_autostart(const model::VmName& vm, bool on) override;
 
   std::vector<model::CheckpointName> checkpoints(const model::VmName& vm) override;
+  std::map<model::DiskName, std::string> checkpoint_files(const model::VmName& vm,
+                                                          const model::CheckpointName& name) override;
   std::optional<model::ByteCount> written_since(const model::VmName& vm, const model::CheckpointName& name) override;
   void delete_checkpoint(const model::VmName& vm, const model::CheckpointName& name) override;
   std::unique_ptr<ports::BackupJob> begin_backup(const model::VmName& vm, const ports::BackupRequest& request) override;

@@ -181,6 +181,17 @@ std::vector<model::CheckpointName> LibvirtHypervisor::checkpoints(const model::V
   return names;
 }
 
+std::map<model::DiskName, std::string> LibvirtHypervisor::checkpoint_files(const model::VmName& vm,
+                                                                           const model::CheckpointName& name) {
+  const DomainHandle domain = m_connection->domain(vm);
+  const std::string what = m_connection->act("read checkpoint " + name.get() + " of", vm);
+  const Handle<_virDomainCheckpoint> checkpoint(virDomainCheckpointLookupByName(domain.get(), name.get().c_str(), 0));
+  if (!checkpoint) throw to_error(last_failure(), what);
+  const Text xml{virDomainCheckpointGetXMLDesc(checkpoint.get(), 0)};
+  if (!xml) throw to_error(last_failure(), what);
+  return files_at_checkpoint(xml.get());
+}
+
 std::optional<model::ByteCount> LibvirtHypervisor::written_since(const model::VmName& vm,
                                                                  const model::CheckpointName& name) {
   const DomainHandle domain = m_connection->domain(vm);

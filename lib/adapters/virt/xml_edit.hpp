@@ -48,6 +48,8 @@ std::string checkpoint_xml(const model::CheckpointName& name, const std::vector<
                            const std::vector<std::string>& other_disks, std::optional<base::Instant> created = {});
 /// What is in the bitmaps of a checkpoint, by its XML with sizes; nothing where a disk's is not told.
 std::optional<model::ByteCount> checkpoint_bytes(const std::string& xml);
+/// The file of each disk in the checkpoint, by the domain that libvirt keeps with it; one that was redefined has none.
+std::map<model::DiskName, std::string> files_at_checkpoint(const std::string& xml);
 /// The name under which a disk, and where asked for its dirty bitmap, is exported. It marks a job as Umbra's own.
 std::string export_name(const model::DiskName& disk);
 /// Whether such a job, as libvirt tells it, was begun by Umbra.

@@ -31,7 +31,7 @@ Json act(Walk& walk) {
   if (!domain)
     throw base::Error(base::Kind::not_found, fmt::format("{} vanished from {}", row.vm.get(), row.from.get()),
                       fmt::format("umbra status {}", base::shell_word(row.vm)));
-  request.checkpoints = walk.source().checkpoints(row.vm);
+  request.checkpoints = ports::usable_checkpoints(walk.source(), *domain);
   for (model::Disk disk : domain->disks) {
     const auto frozen = walk.facts().frozen.find(disk.name);
     if (frozen == walk.facts().frozen.end()) {
