@@ -204,6 +204,22 @@ void check_agents(Session& session, const model::HostConfig& host, Finding& f) {
   f.fix = "in the guest: apt-get install qemu-guest-agent";
 }
 
+/// Libvirt's own refusal to start an old copy; of other machines that can't be seen from here.
+void examine_hook(Session& session, std::vector<Finding>& findings) {
+  HookHere hook;
+  Finding finding = examine("here", "start hook", [&](Finding& f) {
+    hook = hook_here(session);
+    f.found = hook.file.string() + " is in place";
+    if (hook.in_place) return;
+    f.health = Health::warn;
+    f.found = "a plain `virsh start` of an old copy is not refused here";
+    f.fix = "umbra doctor --install-hook";
+  });
+  if (hook.host.get().empty()) return;
+  finding.where = hook.host.get();
+  findings.push_back(std::move(finding));
+}
+
 /// A pattern for which any VM would do: without "{vm}", and so the same for all that match.
 model::VmPolicy same_for_all(const model::VmPattern& pattern) {
   const model::VmName any("x");
@@ -276,6 +292,7 @@ std::vector<Finding> examine_all(Session& session) {
     if (reachable)
       findings.push_back(examine(name, "guest agents", [&](Finding& f) { check_agents(session, host, f); }));
   }
+  examine_hook(session, findings);
   return findings;
 }
 

@@ -132,7 +132,24 @@ std::vector<model::PointInfo> chosen(const Points& points, const PointsOptions& 
   return {point_named(points, *options.point)};
 }
 
-/// Each difference is a line on standard error, and in the point's JSON line.
+/// "vda at byte 65536: what is wrong", or "vda from byte 65536 to 196608: ..." of neighbouring blocks.
+std::vector<std::string> told(const std::vector<model::Mismatch>& mismatches) {
+  std::vector<std::string> lines;
+  for (auto first = mismatches.begin(); first != mismatches.end();) {
+    std::uint64_t end = first->offset + model::block_size;
+    auto next = first + 1;
+    for (; next != mismatches.end() && next->disk == first->disk && next->what == first->what && next->offset == end;
+         ++next)
+      end += model::block_size;
+    const std::string where = next == first + 1 ? fmt::format("at byte {}", first->offset)
+                                                : fmt::format("from byte {} to {}", first->offset, end);
+    lines.push_back(fmt::format("{} {}: {}", first->disk.get(), where, first->what));
+    first = next;
+  }
+  return lines;
+}
+
+/// Each difference is told on standard error, neighbours as one, and is in the point's JSON line.
 int verify(Session& session, const Points& points, const PointsOptions& options) {
   if (session.common().dry_run) {
     for (const model::PointInfo& point : chosen(points, options))
@@ -146,11 +163,10 @@ int verify(Session& session, const Points& points, const PointsOptions& options)
     session.cancel().check();
     const model::VerifyReport report = points.store->verify(points.shadow, point.number, ports::Verify::whole);
     model::Json places = model::Json::array();
-    for (const model::Mismatch& m : report.mismatches) {
+    for (const model::Mismatch& m : report.mismatches)
       places.push_back({{"disk", m.disk.get()}, {"offset", m.offset}, {"what", m.what}});
-      base::log(base::Level::error, fmt::format("shadow: {}: point {}: {} at byte {}: {}", points.vm.get(),
-                                                point.number.value, m.disk.get(), m.offset, m.what));
-    }
+    for (const std::string& line : told(report.mismatches))
+      base::log(base::Level::error, fmt::format("shadow: {}: point {}: {}", points.vm.get(), point.number.value, line));
     if (report.places > report.mismatches.size())
       base::log(base::Level::error, fmt::format("shadow: {}: point {}: and in {} more places", points.vm.get(),
                                                 point.number.value, report.places - report.mismatches.size()));
@@ -165,8 +181,7 @@ int verify(Session& session, const Points& points, const PointsOptions& options)
          {"places", report.places},
          {"damage", places}},
         {std::to_string(point.number.value), base::to_rfc3339(point.taken_at), std::to_string(report.blocks_read),
-         report.sound() ? Cell("sound", Tone::good) : Cell("damaged", Tone::bad),
-         std::to_string(report.places)});
+         report.sound() ? Cell("sound", Tone::good) : Cell("damaged", Tone::bad), std::to_string(report.places)});
   }
   listing.finish();
   if (all_sound) return exit_done;

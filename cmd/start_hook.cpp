@@ -77,6 +77,20 @@ fs::path configuration_file(const model::Config& config) {
                     "write /etc/umbra/umbra.toml on this host, as in examples/umbra.toml");
 }
 
+fs::path hook_file() {
+  return fs::path(hook_folder) / "umbra";
+}
+
+std::string script_for(Session& session, const model::HostName& host) {
+  return hook_script(fs::read_symlink("/proc/self/exe"), configuration_file(session.config()), host);
+}
+
+bool is_in_place(const std::string& script) {
+  const fs::path file = hook_file();
+  std::error_code absent;
+  return fs::is_regular_file(file, absent) && base::read_text_file(file) == script && ::access(file.c_str(), X_OK) == 0;
+}
+
 }  // namespace
 
 std::string hook_script(const fs::path& program, const fs::path& config, const model::HostName& host) {
@@ -91,19 +105,21 @@ printf '%s\n' "$xml" | {} doctor --config {} --hook {}
                      base::shell_word(program.string()), base::shell_word(config.string()), base::shell_word(host));
 }
 
+HookHere hook_here(Session& session) {
+  HookHere here{host_here(session.config()), hook_file(), false};
+  if (!here.host.get().empty()) here.in_place = is_in_place(script_for(session, here.host));
+  return here;
+}
+
 int install_hook(Session& session, const std::string& named) {
   const model::HostName host = named.empty() ? host_here(session.config()) : model::HostName(named);
   if (host.get().empty())
     throw base::Error(base::Kind::usage, "which of the configured hosts this machine is can't be told",
                       "umbra doctor --install-hook --host NAME");
   session.config().host(host);  // is one of them
-  const std::string script =
-      hook_script(fs::read_symlink("/proc/self/exe"), configuration_file(session.config()), host);
-  const fs::path file = fs::path(hook_folder) / "umbra";
-  std::error_code absent;
-  const bool as_it_should_be =
-      fs::is_regular_file(file, absent) && base::read_text_file(file) == script && ::access(file.c_str(), X_OK) == 0;
-  if (as_it_should_be) {
+  const std::string script = script_for(session, host);
+  const fs::path file = hook_file();
+  if (is_in_place(script)) {
     base::log(base::Level::info, fmt::format("doctor: {} is in place", file.string()));
     return exit_done;
   }
@@ -111,6 +127,7 @@ int install_hook(Session& session, const std::string& named) {
     session.out().text(script);
     return exit_done;
   }
+  std::error_code absent;
   if (!fs::is_directory("/etc/libvirt", absent))
     throw base::Error(base::Kind::not_found, "there is no /etc/libvirt on this machine",
                       "run it on each host that runs VMs");

@@ -18,6 +18,14 @@ std::string hook_script(const std::filesystem::path& program, const std::filesys
 /// Writes it, executable, where it is not there in just this form. Kind::usage where no file of configuration was read
 /// or none of its hosts is this machine.
 int install_hook(Session& session, const std::string& host);
+/// Whether the hook is in place where this run is.
+struct HookHere {
+  model::HostName host{};  ///< which of the configured hosts this machine is; empty where it is none
+  std::filesystem::path file;
+  bool in_place = false;  ///< in just the form that install_hook() gives it
+};
+/// Kind::usage where no file of configuration was read.
+HookHere hook_here(Session& session);
 /// Libvirt's question: the domain's XML on standard input. exit_refused, with the reason on standard error, where it
 /// may not be started on `host`. Nothing goes to standard output, which libvirt would take for another XML.
 int answer_hook(Session& session, const model::HostName& host);
