@@ -40,7 +40,7 @@ base::Argv export_argv(base::Argv argv, const ports::FileExport& file) {
   return argv;
 }
 
-constexpr base::Millis guard_deadline{10'000};      // for the guard to be in place
+constexpr base::Millis guard_deadline{30'000};      // for the guard to be in place, on a host that is busy
 constexpr base::Millis end_guard_deadline{15'000};  // above its own patience with the guard
 
 /// Told by a byte to let be; by the end of its input that nobody wants it any more: on the host's side it then goes on

@@ -21,8 +21,11 @@ namespace {
 
 /// Between the end of QEMU's part and libvirt's answer from the other side there are some tens of milliseconds.
 constexpr base::Millis between_looks{20};
-/// A migration that was asked for just before its owner went may open its connections later than that.
-constexpr base::Millis wait_for_first{5000};
+/// A migration that was asked for just before its owner went begins once the other side has started its QEMU, which a
+/// busy host takes its time for.
+constexpr base::Millis wait_for_first{25'000};
+/// Between two migrations of one guest, of which the first was refused.
+constexpr base::Millis wait_for_next{5000};
 enum class Owner { wants_it, says_no, has_gone };
 
 /// Whoever wants the guard writes nothing but the byte by which it is told to let be.
@@ -104,22 +107,31 @@ class Guard {
     std::vector<Stream> ours = m_streams.begun();
     std::erase_if(ours, [&](const Stream& stream) { return m_before.contains(stream.inode); });
     give_up_connecting(ours);
-    // A migration that fails closes its connections before QEMU has its images back: held in between, they would be
-    // missing when the guest goes on, and QEMU would die of it. What becomes of them later, as by folding a layer back,
-    // is no matter of the migration.
-    const bool is_open = !ours.empty() || (m_is_open && m_streams.is_migrating());
+    const bool is_open = is_under_way(ours);
     if (m_is_open && !is_open) hold_what_was_handed_over();
     m_is_open = is_open;
     if (m_is_open) m_last_seen = now;
+    m_was_open = m_was_open || m_is_open;
     if (m_has_let_go && std::ranges::any_of(m_images, is_written_to)) return false;  // the guest goes on
     std::erase_if(ours, [](const Stream& stream) { return !is_connected(stream); });
     ask_peers(ours, m_probes, now);
     m_has_cut = cut_what_does_not_answer(m_options, ours, m_probes, now) || m_has_cut;
     if (const auto wish = m_door.asked(); wish && !grant(*wish)) return false;
-    return m_hold || m_has_let_go || owner != Owner::has_gone || now - m_last_seen < wait_for_first;
+    return m_hold || m_has_let_go || owner != Owner::has_gone ||
+           now - m_last_seen < (m_was_open ? wait_for_next : wait_for_first);
   }
 
  private:
+  /// A migration that fails closes its connection before QEMU has its images back: held in between, they would be
+  /// missing when the guest goes on, and QEMU would die of it. And one to a disk's copy may stay open for long after
+  /// the end. So its thread tells; where QEMU does not name it, the connections do. What becomes of the images later,
+  /// as by folding a layer back, is no matter of the migration.
+  bool is_under_way(const std::vector<Stream>& ours) {
+    const bool has_thread = m_streams.is_migrating();
+    m_has_seen_thread = m_has_seen_thread || has_thread;
+    return m_has_seen_thread ? has_thread : !ours.empty();
+  }
+
   /// What is not there yet carries nothing. QEMU tries to reach anew the disk whose mirror was cut, which would keep it
   /// waiting for minutes.
   void give_up_connecting(std::vector<Stream>& streams) const {
@@ -161,7 +173,9 @@ class Guard {
   std::optional<ImageHold> m_hold;
   bool m_has_let_go = false;  ///< and QEMU has not taken its images yet
   bool m_has_cut = false;
-  bool m_is_open = false;  ///< connections of the migration, at the last look
+  bool m_has_seen_thread = false;
+  bool m_is_open = false;   ///< the migration was under way at the last look
+  bool m_was_open = false;  ///< at any
   base::Millis m_last_seen{0};
 };
 
