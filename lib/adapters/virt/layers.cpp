@@ -19,6 +19,7 @@
 #include "adapters/virt/xml_edit.hpp"
 #include "base/clock.hpp"
 #include "base/log.hpp"
+#include "base/text.hpp"
 
 namespace umbra::virt {
 
@@ -27,6 +28,9 @@ namespace {
 constexpr base::Millis event_deadline{1000};
 /// A commit that has copied nothing for so long is given up; the whole may take as long as it needs.
 constexpr base::Millis commit_stall{60'000};
+/// Of a job that libvirt has forgotten QEMU itself tells, in words alone, and it may be ending.
+constexpr base::Millis disk_is_free_within{30'000};
+constexpr base::Millis thaws_within{20'000};
 
 std::vector<model::DiskName> disks_of(const ports::FreezeRequest& request) {
   std::vector<model::DiskName> names;
@@ -39,14 +43,45 @@ bool try_snapshot(_virDomain* domain, const std::string& xml, unsigned flags) {
   return snapshot != nullptr;
 }
 
+/// No answer of the agent in time; libvirt gives it five seconds.
+bool agent_is_slow(const Failure& failure) {
+  return failure.code == VIR_ERR_AGENT_UNRESPONSIVE || failure.code == VIR_ERR_AGENT_UNSYNCED;
+}
+
 /// Failures that an agent can cause: a file system that can't be frozen, no answer in time.
 bool may_be_the_agents(const Failure& failure) {
-  return failure.code == VIR_ERR_AGENT_UNRESPONSIVE || failure.code == VIR_ERR_AGENT_UNSYNCED ||
-         failure.code == VIR_ERR_INTERNAL_ERROR;
+  return agent_is_slow(failure) || failure.code == VIR_ERR_INTERNAL_ERROR;
+}
+
+/// Whether every disk stands on its new layer.
+bool stands_on(_virDomain* domain, const std::map<model::DiskName, std::string>& overlays) {
+  const auto chains = parse_chains(domain_xml_of(domain, false));
+  return std::ranges::all_of(overlays, [&](const auto& overlay) {
+    const auto chain = chains.find(overlay.first);
+    return chain != chains.end() && !chain->second.empty() &&
+           chain->second.front().path == std::filesystem::path(overlay.second).lexically_normal();
+  });
+}
+
+/// An agent that is slow answers in time or never: file systems that stay frozen stop the guest's work, and nothing
+/// that is done to its disks.
+void thaw_guest(_virDomain* domain, const std::string& what) {
+  std::optional<Failure> failure;
+  const bool thawed = base::wait_until(base::system_clock(), thaws_within, base::Millis{200}, [&] {
+    failure.reset();
+    if (virDomainFSThaw(domain, nullptr, 0, 0) >= 0) return true;
+    failure = last_failure();
+    return !agent_is_slow(*failure);
+  });
+  if (thawed && !failure) return;
+  if (!agent_is_slow(*failure) && kind_of(*failure) == base::Kind::unreachable) throw to_error(*failure, what);
+  base::log(base::Level::error, fmt::format("{}: {}; where its file systems are still frozen: virsh domfsthaw {}", what,
+                                            failure->message, base::shell_word(name_of(domain))));
 }
 
 /// The disks alone. Quiesced where an agent can; an agent that fails in it costs the quiescence, not the freeze.
-bool freeze_disks(_virDomain* domain, const std::string& xml, bool agent, const std::string& what) {
+bool freeze_disks(_virDomain* domain, const std::string& xml, const ports::FreezeRequest& request, bool agent,
+                  const std::string& what) {
   const unsigned flags =
       VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | VIR_DOMAIN_SNAPSHOT_CREATE_ATOMIC | VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA;
   if (agent && agent_offers(domain, {"guest-fsfreeze-freeze", "guest-fsfreeze-thaw"})) {
@@ -54,6 +89,10 @@ bool freeze_disks(_virDomain* domain, const std::string& xml, bool agent, const 
     const Failure failure = last_failure();
     if (!may_be_the_agents(failure)) throw to_error(failure, what);
     base::log(base::Level::warning, what + " with its file systems frozen: " + failure.message);
+    if (stands_on(domain, request.overlays)) {  // they were, and did not thaw in time
+      thaw_guest(domain, "thaw " + name_of(domain));
+      return true;
+    }
   }
   if (!try_snapshot(domain, xml, flags)) throw to_error(last_failure(), what);
   return false;
@@ -141,8 +180,20 @@ class Commit {
       throw base::Error(base::Kind::busy, m_what + ": another job of that disk is under way",
                         "wait for its end, or: " + virsh(m_domain, "blockjob") + " " + m_disk.get() + " --abort");
     if (left) check(virDomainBlockJobAbort(m_domain, name(), 0), m_what + ": end the commit into " + left->file);
-    check(virDomainBlockCommit(m_domain, name(), base.target.c_str(), nullptr, 0, VIR_DOMAIN_BLOCK_COMMIT_ACTIVE),
-          m_what);
+    std::optional<Failure> refused;
+    const bool begun = base::wait_until(base::system_clock(), disk_is_free_within, base::Millis{500}, [&] {
+      if (virDomainBlockCommit(m_domain, name(), base.target.c_str(), nullptr, 0, VIR_DOMAIN_BLOCK_COMMIT_ACTIVE) == 0)
+        return true;
+      refused = last_failure();
+      if (refused->code != VIR_ERR_INTERNAL_ERROR) throw to_error(*refused, m_what);
+      end_left_mirrors(m_domain);
+      return false;
+    });
+    if (!begun)
+      throw to_error(*refused, m_what)
+          .set_hint(fmt::format("see what QEMU itself still does with the disk: {} --pretty '{{\"execute\":"
+                                "\"query-block-jobs\"}}'",
+                                virsh(m_domain, "qemu-monitor-command")));
   }
 
   bool is_ready() const {
@@ -187,7 +238,8 @@ ports::FreezeResult LibvirtHypervisor::freeze(const model::VmName& vm, const por
   if (request.memory_file) {
     freeze_with_memory(domain.get(), xml, what);
   } else {
-    result.quiesced = freeze_disks(domain.get(), xml, request.quiesce && parse_domain(live_xml).domain.agent, what);
+    const bool agent = request.quiesce && parse_domain(live_xml).domain.agent;
+    result.quiesced = freeze_disks(domain.get(), xml, request, agent, what);
   }
   const base::Seconds paused = watch.paused(request.memory_file.has_value(), event_deadline);
   result.paused_ms = std::chrono::duration<double, std::milli>(paused).count();
@@ -199,10 +251,7 @@ ports::FreezeResult LibvirtHypervisor::freeze(const model::VmName& vm, const por
 void LibvirtHypervisor::thaw(const model::VmName& vm) {
   const DomainHandle domain = m_connection->domain(vm);
   if (!is_active(domain.get()) || !parse_domain(domain_xml_of(domain.get(), false)).domain.agent) return;
-  if (virDomainFSThaw(domain.get(), nullptr, 0, 0) >= 0) return;
-  const Failure failure = last_failure();
-  if (kind_of(failure) == base::Kind::unreachable) throw to_error(failure, m_connection->act("thaw", vm));
-  base::log(base::Level::warning, fmt::format("{}: {}", m_connection->act("thaw", vm), failure.message));
+  thaw_guest(domain.get(), m_connection->act("thaw", vm));
 }
 
 void LibvirtHypervisor::fold(const model::VmName& vm, const std::map<model::DiskName, std::string>& down_to) {

@@ -15,6 +15,7 @@
 #include "adapters/virt/jobs.hpp"
 #include "base/clock.hpp"
 #include "base/log.hpp"
+#include "base/text.hpp"
 
 namespace umbra::virt {
 
@@ -24,7 +25,7 @@ using nlohmann::json;
 
 constexpr base::Millis ends_within{30'000};
 
-/// What QEMU's monitor returns; null where it says no.
+/// What QEMU's monitor returns; Kind::io with its words where it says no.
 json ask_monitor(_virDomain* domain, const json& command, const std::string& what) {
   char* answer = nullptr;
   const int result =
@@ -32,7 +33,21 @@ json ask_monitor(_virDomain* domain, const json& command, const std::string& wha
   const Text owned(answer);
   check(result, what);
   const json parsed = json::parse(owned.get(), nullptr, false);
-  return parsed.is_object() && parsed.contains("return") ? parsed.at("return") : json();
+  if (parsed.is_object() && parsed.contains("return")) return parsed.at("return");
+  const json error = parsed.is_object() ? parsed.value("error", json::object()) : json::object();
+  throw base::Error(base::Kind::io,
+                    fmt::format("{}: QEMU answers {} with: {}", what, command.at("execute").get<std::string>(),
+                                error.value("desc", "nothing")));
+}
+
+/// What need not succeed, since what it is about may be gone by itself.
+void try_monitor(_virDomain* domain, const json& command, const std::string& what) {
+  try {
+    ask_monitor(domain, command, what);
+  } catch (const base::Error& e) {
+    if (e.kind() != base::Kind::io) throw;
+    base::log(base::Level::info, e.what());
+  }
 }
 
 json command(const char* name, const json& arguments = json::object()) {
@@ -56,7 +71,40 @@ void cut_their_connections(_virDomain* domain, const std::string& what) {
     if (instance.value("type", "") == "block-node" && instance.value("node-name", "").starts_with("migration-"))
       instances.push_back(instance);
   }
-  if (!instances.empty()) ask_monitor(domain, command("yank", {{"instances", instances}}), what);
+  if (!instances.empty()) try_monitor(domain, command("yank", {{"instances", instances}}), what);
+}
+
+void end_mirrors(_virDomain* domain, const std::vector<std::string>& names, const std::string& what) {
+  base::log(base::Level::info,
+            fmt::format("{}: a migration that has ended still mirrors {} of its disks: that is ended", name_of(domain),
+                        names.size()));
+  cut_their_connections(domain, what);
+  for (const std::string& name : names)
+    try_monitor(domain, command("block-job-cancel", {{"device", name}, {"force", true}}), what);
+  const bool ended = base::wait_until(base::system_clock(), ends_within, base::Millis{50}, [&] {
+    // One that has concluded waits for whoever began it to take note.
+    for (const json& job : ask_monitor(domain, command("query-jobs"), what)) {
+      if (job.value("status", "") == "concluded" && std::ranges::count(names, job.value("id", "")) > 0)
+        try_monitor(domain, command("job-dismiss", {{"id", job.value("id", "")}}), what);
+    }
+    return left_mirrors(domain, what).empty();
+  });
+  if (ended) return;
+  const std::string cancel = command("block-job-cancel", {{"device", names.front()}, {"force", true}}).dump();
+  throw base::Error(
+      base::Kind::timeout, what + ": it does not end",
+      fmt::format("virsh qemu-monitor-command {} {}", base::shell_word(name_of(domain)), base::shell_word(cancel)));
+}
+
+/// The copies' own block nodes, which libvirt deletes once: while a mirror still has them, QEMU refuses that, and the
+/// next migration finds their names taken. The upper one of a disk first.
+void delete_left_nodes(_virDomain* domain, const std::string& what) {
+  std::vector<std::string> names;
+  for (const json& node : ask_monitor(domain, command("query-named-block-nodes", {{"flat", true}}), what)) {
+    if (const std::string name = node.value("node-name", ""); name.starts_with("migration-")) names.push_back(name);
+  }
+  std::ranges::partition(names, [](const std::string& name) { return name.ends_with("-format"); });
+  for (const std::string& name : names) try_monitor(domain, command("blockdev-del", {{"node-name", name}}), what);
 }
 
 }  // namespace
@@ -64,23 +112,8 @@ void cut_their_connections(_virDomain* domain, const std::string& what) {
 void end_left_mirrors(_virDomain* domain) {
   if (has_job(domain)) return;
   const std::string what = fmt::format("end what a migration left in QEMU of {}", name_of(domain));
-  std::vector<std::string> names = left_mirrors(domain, what);
-  if (names.empty()) return;
-  base::log(base::Level::info,
-            fmt::format("{}: a migration that has ended still mirrors {} of its disks: that is ended", name_of(domain),
-                        names.size()));
-  cut_their_connections(domain, what);
-  for (const std::string& name : names)
-    ask_monitor(domain, command("block-job-cancel", {{"device", name}, {"force", true}}), what);
-  const bool ended = base::wait_until(base::system_clock(), ends_within, base::Millis{50}, [&] {
-    // One that has concluded waits for whoever began it to take note.
-    for (const json& job : ask_monitor(domain, command("query-jobs"), what)) {
-      if (job.value("status", "") == "concluded" && std::ranges::count(names, job.value("id", "")) > 0)
-        ask_monitor(domain, command("job-dismiss", {{"id", job.value("id", "")}}), what);
-    }
-    return left_mirrors(domain, what).empty();
-  });
-  if (!ended) throw base::Error(base::Kind::timeout, what + ": it does not end");
+  if (const auto names = left_mirrors(domain, what); !names.empty()) end_mirrors(domain, names, what);
+  delete_left_nodes(domain, what);
 }
 
 }  // namespace umbra::virt

@@ -140,7 +140,8 @@ void undo(Walk& walk) {
     source.start(vm);
     walk.note_started_anew();
   }
-  if (!ended) source.thaw(vm);  // the host's libvirt may have died in the freeze
+  // The host's libvirt may have died in the freeze.
+  if (!ended && walk.request().policy.quiesce) source.thaw(vm);
   if (!down_to.empty()) source.fold(vm, down_to);
 
   domain = source.find(vm);

@@ -4,7 +4,10 @@
 #include <libvirt/libvirt.h>
 
 #include <catch2/catch.hpp>
+
+#include <chrono>
 #include <cstdlib>
+#include <future>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -101,4 +104,25 @@ TEST_CASE("a mirror that a migration has left in QEMU is ended before layers are
   guest.host().fold(guest.name(), guest.overlay("vda.qcow2"));
   CHECK(guest.domain().disks.at(0).path == guest.file("vda.qcow2"));
   CHECK(raw.monitor(R"({"execute":"query-jobs"})").find("drive-virtio-disk0") == std::string::npos);
+  // The next migration gives its nodes the same names.
+  CHECK(raw.monitor(R"({"execute":"query-named-block-nodes","arguments":{"flat":true}})").find("migration-vda") ==
+        std::string::npos);
+}
+
+TEST_CASE("a disk that QEMU still has a job of is waited for") {
+  virt::test::need_tools();
+  Guest guest("awaited");
+  guest.host().start(guest.name());
+  guest.host().freeze(guest.name(), {guest.overlay("e1.qcow2"), std::nullopt});
+  const Raw raw(guest.name());
+  const std::string nodes = raw.monitor(R"({"execute":"query-named-block-nodes","arguments":{"flat":true}})");
+  raw.monitor(R"({"execute":"blockdev-add","arguments":{"driver":"null-co","size":67108864,"node-name":"elsewhere"}})");
+  raw.monitor(fmt::format(R"({{"execute":"blockdev-mirror","arguments":{{"job-id":"somebodys","device":"{}",)"
+                          R"("target":"elsewhere","sync":"top"}}}})",
+                          node_of(nodes, guest.file("e1.qcow2"))));
+  auto folded = std::async(std::launch::async, [&] { guest.host().fold(guest.name(), guest.overlay("vda.qcow2")); });
+  CHECK(folded.wait_for(std::chrono::seconds(2)) == std::future_status::timeout);
+  raw.monitor(R"({"execute":"block-job-cancel","arguments":{"device":"somebodys","force":true}})");
+  folded.get();
+  CHECK(guest.domain().disks.at(0).path == guest.file("vda.qcow2"));
 }
