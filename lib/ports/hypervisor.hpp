@@ -101,6 +101,8 @@ class Move {
   virtual MoveProgress progress() = 0;
   /// Known without asking anybody.
   virtual MoveProgress::State state() = 0;
+  /// Whether the guest's job on its host is this migration: nobody else's begins before it has ended.
+  virtual bool holds_guest() = 0;
   virtual void set_downtime_limit(base::Millis limit) = 0;
   /// Moves the guest at once; what memory is left follows while it runs there. From here on there is no way back.
   virtual void start_postcopy() = 0;

@@ -251,6 +251,9 @@ class SimMove : public ports::Move {
     });
   }
   ports::MoveProgress::State state() override { return m_world.migration->state; }
+  bool holds_guest() override {
+    return m_world.call("move holds", [] { return true; });
+  }
   void set_downtime_limit(base::Millis limit) override {
     m_world.call("move limit", [&] { m_world.migration->request.downtime_limit = limit; });
   }

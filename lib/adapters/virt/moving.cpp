@@ -134,6 +134,14 @@ class LibvirtMove final : public ports::Move {
     return m_outcome->state;
   }
 
+  bool holds_guest() override {
+    int type = 0;
+    TypedParams stats;
+    if (virDomainGetJobStats(m_domain.get(), &type, stats.receive_list(), stats.receive_count(), 0) < 0) return false;
+    return type != VIR_DOMAIN_JOB_NONE &&
+           stats.number(VIR_DOMAIN_JOB_OPERATION) == VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT;
+  }
+
   void set_downtime_limit(base::Millis limit) override {
     const auto ms = static_cast<unsigned long long>(std::max<base::Millis::rep>(1, limit.count()));
     check(virDomainMigrateSetMaxDowntime(m_domain.get(), ms, 0), act("set the allowed blackout of"));
@@ -148,6 +156,7 @@ class LibvirtMove final : public ports::Move {
   }
 
   void abort() override {
+    if (!holds_guest()) return;  // it has not begun, or has ended: the job is another's
     const std::string what = act("abort the move of");
     if (virDomainAbortJob(m_domain.get()) == 0) return;
     const Failure failure = last_failure();

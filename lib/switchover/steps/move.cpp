@@ -24,8 +24,8 @@ constexpr base::Millis still_asked_after{2'000};
 /// For a guest that stands the target alone is asked, before the source is asked again.
 constexpr base::Millis stands_at_first{2'000};
 constexpr base::Millis asked_each{25};
-/// For a migration that was asked for to show as the guest's job.
-constexpr base::Millis job_shows_within{10'000};
+/// For a migration that was asked for to become the guest's job: libvirt lets it wait half a minute for another's.
+constexpr base::Millis job_shows_within{45'000};
 
 Bounds bounds_of(const model::VmPolicy& policy) {
   return {policy.downtime_limit, policy.brownout_limit, policy.postcopy};
@@ -210,13 +210,17 @@ void require_as_frozen(const Walk& walk) {
 /// Once the migration holds the guest, libvirt refuses whoever would put a layer there: what is right then stays so.
 /// A migration of anything else is aborted.
 void require_as_frozen_held(ports::Move& move, const Walk& walk) {
-  base::wait_until(walk.ports().clock, job_shows_within, asked_each, [&] {
-    if (move.state() != ports::MoveProgress::State::running) return true;
-    const auto domain = walk.source().find(walk.row().vm);
-    return !domain || domain->job;
+  const bool holds = base::wait_until(walk.ports().clock, job_shows_within, asked_each, [&] {
+    return move.state() != ports::MoveProgress::State::running || move.holds_guest();
   });
   if (move.state() != ports::MoveProgress::State::running) return;  // what became of it is told by steer()
   try {
+    if (!holds)
+      throw base::Error(
+          base::Kind::busy,
+          fmt::format("the migration of {} had not begun after {}: another job of it is under way on {}",
+                      walk.row().vm.get(), base::to_human(base::Seconds(job_shows_within)), walk.row().from.get()),
+          "see which: " + walk.source().by_hand("domjobinfo", walk.row().vm));
     require_as_frozen(walk);
   } catch (const base::Error& e) {
     if (abort(move, walk))
