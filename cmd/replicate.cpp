@@ -82,11 +82,12 @@ void replicate_one(Session& session, const ReplicateOptions& options, model::Rec
   record.set(shadow);
   const auto last = find_replica(session, record);
   if (options.due && last && last->next_due && *last->next_due > session.clock().now()) {
-    record.set(*last);
+    record.set(replica_by_now(session, *last));
     return;
   }
   replicate::PassRequest request = replicate::pass_request(vm.name, session.config().policy(vm.name),
                                                            session.config().host(vm.host), shadow.host, shadow.id);
+  request.every = session.config().replicate.every;
   request.last = last;
   request.resume = !options.anew;
   if (options.limits.retain) request.retain = *options.limits.retain;
@@ -103,7 +104,6 @@ void replicate_one(Session& session, const ReplicateOptions& options, model::Rec
   clear_leftovers(session, vm);
   const replicate::PassResult result = replicate::run_pass(context, request);
   say_notes("replicate", vm.name, result.notes);
-  if (!result.replica.rpo_met) say_notes("replicate", vm.name, {result.replica.due_reason});
   record.set(result.replica);
   record.set(model::ShadowSection{shadow.id, shadow.host, result.level, shadow.from_pool});
   update_row(session, vm.name, [&](ports::ShadowRow& row) {

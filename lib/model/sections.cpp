@@ -210,7 +210,8 @@ Json to_json(const Replica& r) {
   json["next_due"] = r.next_due ? Json(base::to_rfc3339(*r.next_due)) : Json(nullptr);
   json["due_reason"] = r.due_reason;
   if (r.rpo_s) json["rpo_s"] = *r.rpo_s;
-  json["rpo_met"] = r.rpo_met;
+  if (r.previous_age_s) json["previous_age_s"] = *r.previous_age_s;
+  if (r.rpo_met) json["rpo_met"] = *r.rpo_met;
   return json;
 }
 
@@ -235,7 +236,8 @@ Replica replica_from(const Json& json) {
   if (maybe<std::string>(json, "next_due")) r.next_due = required_time(json, "next_due");
   r.due_reason = optional_or<std::string>(json, "due_reason", "");
   r.rpo_s = maybe<double>(json, "rpo_s");
-  r.rpo_met = optional_or(json, "rpo_met", true);
+  r.previous_age_s = maybe<double>(json, "previous_age_s");
+  r.rpo_met = maybe<bool>(json, "rpo_met");
   return r;
 }
 

@@ -105,7 +105,9 @@ struct Replica {
   std::optional<base::Instant> next_due;
   std::string due_reason;
   std::optional<double> rpo_s;  ///< that `next_due` was reckoned for
-  bool rpo_met = true;          ///< expected to be; `due_reason` has the numbers
+  /// The age that the newest point before had reached when this one became restorable; absent where there was none.
+  std::optional<double> previous_age_s;
+  std::optional<bool> rpo_met;  ///< whether that was within `rpo_s`; absent where either is
 };
 
 struct GuestProcess {

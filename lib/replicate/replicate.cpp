@@ -201,9 +201,26 @@ void delete_older_checkpoints(const Start& start) {
   }
 }
 
+/// Whether the RPO was met: by the age of the newest point that could be restored before.
+void judge_rpo(const PassRequest& request, const std::vector<model::PointInfo>& before, const ports::SentPoint& sent,
+               PassResult& result) {
+  model::Replica& replica = result.replica;
+  replica.rpo_s = request.rpo.count();
+  const auto previous = std::find_if(before.rbegin(), before.rend(), [](const auto& point) { return point.sound(); });
+  if (previous == before.rend()) return;
+  const base::Seconds age = sent.committed_at - previous->taken_at;
+  replica.previous_age_s = age.count();
+  replica.rpo_met = age <= request.rpo;
+  if (*replica.rpo_met) return;
+  result.notes.push_back(fmt::format("the RPO of {} was missed: point {} was {} old when point {} became restorable",
+                                     base::to_human(request.rpo), previous->number.value, base::to_human(age),
+                                     replica.point.value));
+}
+
 /// When the next pass is due. `ground` is what the new point was built on.
 void schedule(const Context& context, const PassRequest& request, const model::Ground& ground,
-              const ports::SentPoint& sent, model::Replica& replica) {
+              const ports::SentPoint& sent, PassResult& result) {
+  model::Replica& replica = result.replica;
   PassFacts facts;
   facts.taken_at = replica.taken_at;
   facts.finished = context.clock.now();
@@ -215,11 +232,11 @@ void schedule(const Context& context, const PassRequest& request, const model::G
   if (request.link_limit)
     facts.bandwidth = std::min(request.bandwidth.value_or(*request.link_limit), *request.link_limit);
   facts.rpo = request.rpo;
+  facts.every = request.every;
   const Due due = next_due(facts);
   replica.next_due = due.at;
   replica.due_reason = due.reason;
-  replica.rpo_s = request.rpo.count();
-  replica.rpo_met = due.rpo_met;
+  if (!due.meets_rpo) result.notes.push_back(due.reason);
 }
 
 std::string context_of(const PassRequest& request) {
@@ -354,7 +371,8 @@ PassResult run_pass(const Context& context, const PassRequest& request) {
   stopwatch.lap("tidy");
   result.replica = ports::replica_of(context, sent, began);
   result.replica.phases = stopwatch.take();
-  schedule(context, request, start.ground, sent, result.replica);
+  judge_rpo(request, start.points, sent, result);
+  schedule(context, request, start.ground, sent, result);
   return result;
 }
 

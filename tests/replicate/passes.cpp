@@ -39,6 +39,28 @@ TEST_CASE("passes: full, then what the bitmap tells, and one checkpoint stays") 
   CHECK(scene.lab.open_jobs == 0);
 }
 
+TEST_CASE("whether the RPO was met is told by the age that the point before had reached") {
+  Scene scene;
+  scene.request.rpo = base::Seconds(90);
+  const PassResult first = scene.pass();
+  CHECK_FALSE(first.replica.previous_age_s);
+  CHECK_FALSE(first.replica.rpo_met);
+  const PassResult in_time = scene.pass();
+  CHECK(in_time.replica.previous_age_s == Approx(60));
+  CHECK(in_time.replica.rpo_met == true);
+  CHECK(in_time.notes.empty());
+  scene.lab.clock.advance(base::Seconds(40));
+  const PassResult late = scene.pass();
+  CHECK(late.replica.previous_age_s == Approx(100));
+  CHECK(late.replica.rpo_met == false);
+  REQUIRE(late.notes.size() == 1);
+  CHECK(late.notes[0] == "the RPO of 1m30s was missed: point 2 was 1m40s old when point 3 became restorable");
+  // A damaged point could not have been restored: the one below counts.
+  scene.points().at(3).opens = false;
+  const PassResult repair = scene.pass();
+  CHECK(repair.replica.previous_age_s == Approx(160));
+}
+
 TEST_CASE("what the guest writes during a pass is of the next point") {
   Scene scene;
   scene.write(0, 4, 1);
