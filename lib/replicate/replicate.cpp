@@ -262,10 +262,9 @@ std::optional<model::ByteCount> bytes_expected(const Start& start, const PassReq
 }
 
 PassPlan with_duration(PassPlan plan, const PassRequest& request) {
-  std::optional<Measured> measured;
-  if (request.last && request.last->duration_s > 0 && request.last->dirty.value > 0)
-    measured = {{static_cast<double>(request.last->dirty.value) / request.last->duration_s}, "the last pass"};
-  const Expected time = expected(plan.bytes.value_or(model::ByteCount{}), measured, limits_of(request), request.link);
+  const auto before = request.last ? measured(*request.last, "the last pass") : std::nullopt;
+  const Expected time =
+      expected(plan.bytes.value_or(model::ByteCount{}), plan.method, before, limits_of(request), request.link);
   if (plan.bytes) plan.duration = time.duration;
   plan.rate = time.by;
   return plan;
