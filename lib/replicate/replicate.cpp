@@ -10,7 +10,7 @@
 #include "base/text.hpp"
 #include "ports/roles.hpp"
 #include "replicate/allowance.hpp"
-#include "replicate/schedule.hpp"
+#include "replicate/due.hpp"
 
 namespace umbra::replicate {
 namespace {
@@ -31,6 +31,7 @@ struct Start {
   std::vector<model::PointInfo> points;
   Choice choice;
   std::vector<model::DiskName> untracked;  ///< disks that are read whole and compared, whatever the choice
+  Images images{};                         ///< of a VM that is off, as they were before they were read
   bool live() const { return domain.state != DomainState::off; }
 };
 
@@ -189,6 +190,7 @@ ports::SentPoint send_running(const Context& context, const PassRequest& request
 
 ports::SentPoint send_off(const Context& context, const PassRequest& request, Start& start,
                           const ports::SendOptions& options) {
+  start.images = images_of(context, request.primary, start.domain);  // before they are read
   return ports::send_point(context, *start.far, start.ground, header_of(request, context.clock.now()),
                            parts_of_files(context, request.primary, start.domain), options,
                            [&] { require_off(start.primary, request.vm); });
@@ -199,44 +201,6 @@ void delete_older_checkpoints(const Start& start) {
   for (const model::CheckpointName& name : start.checkpoints) {
     if (ports::point_of(name)) start.primary.delete_checkpoint(start.domain.name, name);
   }
-}
-
-/// Whether the RPO was met: by the age of the newest point that could be restored before.
-void judge_rpo(const PassRequest& request, const std::vector<model::PointInfo>& before, const ports::SentPoint& sent,
-               PassResult& result) {
-  model::Replica& replica = result.replica;
-  replica.rpo_s = request.rpo.count();
-  const auto previous = std::find_if(before.rbegin(), before.rend(), [](const auto& point) { return point.sound(); });
-  if (previous == before.rend()) return;
-  const base::Seconds age = sent.committed_at - previous->taken_at;
-  replica.previous_age_s = age.count();
-  replica.rpo_met = age <= request.rpo;
-  if (*replica.rpo_met) return;
-  result.notes.push_back(fmt::format("the RPO of {} was missed: point {} was {} old when point {} became restorable",
-                                     base::to_human(request.rpo), previous->number.value, base::to_human(age),
-                                     replica.point.value));
-}
-
-/// When the next pass is due. `ground` is what the new point was built on.
-void schedule(const Context& context, const PassRequest& request, const model::Ground& ground,
-              const ports::SentPoint& sent, PassResult& result) {
-  model::Replica& replica = result.replica;
-  PassFacts facts;
-  facts.taken_at = replica.taken_at;
-  facts.finished = context.clock.now();
-  facts.duration = base::Seconds(replica.duration_s);
-  if (ground.parent) facts.since_last = base::Seconds(replica.taken_at - ground.parent->taken_at);
-  facts.changed = sent.counts.data + sent.counts.zero;
-  facts.sent = sent.sent;
-  facts.bandwidth = request.bandwidth;
-  if (request.link_limit)
-    facts.bandwidth = std::min(request.bandwidth.value_or(*request.link_limit), *request.link_limit);
-  facts.rpo = request.rpo;
-  facts.every = request.every;
-  const Due due = next_due(facts);
-  replica.next_due = due.at;
-  replica.due_reason = due.reason;
-  if (!due.meets_rpo) result.notes.push_back(due.reason);
 }
 
 std::string context_of(const PassRequest& request) {
@@ -370,8 +334,7 @@ PassResult run_pass(const Context& context, const PassRequest& request) {
   stopwatch.lap("tidy");
   result.replica = ports::replica_of(context, sent, began);
   result.replica.phases = stopwatch.take();
-  judge_rpo(request, start.points, sent, result);
-  schedule(context, request, start.ground, sent, result);
+  tell_due(context, request, start.ground, start.points, start.images, sent, result);
   return result;
 }
 

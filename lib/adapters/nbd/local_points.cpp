@@ -367,6 +367,15 @@ std::vector<std::string> LocalPoints::chain(const std::string& path) {
   });
 }
 
+model::FileStamp LocalPoints::stamp(const std::string& path) {
+  return base::as_error([&]() -> model::FileStamp {
+    require_reach(path);
+    const auto stamp = fs::exists(path) ? stamp_of(path) : std::nullopt;
+    if (!stamp) throw Error(Kind::not_found, fmt::format("no file {}", path));
+    return *stamp;
+  });
+}
+
 model::ByteCount LocalPoints::free_space() {
   return base::as_error([&]() -> model::ByteCount {
     const fs::path images = m_root.parent_path();

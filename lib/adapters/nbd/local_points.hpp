@@ -54,6 +54,7 @@ class LocalPoints final : public ports::PointStore {
   void adopt(const ports::AdoptRequest& request) override;
   void remove_made(const std::string& path) override;
   std::vector<std::string> chain(const std::string& path) override;
+  model::FileStamp stamp(const std::string& path) override;
   model::ByteCount free_space() override;
 
  private:

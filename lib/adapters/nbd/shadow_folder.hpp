@@ -10,6 +10,7 @@
 
 #include "base/cancel.hpp"
 #include "base/fd.hpp"
+#include "model/file_stamp.hpp"
 #include "model/points.hpp"
 
 namespace umbra::nbd {
@@ -18,18 +19,14 @@ namespace umbra::nbd {
 /// first.
 void check_name(const std::string& text, std::string_view what);
 
-/// What a file looked like when its point was committed; a file that was written to since looks otherwise.
-struct FileStamp {
-  std::uint64_t bytes = 0;
-  std::int64_t modified_ns = 0;  ///< since 1970
-  bool operator==(const FileStamp&) const = default;
-};
+using model::FileStamp;
 /// Nothing where there is no such file.
 std::optional<FileStamp> stamp_of(const std::filesystem::path& file);
 
 /// What point.json holds, and whether the point was found to be damaged.
 struct StoredPoint {
   model::PointInfo info;
+  model::VmName vm;  ///< that it is of; empty in files of before
   model::PointNumber parent;
   std::string activity;
   std::vector<std::optional<FileStamp>> stamps;  ///< of the layers, in their order, as read; writing takes new ones

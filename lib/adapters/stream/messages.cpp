@@ -219,6 +219,16 @@ model::VerifyReport report_from(const json& value) {
   });
 }
 
+json to_json(const model::FileStamp& stamp) {
+  return {{"bytes", stamp.bytes}, {"modified_ns", stamp.modified_ns}};
+}
+
+model::FileStamp stamp_from(const json& value) {
+  return reading([&] {
+    return model::FileStamp{value.at("bytes").get<std::uint64_t>(), value.at("modified_ns").get<std::int64_t>()};
+  });
+}
+
 json to_json(const Error& error) {
   return {{"kind", base::to_string(error.kind())},
           {"message", error.message()},
