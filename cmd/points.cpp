@@ -147,9 +147,10 @@ int verify(Session& session, const Points& points, const PointsOptions& options)
     const model::VerifyReport report = points.store->verify(points.shadow, point.number, ports::Verify::whole);
     model::Json places = model::Json::array();
     for (const model::Mismatch& m : report.mismatches) {
-      places.push_back({{"disk", m.disk.get()}, {"offset", m.offset}, {"what", m.what}});
-      base::log(base::Level::error, fmt::format("shadow: {}: point {}: {} at byte {}: {}", points.vm.get(),
-                                                point.number.value, m.disk.get(), m.offset, m.what));
+      places.push_back({{"disk", m.disk.get()}, {"what", m.what}});
+      if (m.offset) places.back()["offset"] = *m.offset;
+      base::log(base::Level::error,
+                fmt::format("shadow: {}: point {}: {}", points.vm.get(), point.number.value, model::told(m)));
     }
     if (report.places > report.mismatches.size())
       base::log(base::Level::error, fmt::format("shadow: {}: point {}: and in {} more places", points.vm.get(),
@@ -165,8 +166,7 @@ int verify(Session& session, const Points& points, const PointsOptions& options)
          {"places", report.places},
          {"damage", places}},
         {std::to_string(point.number.value), base::to_rfc3339(point.taken_at), std::to_string(report.blocks_read),
-         report.sound() ? Cell("sound", Tone::good) : Cell("damaged", Tone::bad),
-         std::to_string(report.places)});
+         report.sound() ? Cell("sound", Tone::good) : Cell("damaged", Tone::bad), std::to_string(report.places)});
   }
   listing.finish();
   if (all_sound) return exit_done;

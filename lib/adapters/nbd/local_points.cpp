@@ -270,7 +270,10 @@ model::VerifyReport LocalPoints::verify(const model::ShadowId& shadow, model::Po
   return base::as_error([&]() -> model::VerifyReport {
     const ShadowFolder folder = folder_of(shadow);
     folder.require();
-    if (what == ports::Verify::whole) return read_all(folder, point);
+    if (what == ports::Verify::whole) {
+      folder.look_at_note();
+      return read_all(folder, point);
+    }
     const FolderLock lock = folder.lock();
     return what == ports::Verify::unread ? check_unread(folder, point) : check_sample(folder, point);
   });

@@ -61,9 +61,14 @@ class ShadowFolder {
   void require() const;
   FolderLock lock() const { return FolderLock(m_path); }
 
+  /// As the note says, or where that is damaged, the points; Kind::corrupt where neither tells.
   model::VmName vm() const;
+  /// "VM" where nothing tells.
+  model::VmName vm_for_hints() const;
+  /// Says that the note is damaged, where it is, and what is safe.
+  void look_at_note() const;
   void write_vm(const model::VmName& vm) const;
-  /// Kind::refused where it belongs to another VM.
+  /// Kind::refused where it belongs to another VM. A damaged note is written anew.
   void require_vm(const model::VmName& vm) const;
   /// Makes the folder for `vm` whole or not at all; nothing where it is there already.
   void make(const model::VmName& vm) const;
@@ -122,6 +127,10 @@ std::optional<model::PointNumber> point_in(std::string_view name);
 bool same_file(const std::filesystem::path& a, const std::filesystem::path& b);
 
 inline constexpr std::string_view point_file = "point.json";
+/// Whose the folder is; see shadow_note.cpp.
+inline constexpr std::string_view shadow_file = "shadow.json";
+/// What the folder is called until it is whole.
+inline constexpr std::string_view making_prefix = ".making-";
 /// What is wrong with a point, where something is; see damage.hpp.
 inline constexpr std::string_view damaged_file = "damaged";
 std::string damage_told_in(const std::filesystem::path& point_dir);
