@@ -144,9 +144,8 @@ Verb replicate_verb() {
   verb.text =
       "Sends what changed since the newest point, by the guest's dirty bitmap; where there is none, the disk is read "
       "once and only\n"
-      "blocks that differ are sent. A VM that is off gets one more pass, and another where its images have changed "
-      "since. "
-      "Every block's digest is checked before the point becomes visible, all at once.\n"
+      "blocks that differ are sent. Every block's digest is checked before the point becomes visible, all at once.\n"
+      "With --due a VM that is off gets one pass more, and another where its images have changed since.\n"
       "With --source it makes points of files, disks and NBD exports, with neither libvirt nor a shadow: the first "
       "whole, "
       "later ones by digests. A file is taken for qcow2 where both its name and its first bytes say so, and for raw "
