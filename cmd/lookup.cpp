@@ -4,6 +4,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <functional>
+#include <set>
 
 #include "base/log.hpp"
 #include "base/text.hpp"
@@ -54,19 +56,53 @@ std::vector<model::Domain> domains_on(Session& session, const model::HostName& h
   }
 }
 
-std::vector<Located> running_vms(Session& session, std::vector<Error>& unreachable) {
-  std::vector<Located> running;
+namespace {
+
+std::vector<Located> vms_that(Session& session, std::vector<Error>& unreachable,
+                              const std::function<bool(const model::Domain&, const model::HostName&)>& wanted) {
+  std::vector<Located> found;
   for (const model::HostName& host : session.hypervisors().names()) {
     try {
       for (model::Domain& domain : domains_on(session, host)) {
-        if (domain.state == model::DomainState::running) running.push_back({std::move(domain), host});
+        if (wanted(domain, host)) found.push_back({std::move(domain), host});
       }
     } catch (const Error& error) {
       if (error.kind() != Kind::unreachable) throw;
       unreachable.push_back(error);
     }
   }
-  return running;
+  return found;
+}
+
+bool is_running(const model::Domain& domain) {
+  return domain.state == model::DomainState::running;
+}
+
+}  // namespace
+
+std::vector<Located> running_vms(Session& session, std::vector<Error>& unreachable) {
+  return vms_that(session, unreachable, [](const auto& domain, const auto&) { return is_running(domain); });
+}
+
+std::vector<Located> shadowed_vms(Session& session, std::vector<Error>& unreachable) {
+  std::set<model::VmName> names;
+  std::set<std::pair<model::Uuid, model::HostName>> places;
+  for (const ports::ShadowRow& row : session.shadows().all()) {
+    names.insert(row.vm);
+    places.emplace(row.vm_uuid, row.primary_host);
+  }
+  std::vector<Located> found = vms_that(session, unreachable, [&](const auto& domain, const auto& host) {
+    const bool is_off = domain.state == model::DomainState::off && domain.tag.role != model::Role::shadow &&
+                        domain.tag.role != model::Role::hibernated && domain.tag.role != model::Role::leaving;
+    return is_off ? places.contains({domain.uuid, host}) : is_running(domain) && names.contains(domain.name);
+  });
+  std::set<model::VmName> running;
+  for (const Located& one : found) {
+    if (is_running(one.domain)) running.insert(one.domain.name);
+  }
+  std::erase_if(found,
+                [&](const Located& one) { return !is_running(one.domain) && running.contains(one.domain.name); });
+  return found;
 }
 
 namespace {

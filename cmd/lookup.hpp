@@ -43,6 +43,8 @@ Located locate(Session& session, const model::VmName& vm);
 
 /// Every running VM; hosts that do not answer are added to `unreachable`.
 std::vector<Located> running_vms(Session& session, std::vector<base::Error>& unreachable);
+/// Every VM with a shadow in the store that runs, or that is off where the store says that it ran.
+std::vector<Located> shadowed_vms(Session& session, std::vector<base::Error>& unreachable);
 
 model::Record record_of(Session& session, const Located& located);
 

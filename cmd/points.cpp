@@ -136,14 +136,16 @@ std::vector<model::PointInfo> chosen(const Points& points, const PointsOptions& 
 std::vector<std::string> told(const std::vector<model::Mismatch>& mismatches) {
   std::vector<std::string> lines;
   for (auto first = mismatches.begin(); first != mismatches.end();) {
-    std::uint64_t end = first->offset + model::block_size;
     auto next = first + 1;
-    for (; next != mismatches.end() && next->disk == first->disk && next->what == first->what && next->offset == end;
+    std::optional<std::uint64_t> end;
+    if (first->offset) end = *first->offset + model::block_size;
+    for (; end && next != mismatches.end() && next->disk == first->disk && next->what == first->what &&
+           next->offset == end;
          ++next)
-      end += model::block_size;
-    const std::string where = next == first + 1 ? fmt::format("at byte {}", first->offset)
-                                                : fmt::format("from byte {} to {}", first->offset, end);
-    lines.push_back(fmt::format("{} {}: {}", first->disk.get(), where, first->what));
+      *end += model::block_size;
+    lines.push_back(next == first + 1 ? model::told(*first)
+                                      : fmt::format("{} from byte {} to {}: {}", first->disk.get(), *first->offset,
+                                                    *end, first->what));
     first = next;
   }
   return lines;
@@ -163,8 +165,10 @@ int verify(Session& session, const Points& points, const PointsOptions& options)
     session.cancel().check();
     const model::VerifyReport report = points.store->verify(points.shadow, point.number, ports::Verify::whole);
     model::Json places = model::Json::array();
-    for (const model::Mismatch& m : report.mismatches)
-      places.push_back({{"disk", m.disk.get()}, {"offset", m.offset}, {"what", m.what}});
+    for (const model::Mismatch& m : report.mismatches) {
+      places.push_back({{"disk", m.disk.get()}, {"what", m.what}});
+      if (m.offset) places.back()["offset"] = *m.offset;
+    }
     for (const std::string& line : told(report.mismatches))
       base::log(base::Level::error, fmt::format("shadow: {}: point {}: {}", points.vm.get(), point.number.value, line));
     if (report.places > report.mismatches.size())

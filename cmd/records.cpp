@@ -190,16 +190,16 @@ void pass_named(Session& session, Run& run, const std::string& name) {
   run.pass(std::move(*record), false);
 }
 
-std::vector<model::Vm> all_vms(Session& session, std::vector<Error>& unreachable) {
+std::vector<model::Vm> all_vms(Session& session, const Everyone& everyone, std::vector<Error>& unreachable) {
   if (names_come_from_history(session)) return vms_in_history(session);
   std::vector<model::Vm> vms;
-  for (const Located& located : running_vms(session, unreachable)) vms.push_back(record_of(session, located).vm());
+  for (const Located& located : everyone(session, unreachable)) vms.push_back(record_of(session, located).vm());
   return vms;
 }
 
-void pass_all(Session& session, Run& run) {
+void pass_all(Session& session, Run& run, const Everyone& everyone) {
   std::vector<Error> unreachable;
-  std::vector<model::Vm> vms = all_vms(session, unreachable);
+  std::vector<model::Vm> vms = all_vms(session, everyone, unreachable);
   // Critical machines first: they get what there is of the pool, of room and of time.
   std::ranges::stable_sort(vms, {}, [](const model::Vm& vm) { return std::tie(vm.priority, vm.name); });
   for (const Error& error : unreachable) run.fail(error, "a host");
@@ -222,13 +222,13 @@ void check_operands(const Common& common) {
 }  // namespace
 
 int for_each_vm(Session& session, const std::string& verb, const RecordTable& table, const Act& act,
-                bool act_on_untriggered, const ActTogether& together) {
+                bool act_on_untriggered, const ActTogether& together, const Everyone& everyone) {
   const Common& common = session.common();
   check_operands(common);
   Run run(session, verb, act, act_on_untriggered, together);
   try {
     if (common.all) {
-      pass_all(session, run);
+      pass_all(session, run, everyone);
     } else if (common.operands.front() == "-") {
       pass_standard_input(session, run);
     } else {

@@ -22,10 +22,14 @@ using Act = std::function<void(model::Record&)>;
 using FailOne = std::function<void(model::Record&, const base::Error&)>;
 using ActTogether = std::function<void(std::span<model::Record* const>, const FailOne&)>;
 
+/// Which VMs `--all` means; hosts that do not answer are added to the errors.
+using Everyone = std::function<std::vector<Located>(Session&, std::vector<base::Error>&)>;
+
 /// Runs `act` for each VM that the operands name and prints the records. A record that already failed is passed by, as
 /// is one whose forecast says that nothing is to be done; the latter only where `act_on_untriggered` is false and the
 /// record came down a pipe.
 int for_each_vm(Session& session, const std::string& verb, const RecordTable& table, const Act& act,
-                bool act_on_untriggered = false, const ActTogether& together = {});
+                bool act_on_untriggered = false, const ActTogether& together = {},
+                const Everyone& everyone = running_vms);
 
 }  // namespace umbra::cmd

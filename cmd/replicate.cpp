@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // umbra replicate: the next restore point of a VM's disks.
-#include "replicate/replicate.hpp"
+#include "replicate/due.hpp"
 
 #include <fmt/core.h>
 
@@ -23,7 +23,32 @@ struct ReplicateOptions {
   SourceOptions source;
   bool resume = false;
   bool anew = false;
+  /// Of --all --due: the VMs that are off, as they were found. Absent: each is asked for.
+  std::optional<std::map<model::VmName, model::Domain>> off;
 };
+
+/// The VM's domain where it is off; null where it is not.
+std::optional<model::Domain> domain_if_off(Session& session, const ReplicateOptions& options, const model::Vm& vm) {
+  if (options.off) {
+    const auto it = options.off->find(vm.name);
+    return it == options.off->end() ? std::nullopt : std::optional(it->second);
+  }
+  model::Domain domain = primary_of(session, vm);
+  return domain.state == model::DomainState::off ? std::optional(std::move(domain)) : std::nullopt;
+}
+
+/// Whether no pass is due; the record tells the newest point then, and why.
+bool is_not_due(Session& session, const ReplicateOptions& options, const replicate::PassRequest& request,
+                model::Record& record) {
+  if (!options.due || !request.last) return false;
+  const auto off = domain_if_off(session, options, record.vm());
+  const replicate::DueNow now = replicate::due_now(context_of(session), request, off ? &*off : nullptr);
+  if (now.due) return false;
+  model::Replica last = replica_by_now(session, *request.last);
+  if (!now.why_not.empty()) last.due_reason = now.why_not;
+  record.set(last);
+  return true;
+}
 
 std::vector<std::string> formats() {
   return {"raw", "qcow2", "qed", "vdi", "vhdx", "vmdk", "vpc"};
@@ -81,13 +106,11 @@ void replicate_one(Session& session, const ReplicateOptions& options, model::Rec
   const model::ShadowSection shadow = need_shadow(session, record);
   record.set(shadow);
   const auto last = find_replica(session, record);
-  if (options.due && last && last->next_due && *last->next_due > session.clock().now()) {
-    record.set(*last);
-    return;
-  }
   replicate::PassRequest request = replicate::pass_request(vm.name, session.config().policy(vm.name),
                                                            session.config().host(vm.host), shadow.host, shadow.id);
+  request.every = session.config().replicate.every;
   request.last = last;
+  if (is_not_due(session, options, request, record)) return;
   request.resume = !options.anew;
   if (options.limits.retain) request.retain = *options.limits.retain;
   if (options.limits.rate) request.link_limit = options.limits.rate;
@@ -103,7 +126,6 @@ void replicate_one(Session& session, const ReplicateOptions& options, model::Rec
   clear_leftovers(session, vm);
   const replicate::PassResult result = replicate::run_pass(context, request);
   say_notes("replicate", vm.name, result.notes);
-  if (!result.replica.rpo_met) say_notes("replicate", vm.name, {result.replica.due_reason});
   record.set(result.replica);
   record.set(model::ShadowSection{shadow.id, shadow.host, result.level, shadow.from_pool});
   update_row(session, vm.name, [&](ports::ShadowRow& row) {
@@ -123,6 +145,7 @@ Verb replicate_verb() {
       "Sends what changed since the newest point, by the guest's dirty bitmap; where there is none, the disk is read "
       "once and only\n"
       "blocks that differ are sent. Every block's digest is checked before the point becomes visible, all at once.\n"
+      "With --due a VM that is off gets one pass more, and another where its images have changed since.\n"
       "With --source it makes points of files, disks and NBD exports, with neither libvirt nor a shadow: the first "
       "whole, "
       "later ones by digests. A file is taken for qcow2 where both its name and its first bytes say so, and for raw "
@@ -130,7 +153,8 @@ Verb replicate_verb() {
       "neither says anything. A path with a = in it is written with its folder, as ./a=b.";
   verb.changes = true;
   verb.options = {
-      {"--due", "", "only VMs whose next pass is due", "", set_flag(options->due)},
+      {"--due", "", "only VMs whose next pass is due; with --all, of those with a shadow, also one that is off", "",
+       set_flag(options->due)},
       {"--wait", "DURATION", "wait this long for another run on the same VM, or the same sources", "0s",
        set_duration("--wait", options->wait)},
       {"--retain", "N", "keep this many points", "the configuration's, 3",
@@ -177,8 +201,18 @@ Verb replicate_verb() {
                         "run it as often as points are wanted");
     if (options->source.any()) return run_sources(session, options->source, options->limits, replicate_table());
     if (streamed) return run_stream_vm(session, options->source, options->limits);
-    return for_each_vm(session, "replicate", replicate_table(),
-                       [&](model::Record& record) { replicate_one(session, *options, record); });
+    const auto everyone = [&](Session& of, std::vector<base::Error>& unreachable) {
+      if (!options->due) return running_vms(of, unreachable);
+      std::vector<Located> vms = shadowed_vms(of, unreachable);
+      options->off.emplace();
+      for (const Located& vm : vms) {
+        if (vm.domain.state == model::DomainState::off) options->off->emplace(vm.domain.name, vm.domain);
+      }
+      return vms;
+    };
+    return for_each_vm(
+        session, "replicate", replicate_table(),
+        [&](model::Record& record) { replicate_one(session, *options, record); }, false, {}, everyone);
   };
   return verb;
 }

@@ -192,25 +192,24 @@ replicate::SourcesRequest request_of(Session& session, const SourceOptions& opti
   return request;
 }
 
-std::optional<replicate::Measured> rate_of(model::ByteCount looked, double seconds, const std::string& of) {
-  if (looked.value == 0 || seconds <= 0) return std::nullopt;
-  return replicate::Measured{{static_cast<double>(looked.value) / seconds}, of};
-}
-
 /// How fast the last pass of the same sources went, or else the newest ones of VMs from this host together.
 std::optional<replicate::Measured> measured(Session& session, const replicate::SourcesRequest& request) {
   if (const auto last = session.ledger().last_section(sources_key(request.name), "replica")) {
     const model::Replica replica = model::replica_from(model::Json::parse(*last));
-    if (auto rate = rate_of(replica.dirty, replica.duration_s, "its last pass")) return rate;
+    if (auto own = replicate::measured(replica, "its last pass")) return own;
   }
+  // Of those that read all, as sources are read.
   model::ByteCount looked;
-  double seconds = 0;
+  model::ByteCount sent;
+  base::Seconds duration{0};
   for (const ports::ShadowRow& row : session.shadows().all()) {
-    if (row.primary_host != request.from || !row.replica) continue;
+    if (row.primary_host != request.from || !row.replica || row.replica->method != "full") continue;
     looked += row.replica->dirty;
-    seconds += row.replica->duration_s;
+    sent += row.replica->sent;
+    duration += base::Seconds(row.replica->duration_s);
   }
-  return rate_of(looked, seconds, "the last passes from " + request.from.get());
+  return replicate::measured(ports::Method::full, looked, sent, duration,
+                             "the last whole passes from " + request.from.get());
 }
 
 /// The point stands, whatever comes of this.

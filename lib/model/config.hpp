@@ -161,6 +161,10 @@ struct PlaceConfig {
   double cpu_overcommit = 1;              ///< CPUs that may be counted on per real CPU; above 1 they are shared
 };
 
+struct ReplicateConfig {
+  base::Seconds every{60};  ///< how often `umbra replicate --due` is run
+};
+
 /// How a host that gives no answer is made sure to run nothing any more.
 struct FenceConfig {
   base::Argv command;            ///< "{host}" is its name; empty: there is no fence
@@ -183,6 +187,7 @@ struct Config {
   std::vector<Flavour> pool;
   MetricsConfig metrics;
   PlaceConfig place;
+  ReplicateConfig replicate;
   FenceConfig fence;
   std::vector<Origin> origins;
 

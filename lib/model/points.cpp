@@ -63,9 +63,14 @@ void VerifyReport::add(Mismatch mismatch) {
   if (mismatches.size() < most_told) mismatches.push_back(std::move(mismatch));
 }
 
+std::string told(const Mismatch& mismatch) {
+  const std::string at = mismatch.offset ? fmt::format(" at byte {}", *mismatch.offset) : "";
+  return fmt::format("{}{}: {}", mismatch.disk.get(), at, mismatch.what);
+}
+
 std::string first_of(const VerifyReport& report) {
   const Mismatch& first = report.mismatches.front();
-  std::string text = fmt::format("{} at byte {}: {}", first.disk.get(), first.offset, first.what);
+  std::string text = told(first);
   if (report.places > 1) text += fmt::format(", and in {} more places", report.places - 1);
   return text;
 }

@@ -114,7 +114,7 @@ struct BlockRun {
 
 struct Mismatch {
   DiskName disk;
-  std::uint64_t offset = 0;
+  std::optional<std::uint64_t> offset;  ///< absent: it is a file as a whole, which `what` names
   std::string what;
 };
 
@@ -127,6 +127,8 @@ struct VerifyReport {
   bool sound() const { return mismatches.empty(); }
 };
 
+/// "vda at byte 131072: the contents differ from the manifest", "vda: FILE is gone".
+std::string told(const Mismatch& mismatch);
 /// "vda at byte 131072: the contents differ from the manifest, and in 2 more places". Of a report that is not sound.
 std::string first_of(const VerifyReport& report);
 

@@ -207,10 +207,13 @@ Json to_json(const Replica& r) {
                {"phases", phases_json(r.phases)}};
   if (r.sent.value > 0) json["ratio"] = static_cast<double>(r.data.value) / static_cast<double>(r.sent.value);
   if (r.quiesced) json["quiesced"] = *r.quiesced;
+  for (const auto& [disk, stamp] : r.images_off)
+    json["images_off"][disk.get()] = {{"bytes", stamp.bytes}, {"modified_ns", stamp.modified_ns}};
   json["next_due"] = r.next_due ? Json(base::to_rfc3339(*r.next_due)) : Json(nullptr);
   json["due_reason"] = r.due_reason;
   if (r.rpo_s) json["rpo_s"] = *r.rpo_s;
-  json["rpo_met"] = r.rpo_met;
+  if (r.previous_age_s) json["previous_age_s"] = *r.previous_age_s;
+  if (r.rpo_met) json["rpo_met"] = *r.rpo_met;
   return json;
 }
 
@@ -232,10 +235,16 @@ Replica replica_from(const Json& json) {
   r.why = optional_or<std::string>(json, "why", "");
   r.duration_s = optional_or(json, "duration_s", 0.0);
   r.phases = phases_from(json);
+  if (const auto images = json.find("images_off"); images != json.end()) {
+    for (const auto& [disk, stamp] : images->items())
+      r.images_off[DiskName(disk)] = {required<std::uint64_t>(stamp, "bytes"),
+                                      required<std::int64_t>(stamp, "modified_ns")};
+  }
   if (maybe<std::string>(json, "next_due")) r.next_due = required_time(json, "next_due");
   r.due_reason = optional_or<std::string>(json, "due_reason", "");
   r.rpo_s = maybe<double>(json, "rpo_s");
-  r.rpo_met = optional_or(json, "rpo_met", true);
+  r.previous_age_s = maybe<double>(json, "previous_age_s");
+  r.rpo_met = maybe<bool>(json, "rpo_met");
   return r;
 }
 

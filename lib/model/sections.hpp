@@ -10,6 +10,7 @@
 #include "base/clock.hpp"
 #include "base/digest.hpp"
 #include "base/error.hpp"
+#include "model/file_stamp.hpp"
 #include "model/ids.hpp"
 #include "model/metrics.hpp"
 
@@ -101,11 +102,14 @@ struct Replica {
   std::string method;  ///< "full", "bitmap", "above", "digest"
   std::string why;     ///< why this method, where it is not the cheapest
   double duration_s = 0;
-  std::vector<Phase> phases;  ///< of `duration_s`, in their order
-  std::optional<base::Instant> next_due;
+  std::vector<Phase> phases;                   ///< of `duration_s`, in their order
+  std::map<DiskName, FileStamp> images_off{};  ///< of a VM that was off: its images before they were read
+  std::optional<base::Instant> next_due;       ///< absent where it is known of no time
   std::string due_reason;
   std::optional<double> rpo_s;  ///< that `next_due` was reckoned for
-  bool rpo_met = true;          ///< expected to be; `due_reason` has the numbers
+  /// The age that the newest point before had reached when this one became restorable; absent where there was none.
+  std::optional<double> previous_age_s;
+  std::optional<bool> rpo_met;  ///< whether that was within `rpo_s`; absent where either is
 };
 
 struct GuestProcess {

@@ -263,6 +263,7 @@ SentPoint send_point(const Context& context, PointStore& far, const model::Groun
   if (before_commit) before_commit();
   lap("copy");
   result.info = sink->commit(changes.finish());
+  result.committed_at = context.clock.now();
   result.sent = sink->sent();
   lap("commit");
   return result;

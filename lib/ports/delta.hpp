@@ -101,6 +101,7 @@ struct SentPoint {
   model::PointInfo info;
   CopyCounts counts;
   model::ByteCount sent;
+  base::Instant committed_at;  ///< from then on it is restorable
   Choice choice;
   std::optional<bool> quiesced;  ///< the caller's to set, as `choice`
 };

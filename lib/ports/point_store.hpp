@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "model/file_stamp.hpp"
 #include "model/points.hpp"
 #include "model/sections.hpp"
 #include "ports/kept_blocks.hpp"
@@ -146,6 +147,8 @@ class PointStore {
   virtual void remove_made(const std::string& path) = 0;
   /// The files of `path`'s chain, nearest first, `path` itself included. Kind::not_found where there is no such file.
   virtual std::vector<std::string> chain(const std::string& path) = 0;
+  /// What a file on that host looks like. Kind::not_found where there is none.
+  virtual model::FileStamp stamp(const std::string& path) = 0;
   virtual model::ByteCount free_space() = 0;
 };
 

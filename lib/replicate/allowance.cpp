@@ -8,6 +8,16 @@
 #include "model/units.hpp"
 
 namespace umbra::replicate {
+namespace {
+
+using ports::Method;
+
+/// Whether nothing tells it what changed.
+bool reads_all(Method method) {
+  return method == Method::full || method == Method::digest;
+}
+
+}  // namespace
 
 double weight_of(model::Priority priority) {
   switch (priority) {
@@ -35,25 +45,44 @@ std::optional<model::ByteRate> Allowance::now() const {
   return m_limits.own ? std::min(*m_limits.own, share) : share;
 }
 
-Expected expected(model::ByteCount bytes, const std::optional<Measured>& measured, const Limits& limits,
-                  const std::optional<model::ByteRate>& link) {
-  const auto at = [&](const model::ByteRate& rate, const std::string& by) {
-    return Expected{base::Seconds(static_cast<double>(bytes.value) / rate.value), by};
+std::optional<Measured> measured(ports::Method method, model::ByteCount looked, model::ByteCount sent,
+                                 base::Seconds duration, std::string of) {
+  if (looked.value == 0 || duration.count() <= 0) return std::nullopt;
+  const auto bytes = static_cast<double>(looked.value);
+  return Measured{method, {bytes / duration.count()}, static_cast<double>(sent.value) / bytes, std::move(of)};
+}
+
+std::optional<Measured> measured(const model::Replica& replica, std::string of) {
+  for (const ports::Method method : {Method::full, Method::bitmap, Method::above, Method::digest}) {
+    if (replica.method == ports::to_string(method))
+      return measured(method, replica.dirty, replica.sent, base::Seconds(replica.duration_s), std::move(of));
+  }
+  return std::nullopt;
+}
+
+Expected expected(model::ByteCount bytes, ports::Method method, const std::optional<Measured>& measured,
+                  const Limits& limits, const std::optional<model::ByteRate>& link) {
+  Expected longest{std::nullopt, "no such pass from its host was measured, and no limit or link is configured"};
+  const auto takes = [&](double count, const model::ByteRate& rate, const std::string& by) {
+    const base::Seconds duration{count / rate.value};
+    if (!longest.duration || duration > *longest.duration)
+      longest = {duration, fmt::format("{} {}", model::to_human(rate), by)};
   };
-  if (measured && measured->rate.value > 0)
-    return at(measured->rate, fmt::format("{}, as {} went", model::to_human(measured->rate), measured->of));
-  std::optional<model::ByteRate> least;
-  std::string of;
+  const auto looked = static_cast<double>(bytes.value);
+  const bool is_alike = measured && reads_all(measured->method) == reads_all(method);
+  const double sent = looked * (is_alike && measured->method == method ? measured->sent_share : 1);
+  if (is_alike && measured->rate.value > 0)
+    takes(looked, measured->rate, fmt::format("looked at, as {} went", measured->of));
+  else if (measured && !reads_all(method) && measured->rate.value * measured->sent_share > 0)
+    takes(sent, {measured->rate.value * measured->sent_share}, fmt::format("sent, as {} went", measured->of));
+  const bool tells = longest.duration.has_value();
   const auto bound = [&](const std::optional<model::ByteRate>& rate, const char* name) {
-    if (!rate || rate->value <= 0 || (least && *least <= *rate)) return;
-    least = rate;
-    of = name;
+    if (rate && rate->value > 0) takes(sent, *rate, fmt::format("sent, {}", name));
   };
   bound(limits.own, "the limit");
   bound(limits.link, "the limit of its host");
-  bound(link, "the link");
-  if (least) return at(*least, fmt::format("{}, {}", model::to_human(*least), of));
-  return {std::nullopt, "no pass from its host was measured, and no limit or link is configured"};
+  if (!tells) bound(link, "the link");  // else what it carries was measured too
+  return longest;
 }
 
 }  // namespace umbra::replicate

@@ -7,6 +7,7 @@
 
 #include "model/config.hpp"
 #include "ports/context.hpp"
+#include "ports/delta.hpp"
 
 namespace umbra::replicate {
 
@@ -32,20 +33,29 @@ class Allowance {
   std::unique_ptr<ports::LinkShare> m_share;
 };
 
-/// A rate that passes were seen to have, in bytes looked at.
+/// What passes were seen to do.
 struct Measured {
-  model::ByteRate rate;
-  std::string of;  ///< "its last pass"
+  ports::Method method = ports::Method::full;
+  model::ByteRate rate;   ///< bytes looked at per second
+  double sent_share = 1;  ///< bytes sent per byte looked at
+  std::string of;         ///< "its last pass"
 };
+/// Nothing of passes that looked at nothing.
+std::optional<Measured> measured(ports::Method method, model::ByteCount looked, model::ByteCount sent,
+                                 base::Seconds duration, std::string of);
+/// Of the pass that made the point; nothing where its method is not known.
+std::optional<Measured> measured(const model::Replica& replica, std::string of);
 
 /// How long a pass takes.
 struct Expected {
   std::optional<base::Seconds> duration;  ///< absent where no rate is known
   std::string by;                         ///< which rate it goes by, or that none is known
 };
-/// `link` is what the host's link carries, where that is configured. All that is looked at may have to be sent where
-/// nothing was measured.
-Expected expected(model::ByteCount bytes, const std::optional<Measured>& measured, const Limits& limits,
-                  const std::optional<model::ByteRate>& link);
+/// Of a pass that looks at `bytes`. It takes what looking took before, or, where a limit makes that longer, what
+/// sending takes; of what share is sent a pass of the same method tells, else it may be all. One that reads all tells
+/// one that is told what changed how fast it sent; the other way it tells nothing. `link` is what the host's link
+/// carries, where that is configured.
+Expected expected(model::ByteCount bytes, ports::Method method, const std::optional<Measured>& measured,
+                  const Limits& limits, const std::optional<model::ByteRate>& link);
 
 }  // namespace umbra::replicate

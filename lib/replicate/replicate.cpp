@@ -10,7 +10,7 @@
 #include "base/text.hpp"
 #include "ports/roles.hpp"
 #include "replicate/allowance.hpp"
-#include "replicate/schedule.hpp"
+#include "replicate/due.hpp"
 
 namespace umbra::replicate {
 namespace {
@@ -31,6 +31,7 @@ struct Start {
   std::vector<model::PointInfo> points;
   Choice choice;
   std::vector<model::DiskName> untracked;  ///< disks that are read whole and compared, whatever the choice
+  Images images{};                         ///< of a VM that is off, as they were before they were read
   bool live() const { return domain.state != DomainState::off; }
 };
 
@@ -197,6 +198,7 @@ ports::SentPoint send_running(const Context& context, const PassRequest& request
 
 ports::SentPoint send_off(const Context& context, const PassRequest& request, Start& start,
                           const ports::SendOptions& options) {
+  start.images = images_of(context, request.primary, start.domain);  // before they are read
   return ports::send_point(context, *start.far, start.ground, header_of(request, context.clock.now()),
                            parts_of_files(context, request.primary, start.domain), options,
                            [&] { require_off(start.primary, request.vm); });
@@ -207,27 +209,6 @@ void delete_older_checkpoints(const Start& start) {
   for (const model::CheckpointName& name : start.checkpoints) {
     if (ports::point_of(name)) start.primary.delete_checkpoint(start.domain.name, name);
   }
-}
-
-/// When the next pass is due. `ground` is what the new point was built on.
-void schedule(const Context& context, const PassRequest& request, const model::Ground& ground,
-              const ports::SentPoint& sent, model::Replica& replica) {
-  PassFacts facts;
-  facts.taken_at = replica.taken_at;
-  facts.finished = context.clock.now();
-  facts.duration = base::Seconds(replica.duration_s);
-  if (ground.parent) facts.since_last = base::Seconds(replica.taken_at - ground.parent->taken_at);
-  facts.changed = sent.counts.data + sent.counts.zero;
-  facts.sent = sent.sent;
-  facts.bandwidth = request.bandwidth;
-  if (request.link_limit)
-    facts.bandwidth = std::min(request.bandwidth.value_or(*request.link_limit), *request.link_limit);
-  facts.rpo = request.rpo;
-  const Due due = next_due(facts);
-  replica.next_due = due.at;
-  replica.due_reason = due.reason;
-  replica.rpo_s = request.rpo.count();
-  replica.rpo_met = due.rpo_met;
 }
 
 std::string context_of(const PassRequest& request) {
@@ -253,10 +234,9 @@ std::optional<model::ByteCount> bytes_expected(const Start& start, const PassReq
 }
 
 PassPlan with_duration(PassPlan plan, const PassRequest& request) {
-  std::optional<Measured> measured;
-  if (request.last && request.last->duration_s > 0 && request.last->dirty.value > 0)
-    measured = {{static_cast<double>(request.last->dirty.value) / request.last->duration_s}, "the last pass"};
-  const Expected time = expected(plan.bytes.value_or(model::ByteCount{}), measured, limits_of(request), request.link);
+  const auto before = request.last ? measured(*request.last, "the last pass") : std::nullopt;
+  const Expected time =
+      expected(plan.bytes.value_or(model::ByteCount{}), plan.method, before, limits_of(request), request.link);
   if (plan.bytes) plan.duration = time.duration;
   plan.rate = time.by;
   return plan;
@@ -362,7 +342,7 @@ PassResult run_pass(const Context& context, const PassRequest& request) {
   stopwatch.lap("tidy");
   result.replica = ports::replica_of(context, sent, began);
   result.replica.phases = stopwatch.take();
-  schedule(context, request, start.ground, sent, result.replica);
+  tell_due(context, request, start.ground, start.points, start.images, sent, result);
   return result;
 }
 

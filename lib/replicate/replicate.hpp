@@ -22,6 +22,7 @@ struct PassRequest {
   model::HostName shadow_host;
   model::ShadowId shadow;
   base::Seconds rpo{300};
+  base::Seconds every{60};  ///< how often it is looked whether a pass is due
   unsigned retain = 3;
   std::optional<base::Seconds> retain_for{};  ///< points older than this go too; absent: their number alone counts
   std::optional<model::ByteRate> bandwidth;   ///< of this VM

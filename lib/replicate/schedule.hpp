@@ -22,18 +22,20 @@ struct PassFacts {
   model::ByteCount sent;
   std::optional<model::ByteRate> bandwidth;  ///< configured limit
   base::Seconds rpo{300};
+  base::Seconds every{60};  ///< how often it is looked whether a pass is due
 };
 
 struct Due {
   base::Instant at;
   std::string reason;
-  bool rpo_met = true;  ///< expected to be
+  bool meets_rpo = true;  ///< expected to
 };
 
 /// The next point must be committed before the newest one is older than the RPO. The last pass took d seconds (more
 /// where the bandwidth has been lowered since) for what was written in s seconds; one that starts after t seconds is
-/// expected to take d*t/s, and at least d. So t = min(rpo / (1 + d/s), rpo - d), but not before `finished` plus
-/// shortest_gap.
+/// expected to take d*t/s, and at least d. So it must start within t = min(rpo / (1 + d/s), rpo - d). It starts when it
+/// is next looked after the instant that is given here, and that may be `every` later: the instant is t - every after
+/// the newest point, but not before `finished` plus shortest_gap.
 Due next_due(const PassFacts& facts);
 
 }  // namespace umbra::replicate

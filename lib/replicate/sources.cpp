@@ -36,7 +36,7 @@ model::ByteCount bytes_to_read(std::vector<ports::PartSource>& sources) {
 
 PassPlan planned(const SourcesRequest& request, std::vector<ports::PartSource>& parts, PassPlan plan) {
   plan.bytes = bytes_to_read(parts);
-  const Expected time = expected(*plan.bytes, request.measured, request.limits, request.link);
+  const Expected time = expected(*plan.bytes, plan.method, request.measured, request.limits, request.link);
   plan.duration = time.duration;
   plan.rate = time.by;
   return plan;

@@ -321,6 +321,14 @@ std::vector<std::string> MemoryPoints::chain(const std::string& path) {
   return it == m_host.chains.end() ? std::vector<std::string>{path} : it->second;
 }
 
+model::FileStamp MemoryPoints::stamp(const std::string& path) {
+  call("points.stamp");
+  if (m_host.hides_files) throw Error(Kind::refused, path + " lies outside of what is served");
+  const auto it = m_host.files.find(path);
+  if (it == m_host.files.end()) throw Error(Kind::not_found, "no file " + path);
+  return {it->second.size().value, it->second.changes()};
+}
+
 model::ByteCount MemoryPoints::free_space() {
   call("points.free_space");
   return m_host.free;

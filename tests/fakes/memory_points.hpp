@@ -42,7 +42,8 @@ struct MemoryHost {
   std::map<std::string, std::vector<std::string>> chains;  ///< path -> files of its chain, itself first
   std::vector<std::string> removed;                        ///< by remove_made, in order
   model::ByteCount free{1ull << 40};
-  unsigned open_sinks = 0;  ///< points being written
+  unsigned open_sinks = 0;   ///< points being written
+  bool hides_files = false;  ///< stamp() refuses
 };
 
 class MemoryPoints : public ports::PointStore {
@@ -71,6 +72,7 @@ class MemoryPoints : public ports::PointStore {
   void adopt(const ports::AdoptRequest&) override;
   void remove_made(const std::string& path) override;
   std::vector<std::string> chain(const std::string& path) override;
+  model::FileStamp stamp(const std::string& path) override;
   model::ByteCount free_space() override;
 
  private:

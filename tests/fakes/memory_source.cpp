@@ -13,6 +13,7 @@ std::uint64_t MemoryImage::length_of(std::uint64_t block) const {
 }
 
 void MemoryImage::resize(model::ByteCount size) {
+  ++m_changes;
   m_size = size;
   std::erase_if(m_blocks, [&](const auto& entry) { return entry.first >= model::blocks_in(size); });
   for (auto& [block, bytes] : m_blocks) bytes.resize(length_of(block));
@@ -20,6 +21,7 @@ void MemoryImage::resize(model::ByteCount size) {
 
 void MemoryImage::write(std::uint64_t offset, std::span<const std::byte> data) {
   if (offset + data.size() > m_size.value) throw std::out_of_range("a write past the end of the image");
+  ++m_changes;
   while (!data.empty()) {
     const std::uint64_t block = offset / block_size;
     const std::uint64_t within = offset % block_size;
@@ -38,11 +40,13 @@ void MemoryImage::fill(std::uint64_t offset, std::uint64_t count, unsigned char 
 
 void MemoryImage::set_block(std::uint64_t block, std::span<const std::byte> data) {
   if (data.size() != length_of(block)) throw std::invalid_argument("a block of the wrong length");
+  ++m_changes;
   m_blocks[block].assign(data.begin(), data.end());
 }
 
 void MemoryImage::zero_blocks(std::uint64_t first, std::uint64_t count) {
   if (first + count > model::blocks_in(m_size)) throw std::out_of_range("zeroes past the end of the image");
+  ++m_changes;
   m_blocks.erase(m_blocks.lower_bound(first), m_blocks.lower_bound(first + count));
 }
 

@@ -28,6 +28,8 @@ class MemoryImage {
   bool has(std::uint64_t block) const { return m_blocks.contains(block); }
   /// Of each block; an all-zero block has the all-zero digest.
   model::PartManifest manifest(const model::DiskName& name) const;
+  /// How often it was written to.
+  std::int64_t changes() const { return m_changes; }
   /// The same contents: blocks of zeroes and absent ones are alike.
   bool operator==(const MemoryImage& other) const;
 
@@ -35,6 +37,7 @@ class MemoryImage {
   std::uint64_t length_of(std::uint64_t block) const;
   model::ByteCount m_size;
   std::map<std::uint64_t, std::vector<std::byte>> m_blocks;
+  std::int64_t m_changes = 0;
 };
 
 /// Reads a copy of an image; `changed` blocks, where given, are what tracks_changes() tells.

@@ -257,6 +257,12 @@ class SimPoints : public ports::PointStore {
   std::vector<std::string> chain(const std::string& path) override {
     return call("chain", [&] { return SimWorld::chain(host(), path); });
   }
+  model::FileStamp stamp(const std::string& path) override {
+    return call("stamp", [&] {
+      if (!host().files.contains(path)) throw Error(Kind::not_found, "no file " + path);
+      return model::FileStamp{};
+    });
+  }
   model::ByteCount free_space() override {
     return call("free space", [&] { return host().free; });
   }

@@ -59,6 +59,7 @@ class Store : public ports::PointStore {
   }
   void remove_made(const std::string&) override {}
   std::vector<std::string> chain(const std::string&) override { return {}; }
+  model::FileStamp stamp(const std::string&) override { return {}; }
   model::ByteCount free_space() override { return {}; }
 };
 

@@ -39,6 +39,28 @@ TEST_CASE("passes: full, then what the bitmap tells, and one checkpoint stays") 
   CHECK(scene.lab.open_jobs == 0);
 }
 
+TEST_CASE("whether the RPO was met is told by the age that the point before had reached") {
+  Scene scene;
+  scene.request.rpo = base::Seconds(90);
+  const PassResult first = scene.pass();
+  CHECK_FALSE(first.replica.previous_age_s);
+  CHECK_FALSE(first.replica.rpo_met);
+  const PassResult in_time = scene.pass();
+  CHECK(in_time.replica.previous_age_s == Approx(60));
+  CHECK(in_time.replica.rpo_met == true);
+  CHECK(in_time.notes.empty());
+  scene.lab.clock.advance(base::Seconds(40));
+  const PassResult late = scene.pass();
+  CHECK(late.replica.previous_age_s == Approx(100));
+  CHECK(late.replica.rpo_met == false);
+  REQUIRE(late.notes.size() == 1);
+  CHECK(late.notes[0] == "the RPO of 1m30s was missed: point 2 was 1m40s old when point 3 became restorable");
+  // A damaged point could not have been restored: the one below counts.
+  scene.points().at(3).opens = false;
+  const PassResult repair = scene.pass();
+  CHECK(repair.replica.previous_age_s == Approx(160));
+}
+
 TEST_CASE("what the guest writes during a pass is of the next point") {
   Scene scene;
   scene.write(0, 4, 1);
@@ -307,20 +329,56 @@ TEST_CASE("a plan changes nothing and tells what the pass then does") {
   scene.write(3, 2, 7);
   plan = plan_pass(scene.lab.context(), scene.request);
   CHECK(plan.bytes == model::ByteCount{2 * block});
-  CHECK(plan.duration->count() == Approx(2.0 * 2 * block / double(scene.request.last->dirty.value)));
-  CHECK_THAT(plan.rate, Catch::Contains("as the last pass went"));
+  CHECK(plan.duration->count() == Approx(2.0 * 2 * block / double(scene.request.last->sent.value)));
+  CHECK_THAT(plan.rate, Catch::Contains("sent, as the last pass went"));
 }
 
 TEST_CASE("a plan goes by what was measured, else by the lowest limit, else it says that nothing tells") {
   const model::ByteCount bytes{1000};
   const Limits none;
   const Limits both{model::ByteRate{50}, model::ByteRate{100}, 1};
-  CHECK(expected(bytes, Measured{{500}, "its last pass"}, both, {}).duration->count() == Approx(2));
-  CHECK(expected(bytes, {}, both, {}).duration->count() == Approx(20));
-  CHECK(expected(bytes, {}, both, model::ByteRate{10}).duration->count() == Approx(100));
-  CHECK(expected(bytes, {}, none, model::ByteRate{10}).duration->count() == Approx(100));
-  CHECK_FALSE(expected(bytes, Measured{{0}, "nothing"}, none, {}).duration);
-  CHECK_THAT(expected(bytes, {}, none, {}).by, Catch::Contains("no pass from its host was measured"));
+  const auto full = ports::Method::full;
+  const auto took = [&](ports::Method method, const std::optional<Measured>& before, const Limits& limits,
+                        const std::optional<model::ByteRate>& link) {
+    return expected(bytes, method, before, limits, link).duration->count();
+  };
+  CHECK(took(full, Measured{full, {500}, 0.02, "its last pass"}, both, {}) == Approx(2));
+  CHECK(took(full, {}, both, {}) == Approx(20));
+  CHECK(took(full, {}, both, model::ByteRate{10}) == Approx(100));
+  CHECK(took(full, {}, none, model::ByteRate{10}) == Approx(100));
+  CHECK_FALSE(expected(bytes, full, Measured{full, {0}, 1, "nothing"}, none, {}).duration);
+  CHECK_THAT(expected(bytes, full, {}, none, {}).by, Catch::Contains("no such pass from its host was measured"));
+
+  // A limit counts after a measurement too: in bytes sent, of which the last pass tells how many there are.
+  const Measured before{full, {500}, 0.5, "its last pass"};
+  CHECK(took(full, before, both, {}) == Approx(10));
+  CHECK(expected(bytes, full, before, both, {}).by == "50 B/s sent, the limit");
+  CHECK(expected(bytes, full, before, none, {}).by == "500 B/s looked at, as its last pass went");
+  CHECK(took(full, before, Limits{{}, model::ByteRate{100}, 1}, {}) == Approx(5));
+  CHECK(took(full, before, Limits{model::ByteRate{1000}, {}, 1}, {}) == Approx(2));
+  // The share of a full pass is none of a digest pass; all that a bitmap tells is sent, as fast as that was.
+  CHECK(took(ports::Method::digest, before, both, {}) == Approx(20));
+  CHECK(took(ports::Method::digest, before, none, {}) == Approx(2));
+  CHECK(took(ports::Method::bitmap, before, none, {}) == Approx(4));
+  CHECK(expected(bytes, ports::Method::bitmap, before, none, {}).by == "250 B/s sent, as its last pass went");
+  // How fast a few changes went says nothing of a disk that is read whole.
+  CHECK_FALSE(expected(bytes, full, Measured{ports::Method::bitmap, {1}, 1, "its last pass"}, none, {}).duration);
+}
+
+TEST_CASE("a plan minds the limit though a pass was measured") {
+  Scene scene;
+  scene.write(0, 8, 1);
+  scene.pass();
+  scene.write(0, 8, 2);
+  scene.request.last = scene.pass().replica;
+  REQUIRE(scene.request.last->method == "bitmap");
+  scene.request.last->duration_s = 1;
+  scene.write(0, 4, 3);
+  CHECK(plan_pass(scene.lab.context(), scene.request).duration->count() == Approx(0.5));
+  scene.request.link_limit = model::ByteRate{block / 10.0};
+  const PassPlan plan = plan_pass(scene.lab.context(), scene.request);
+  CHECK(plan.duration->count() == Approx(40));
+  CHECK_THAT(plan.rate, Catch::Contains("the limit of its host"));
 }
 
 TEST_CASE("incremental passes give the same as full ones, whatever was written and whatever failed in between") {

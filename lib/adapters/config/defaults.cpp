@@ -48,8 +48,8 @@ void hide_password(model::Config& config) {
 
 /// "hosts" of "hosts.alpha.uri", as its place in the order in which the configuration is shown.
 std::ptrdiff_t rank(const model::Origin& origin) {
-  constexpr std::array<std::string_view, 8> order{"config", "state",   "hosts", "vms",
-                                                  "pool",   "metrics", "place", "fence"};
+  constexpr std::array<std::string_view, 9> order{"config",  "state", "hosts",     "vms",  "pool",
+                                                  "metrics", "place", "replicate", "fence"};
   return std::ranges::find(order, std::string_view(origin.key).substr(0, origin.key.find('.'))) - order.begin();
 }
 
@@ -78,6 +78,7 @@ void add_defaults(model::Config& config) {
   add_default(config, "metrics.max_size", model::to_human(config.metrics.max_size));
   add_default(config, "place.headroom", fmt::format("{}", config.place.headroom.value));
   add_default(config, "place.cpu_overcommit", fmt::format("{}", config.place.cpu_overcommit));
+  add_default(config, "replicate.every", base::to_human(config.replicate.every));
   if (!config.fence.command.empty())
     add_default(config, "fence.timeout", base::to_human(base::Seconds(config.fence.timeout)));
   std::ranges::stable_sort(config.origins, {}, rank);

@@ -17,6 +17,7 @@ using model::HostConfig;
 using model::MetricQueries;
 using model::MetricsConfig;
 using model::PlaceConfig;
+using model::ReplicateConfig;
 using model::VmOverrides;
 
 /// The element of `list` whose name is `name`, made where it is absent.
@@ -149,6 +150,10 @@ Keys<PlaceConfig> place_keys() {
   };
 }
 
+Keys<ReplicateConfig> replicate_keys() {
+  return {value("every", &ReplicateConfig::every)};
+}
+
 Keys<FenceConfig> fence_keys() {
   return {
       value("command", &FenceConfig::command),
@@ -174,6 +179,7 @@ const Keys<Config>& root_keys() {
             [](Config& c, const std::string& name) -> Flavour& { return find_or_add(c.pool, &Flavour::name, name); }),
       section("metrics", &Config::metrics, metrics_keys()),
       section("place", &Config::place, place_keys()),
+      section("replicate", &Config::replicate, replicate_keys()),
       section("fence", &Config::fence, fence_keys()),
   };
   return keys;

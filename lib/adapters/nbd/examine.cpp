@@ -65,7 +65,7 @@ Error written_by_a_guest(const ShadowFolder& folder, const StoredPoint& point, c
                   layer.string(), point.info.number.value, folder.id().get(), report.places, model::first_of(report)),
       fmt::format("if {0} was started from it by hand, save what it wrote; then make the shadow anew: umbra switchover "
                   "{0} --decommission where {0} ran there before, else umbra shadow {0} --drop",
-                  base::shell_word(folder.vm())));
+                  base::shell_word(folder.vm_for_hints())));
 }
 
 /// Of a point whose layer has another size or time than it had. All that the point shows is read: where metadata are
@@ -134,7 +134,7 @@ VerifyReport look_at_files(const ShadowFolder& folder, const StoredPoint& point)
         throw Error(base::Kind::not_found, fmt::format("{} is gone", layer.string()));
     } catch (const Error& e) {
       if (!is_damage(e)) throw;
-      report.add({point.info.parts[i].name, 0, e.message()});
+      report.add({point.info.parts[i].name, {}, e.message()});
     }
   }
   return report;
@@ -149,8 +149,7 @@ VerifyReport look_for_manifests(const ShadowFolder& folder, const StoredPoint& p
       look_at_manifest_file(file, part);
     } catch (const Error& e) {
       if (!is_damage(e)) throw;
-      const bool gone = e.kind() == base::Kind::not_found;
-      report.add({part.name, 0, gone ? fmt::format("the manifest {} is gone", file.string()) : e.message()});
+      report.add(of_manifest(part, file, e));
     }
   }
   return report;

@@ -270,7 +270,10 @@ model::VerifyReport LocalPoints::verify(const model::ShadowId& shadow, model::Po
   return base::as_error([&]() -> model::VerifyReport {
     const ShadowFolder folder = folder_of(shadow);
     folder.require();
-    if (what == ports::Verify::whole) return read_all(folder, point);
+    if (what == ports::Verify::whole) {
+      folder.look_at_note();
+      return read_all(folder, point);
+    }
     const FolderLock lock = folder.lock();
     return what == ports::Verify::unread ? check_unread(folder, point) : check_sample(folder, point);
   });
@@ -364,6 +367,15 @@ std::vector<std::string> LocalPoints::chain(const std::string& path) {
     std::vector<std::string> files;
     for (qemu_img::Info& info : qemu_img::chain(path)) files.push_back(std::move(info.file));
     return files;
+  });
+}
+
+model::FileStamp LocalPoints::stamp(const std::string& path) {
+  return base::as_error([&]() -> model::FileStamp {
+    require_reach(path);
+    const auto stamp = fs::exists(path) ? stamp_of(path) : std::nullopt;
+    if (!stamp) throw Error(Kind::not_found, fmt::format("no file {}", path));
+    return *stamp;
   });
 }
 

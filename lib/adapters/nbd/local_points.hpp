@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // The points of shadows in a folder of this host, as qcow2 layers. The folder of one shadow:
-//   shadow.json            the VM it belongs to
+//   shadow.json            the VM it belongs to (shadow_note.cpp)
 //   empty/DISK.qcow2       what the domain is defined with before the first point
 //   point-000017/          DISK.qcow2 over ../point-000016/DISK.qcow2, memory, PART.digests, point.json; where it is
 //                          damaged also damaged, found.json, PART.found (damage.hpp)
@@ -54,6 +54,7 @@ class LocalPoints final : public ports::PointStore {
   void adopt(const ports::AdoptRequest& request) override;
   void remove_made(const std::string& path) override;
   std::vector<std::string> chain(const std::string& path) override;
+  model::FileStamp stamp(const std::string& path) override;
   model::ByteCount free_space() override;
 
  private:

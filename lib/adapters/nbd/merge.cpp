@@ -78,7 +78,7 @@ void require_mergeable(const ShadowFolder& folder, const StoredPoint& next) {
   throw Error(Kind::corrupt,
               fmt::format("point {} of shadow {} differs from its manifest: no older one is given up for it: {}",
                           next.info.number.value, folder.id().get(), model::first_of(report)),
-              "the next pass repairs the shadow: " + ports::next_pass(folder.id(), folder.vm()));
+              "the next pass repairs the shadow: " + ports::next_pass(folder.id(), folder.vm_for_hints()));
 }
 
 void finish_merge(const ShadowFolder& folder, const fs::path& given_up) {

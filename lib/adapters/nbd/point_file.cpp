@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// point.json, by example, in one line; a second one is the SHA-256 of the first, "sha256:…", and may be absent in files
-// of before:
-//   {"number":17,"root":"sha256:…","parent":16,"taken_at":"2026-11-24T10:00:00Z","checkpoint":"umbra-17-5f0c2a91","activity":"",
+// point.json, by example, in one line, with its digest in a second one (checked_line.hpp):
+//   {"vm":"web1","number":17,"root":"sha256:…","parent":16,"taken_at":"2026-11-24T10:00:00Z","checkpoint":"umbra-17-5f0c2a91","activity":"",
 //    "read_back":true,
 //    "parts":[{"name":"vda","size":1073741824,"layer":"vda.qcow2","bytes":196624,"modified_ns":1795514400000000000},
 //             {"name":"memory","size":4096,"layer":"memory","bytes":4096,"modified_ns":1795514400000000000}]}
@@ -15,6 +14,7 @@
 #include <cerrno>
 #include <nlohmann/json.hpp>
 
+#include "adapters/nbd/checked_line.hpp"
 #include "adapters/nbd/descriptions.hpp"
 #include "adapters/nbd/shadow_folder.hpp"
 #include "base/error.hpp"
@@ -40,14 +40,11 @@ std::optional<FileStamp> parse_stamp(const json& part) {
   return FileStamp{part.at("bytes").get<std::uint64_t>(), part.at("modified_ns").get<std::int64_t>()};
 }
 
-std::string digest_of_text(const std::string& text) {
-  return base::sha256(std::as_bytes(std::span(text))).to_string();
-}
-
 StoredPoint parse(const json& value, const fs::path& dir) {
   StoredPoint point;
   point.info.number = {value.at("number").get<std::uint64_t>()};
   point.parent = {value.at("parent").get<std::uint64_t>()};
+  point.vm = model::VmName(value.value("vm", ""));
   point.activity = value.value("activity", "");
   point.info.read_back = value.value("read_back", false);
   const auto root = base::Digest::parse(value.at("root").get<std::string>());
@@ -91,12 +88,12 @@ void write_point_file(const fs::path& dir, const ShadowFolder& folder, const Sto
       parts.back()["modified_ns"] = stamp->modified_ns;
     }
   }
-  const json value{{"number", point.info.number.value},   {"root", point.info.root.to_string()},
-                   {"parent", point.parent.value},        {"taken_at", base::to_rfc3339(point.info.taken_at)},
-                   {"checkpoint", point.info.checkpoint}, {"activity", point.activity},
-                   {"read_back", point.info.read_back},   {"parts", parts}};
-  const std::string text = value.dump() + "\n";
-  base::write_file_atomic(dir / point_file, text + json(digest_of_text(text)).dump() + "\n");
+  json value{{"number", point.info.number.value},   {"root", point.info.root.to_string()},
+             {"parent", point.parent.value},        {"taken_at", base::to_rfc3339(point.info.taken_at)},
+             {"checkpoint", point.info.checkpoint}, {"activity", point.activity},
+             {"read_back", point.info.read_back},   {"parts", parts}};
+  if (!point.vm.get().empty()) value["vm"] = point.vm.get();
+  base::write_file_atomic(dir / point_file, with_digest(value.dump()));
   if (dir == folder.point_dir(point.info.number)) write_copy(folder, point.info.number);
 }
 
@@ -106,12 +103,7 @@ StoredPoint read_point_file(const fs::path& file) {
 
 StoredPoint read_point_file(const fs::path& file, const fs::path& dir) {
   try {
-    const std::string text = base::read_text_file(file);
-    const std::size_t end = std::min(text.find('\n'), text.size() - 1) + 1;
-    const std::string sum = text.substr(end);
-    if (!sum.empty() && json::parse(sum) != digest_of_text(text.substr(0, end)))
-      throw Error(Kind::corrupt, "it does not match its own digest");
-    return parse(json::parse(text.substr(0, end)), dir);
+    return parse(json::parse(checked_line(base::read_text_file(file))), dir);
   } catch (const json::exception& e) {
     throw Error(Kind::corrupt, fmt::format("{} is no point's description: {}", file.string(), e.what()));
   } catch (Error& e) {

@@ -287,6 +287,7 @@ class PointWriter final : public ports::BlockSink {
 
   StoredPoint describe() const {
     StoredPoint point;
+    point.vm = m_header.vm;
     point.parent = m_header.parent;
     point.activity = m_header.activity;
     point.info.number = m_header.number;

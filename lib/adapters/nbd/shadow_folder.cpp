@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "adapters/nbd/descriptions.hpp"
@@ -26,13 +25,10 @@ namespace {
 namespace fs = std::filesystem;
 using base::Error;
 using base::Kind;
-using nlohmann::json;
 
-constexpr std::string_view shadow_file = "shadow.json";
 constexpr std::string_view point_prefix = "point-";
 constexpr std::string_view incoming_prefix = "incoming-";
 constexpr std::string_view top_prefix = "top-";
-constexpr std::string_view making_prefix = ".making-";
 
 std::optional<model::PointNumber> numbered(std::string_view name, std::string_view prefix) {
   if (!name.starts_with(prefix)) return std::nullopt;
@@ -41,12 +37,6 @@ std::optional<model::PointNumber> numbered(std::string_view name, std::string_vi
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number.value);
   if (error != std::errc{} || end != name.data() + name.size()) return std::nullopt;
   return number;
-}
-
-json read_json(const fs::path& path) {
-  json value = json::parse(base::read_text_file(path), nullptr, false);
-  if (!value.is_object()) throw Error(Kind::corrupt, fmt::format("{} is no JSON object", path.string()));
-  return value;
 }
 
 std::vector<fs::path> entries(const fs::path& dir) {
@@ -144,49 +134,6 @@ void ShadowFolder::require() const {
                 "make it first: umbra shadow VM --on HOST");
 }
 
-model::VmName ShadowFolder::vm() const {
-  const json value = read_json(m_path / shadow_file);
-  if (!value.contains("vm") || !value["vm"].is_string())
-    throw Error(Kind::corrupt, fmt::format("{} names no VM", (m_path / shadow_file).string()));
-  return model::VmName(value["vm"].get<std::string>());
-}
-
-void ShadowFolder::write_vm(const model::VmName& vm) const {
-  base::write_file_atomic(m_path / shadow_file, json{{"vm", vm.get()}}.dump() + "\n");
-}
-
-void ShadowFolder::restore_vm(const model::VmName& vm, const std::string& why) const {
-  base::log(base::Level::warning, fmt::format("{}: the folder is noted as {}'s again", why, vm.get()));
-  write_vm(vm);
-}
-
-void ShadowFolder::require_vm(const model::VmName& vm) const {
-  model::VmName owner;
-  try {
-    owner = this->vm();
-  } catch (const Error& e) {
-    if (e.kind() != Kind::corrupt) throw;
-    return restore_vm(vm, e.message());
-  }
-  if (owner == vm) return;
-  throw Error(Kind::refused, fmt::format("the shadow {} belongs to {}, not to {}", m_id.get(), owner.get(), vm.get()),
-              fmt::format("give {} a shadow of its own, or drop this one: umbra shadow {} --drop", vm.get(),
-                          base::shell_word(owner)));
-}
-
-void ShadowFolder::make(const model::VmName& vm) const {
-  if (exists()) return;
-  if (fs::exists(m_path)) return restore_vm(vm, fmt::format("{} is gone", (m_path / shadow_file).string()));
-  const fs::path root = m_path.parent_path();
-  const fs::path making = root / (std::string(making_prefix) + m_id.get());
-  fs::create_directories(making);
-  base::sync_dir(root.parent_path());  // where the folder of all shadows may be new
-  base::write_file_atomic(making / shadow_file, json{{"vm", vm.get()}}.dump() + "\n");
-  if (::rename(making.c_str(), m_path.c_str()) != 0)
-    throw base::from_errno(errno, fmt::format("make {}", m_path.string()));
-  base::sync_dir(root);
-}
-
 fs::path ShadowFolder::empty_layer(const model::DiskName& disk) const {
   check_name(disk.get(), "a disk's name");
   return m_path / "empty" / (disk.get() + ".qcow2");
@@ -269,7 +216,8 @@ model::Manifest ShadowFolder::manifest(const StoredPoint& point) const {
     note_manifest(point, manifest);
     return manifest;
   } catch (Error& e) {
-    if (e.kind() == Kind::corrupt) e.set_hint("the next pass repairs the shadow: " + ports::next_pass(m_id, vm()));
+    if (e.kind() == Kind::corrupt)
+      e.set_hint("the next pass repairs the shadow: " + ports::next_pass(m_id, vm_for_hints()));
     throw;
   }
 }

@@ -10,6 +10,7 @@
 
 #include "base/cancel.hpp"
 #include "base/fd.hpp"
+#include "model/file_stamp.hpp"
 #include "model/points.hpp"
 
 namespace umbra::nbd {
@@ -18,18 +19,14 @@ namespace umbra::nbd {
 /// first.
 void check_name(const std::string& text, std::string_view what);
 
-/// What a file looked like when its point was committed; a file that was written to since looks otherwise.
-struct FileStamp {
-  std::uint64_t bytes = 0;
-  std::int64_t modified_ns = 0;  ///< since 1970
-  bool operator==(const FileStamp&) const = default;
-};
+using model::FileStamp;
 /// Nothing where there is no such file.
 std::optional<FileStamp> stamp_of(const std::filesystem::path& file);
 
 /// What point.json holds, and whether the point was found to be damaged.
 struct StoredPoint {
   model::PointInfo info;
+  model::VmName vm;  ///< that it is of; empty in files of before
   model::PointNumber parent;
   std::string activity;
   std::vector<std::optional<FileStamp>> stamps;  ///< of the layers, in their order, as read; writing takes new ones
@@ -64,9 +61,14 @@ class ShadowFolder {
   void require() const;
   FolderLock lock() const { return FolderLock(m_path); }
 
+  /// As the note says, or where that is damaged, the points; Kind::corrupt where neither tells.
   model::VmName vm() const;
+  /// "VM" where nothing tells.
+  model::VmName vm_for_hints() const;
+  /// Says that the note is damaged, where it is, and what is safe.
+  void look_at_note() const;
   void write_vm(const model::VmName& vm) const;
-  /// Kind::refused where it belongs to another VM.
+  /// Kind::refused where it belongs to another VM. A damaged note is written anew.
   void require_vm(const model::VmName& vm) const;
   /// Makes the folder for `vm` whole or not at all; nothing where it is there already.
   void make(const model::VmName& vm) const;
@@ -125,6 +127,10 @@ std::optional<model::PointNumber> point_in(std::string_view name);
 bool same_file(const std::filesystem::path& a, const std::filesystem::path& b);
 
 inline constexpr std::string_view point_file = "point.json";
+/// Whose the folder is; see shadow_note.cpp.
+inline constexpr std::string_view shadow_file = "shadow.json";
+/// What the folder is called until it is whole.
+inline constexpr std::string_view making_prefix = ".making-";
 /// What is wrong with a point, where something is; see damage.hpp.
 inline constexpr std::string_view damaged_file = "damaged";
 std::string damage_told_in(const std::filesystem::path& point_dir);

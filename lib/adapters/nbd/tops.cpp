@@ -72,6 +72,7 @@ StoredPoint described(const ports::AdoptRequest& request) {
   for (const model::PartManifest& part : request.manifest.parts) parts.push_back(part.part);
   check_parts(parts);
   StoredPoint point;
+  point.vm = request.vm;
   point.info.number = request.number;
   point.info.root = model::root_of(request.manifest);
   point.info.taken_at = request.taken_at;
@@ -115,7 +116,7 @@ void require_unused(const fs::path& dir) {
 
 void require_sound(const ShadowFolder& folder, const StoredPoint& point) {
   if (point.info.sound()) return;
-  std::string hint = "the next pass repairs the shadow: " + ports::next_pass(folder.id(), folder.vm());
+  std::string hint = "the next pass repairs the shadow: " + ports::next_pass(folder.id(), folder.vm_for_hints());
   std::vector<model::PointInfo> infos;
   for (StoredPoint& other : folder.points()) infos.push_back(std::move(other.info));
   if (const model::PointInfo* sound = model::newest_sound(infos))

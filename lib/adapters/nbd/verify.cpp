@@ -22,7 +22,7 @@ void compare(const model::PartManifest& expected, BlockReader& reader, const por
   const std::uint64_t size = expected.part.size.value;
   const std::uint64_t shown = reader.shown();
   if (shown < size || shown >= size + sector)
-    return found.add(expected.part, 0, fmt::format("the size is {} bytes, not {}", shown, size));
+    return found.add_file(expected.part, fmt::format("the size is {} bytes, not {}", shown, size));
   const auto differs = [&](std::uint64_t block, const char* how) {
     found.add(expected.part, block * model::block_size, how);
   };
@@ -43,17 +43,19 @@ void compare(const model::PartManifest& expected, BlockReader& reader, const por
       });
 }
 
+constexpr const char* read_anew = "; a pass that builds on the point reads what its files hold, and sends what differs";
+
 /// The manifest, or why there is none.
 std::optional<model::Manifest> manifest_of(const ShadowFolder& folder, const StoredPoint& point, Differences& found) {
   if (auto known = folder.known_manifest(point)) return known;
   model::Manifest manifest;
   for (const model::Part& part : point.info.parts) {
+    const fs::path file = folder.digests_file(point.info.number, part.name);
     try {
-      manifest.parts.push_back(
-          read_manifest_file(folder.digests_file(point.info.number, part.name), part, folder.cancel()));
+      manifest.parts.push_back(read_manifest_file(file, part, folder.cancel()));
     } catch (const Error& e) {
       if (!is_damage(e)) throw;
-      found.add(part, 0, e.message());
+      found.report.add(of_manifest(part, file, e));
     }
   }
   if (manifest.parts.size() < point.info.parts.size()) return std::nullopt;
@@ -61,7 +63,10 @@ std::optional<model::Manifest> manifest_of(const ShadowFolder& folder, const Sto
     folder.note_manifest(point, manifest);
     return manifest;
   }
-  for (const model::Part& part : point.info.parts) found.add(part, 0, "the manifests do not give the point's root");
+  const std::string dir = folder.point_dir(point.info.number).string();
+  for (const model::Part& part : point.info.parts)
+    found.report.add(
+        {part.name, {}, fmt::format("the manifests in {} do not give the point's root{}", dir, read_anew)});
   return std::nullopt;
 }
 
@@ -71,7 +76,7 @@ Differences each_part(
     const std::function<void(const model::PartManifest&, const fs::path& file, Differences&)>& check) {
   Differences found;
   if (!point.readable || point.is_copy)
-    found.report.add({model::DiskName(std::string(point_file)), 0, point.info.damaged});
+    found.report.add({model::DiskName(std::string(point_file)), {}, point.info.damaged});
   if (!point.readable) return found;
   const std::optional<model::Manifest> manifest = manifest_of(folder, point, found);
   for (std::size_t i = 0; manifest && i < manifest->parts.size(); ++i) {
@@ -80,7 +85,7 @@ Differences each_part(
       check(part, point.info.layers.at(i), found);
     } catch (const Error& e) {
       if (!is_damage(e)) throw;
-      found.add(part.part, 0, e.message());
+      found.add_file(part.part, e.message());
     }
   }
   return found;
@@ -127,6 +132,17 @@ void Differences::add(const model::Part& part, std::uint64_t offset, std::string
   report.add({part.name, offset, std::move(what)});
   blocks.try_emplace(part.name, part.size)
       .first->second.mark_block(offset / model::block_size, ports::BlockMap::State::data);
+}
+
+void Differences::add_file(const model::Part& part, std::string what) {
+  add(part, 0, std::move(what));
+  if (report.places == report.mismatches.size()) report.mismatches.back().offset.reset();
+}
+
+model::Mismatch of_manifest(const model::Part& part, const fs::path& file, const Error& error) {
+  const std::string what =
+      error.kind() == Kind::not_found ? fmt::format("the manifest {} is gone", file.string()) : error.message();
+  return {part.name, {}, what + read_anew};
 }
 
 model::VerifyReport verify_part(const model::PartManifest& expected, const fs::path& file,

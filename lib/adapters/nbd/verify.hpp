@@ -13,7 +13,7 @@
 namespace umbra::nbd {
 
 // All reads come from the disk, as far as the kernel lets its cache go. A manifest that is damaged, a file that is gone
-// or does not open is a difference at byte 0. Kind::busy where another process holds a file.
+// or does not open is a difference that names the file, and no byte. Kind::busy where another process holds a file.
 
 /// Blocks, by part: those that are data.
 using Blocks = std::map<model::DiskName, ports::BlockMap>;
@@ -24,7 +24,12 @@ struct Differences {
   Blocks blocks;               ///< all of them, however many
   bool sound() const { return report.sound(); }
   void add(const model::Part& part, std::uint64_t offset, std::string what);
+  /// The part's file as a whole: where other points stand on it, they are looked at too.
+  void add_file(const model::Part& part, std::string what);
 };
+
+/// A manifest that is damaged or gone, and what becomes of that.
+model::Mismatch of_manifest(const model::Part& part, const std::filesystem::path& file, const base::Error& error);
 
 /// All that the point's files show.
 Differences verify_whole(const ShadowFolder& folder, const StoredPoint& point);

@@ -202,8 +202,10 @@ Paths paths_from(const json& value) {
 
 json to_json(const model::VerifyReport& report) {
   json mismatches = json::array();
-  for (const model::Mismatch& m : report.mismatches)
-    mismatches.push_back({{"disk", m.disk.get()}, {"offset", m.offset}, {"what", m.what}});
+  for (const model::Mismatch& m : report.mismatches) {
+    mismatches.push_back({{"disk", m.disk.get()}, {"what", m.what}});
+    if (m.offset) mismatches.back()["offset"] = *m.offset;
+  }
   return {{"blocks_read", report.blocks_read}, {"places", report.places}, {"mismatches", mismatches}};
 }
 
@@ -211,11 +213,23 @@ model::VerifyReport report_from(const json& value) {
   return reading([&] {
     model::VerifyReport report;
     report.blocks_read = value.at("blocks_read").get<std::uint64_t>();
-    for (const json& m : value.at("mismatches"))
-      report.add({model::DiskName(m.at("disk").get<std::string>()), m.at("offset").get<std::uint64_t>(),
-                  m.at("what").get<std::string>()});
+    for (const json& m : value.at("mismatches")) {
+      model::Mismatch mismatch{model::DiskName(m.at("disk").get<std::string>()), {}, m.at("what").get<std::string>()};
+      if (m.contains("offset")) mismatch.offset = m.at("offset").get<std::uint64_t>();
+      report.add(std::move(mismatch));
+    }
     report.places = value.value("places", report.places);
     return report;
+  });
+}
+
+json to_json(const model::FileStamp& stamp) {
+  return {{"bytes", stamp.bytes}, {"modified_ns", stamp.modified_ns}};
+}
+
+model::FileStamp stamp_from(const json& value) {
+  return reading([&] {
+    return model::FileStamp{value.at("bytes").get<std::uint64_t>(), value.at("modified_ns").get<std::int64_t>()};
   });
 }
 

@@ -30,6 +30,8 @@ json to_json(const Paths& paths);
 Paths paths_from(const json& value);
 json to_json(const model::VerifyReport& report);
 model::VerifyReport report_from(const json& value);
+json to_json(const model::FileStamp& stamp);
+model::FileStamp stamp_from(const json& value);
 json to_json(const base::Error& error);
 base::Error error_from(const json& value);
 

@@ -330,6 +330,9 @@ class RemoteStore final : public ports::PointStore {
     const json reply = ask({{"op", "chain"}, {"path", path}});
     return reading([&] { return reply.at("files").get<std::vector<std::string>>(); });
   }
+  model::FileStamp stamp(const std::string& path) override {
+    return stamp_from(ask({{"op", "stamp"}, {"path", path}}));
+  }
   model::ByteCount free_space() override {
     const json reply = ask({{"op", "free_space"}});
     return reading([&] { return model::ByteCount{reply.at("bytes").get<std::uint64_t>()}; });

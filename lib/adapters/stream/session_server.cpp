@@ -88,6 +88,7 @@ class Session {
     if (op == "drop_top") return none([&] { m_store.drop_top(shadow_of(r), text_of(r, "purpose")); });
     if (op == "remove_made") return none([&] { m_store.remove_made(text_of(r, "path")); });
     if (op == "chain") return {{"files", m_store.chain(text_of(r, "path"))}};
+    if (op == "stamp") return to_json(m_store.stamp(text_of(r, "path")));
     if (op == "free_space") return {{"bytes", m_store.free_space().value}};
     throw Error(Kind::unsupported, fmt::format("the far end knows no request {}", base::shown(op.dump())),
                 "install the same version of Umbra on both hosts");

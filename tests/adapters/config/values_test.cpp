@@ -229,6 +229,7 @@ TEST_CASE("origins tell file and line, and name the defaults") {
       {"metrics.max_size", "2 GiB", "default"},
       {"place.headroom", "0.1", "default"},
       {"place.cpu_overcommit", "1", "default"},
+      {"replicate.every", "1m", "default"},
   };
   for (std::size_t i = 0; i < std::max(expected.size(), config.origins.size()); ++i) {
     REQUIRE(i < expected.size());

@@ -27,6 +27,7 @@ TEST_CASE("a confined store reaches no file outside of its folder, by whatever n
   store.confine();
   for (const std::string& file : {other, around}) {
     CHECK(kind_of([&] { store.chain(file); }) == Kind::refused);
+    CHECK(kind_of([&] { store.stamp(file); }) == Kind::refused);
     CHECK(kind_of([&] {
             store.adopt({shadow, vm, {2}, base::Instant{}, {{vda, file}}, store.manifest(shadow, {1})});
           }) == Kind::refused);

@@ -111,6 +111,7 @@ TEST_CASE("a file system that fails is told as an error with the path, and what 
        }},
       {"remove_made", [&] { store.remove_made(file); }},
       {"chain", [&] { store.chain(file); }},
+      {"stamp", [&] { store.stamp(file); }},
   };
   for (const auto& call : calls) {
     CAPTURE(call.first);

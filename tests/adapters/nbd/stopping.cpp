@@ -73,6 +73,6 @@ TEST_CASE("a damaged block among many others of a large sparse disk is found, an
   const auto report = store.verify(shadow, {1}, ports::Verify::whole);
   REQUIRE(report.mismatches.size() == 2);
   std::set<std::uint64_t> places;
-  for (const model::Mismatch& mismatch : report.mismatches) places.insert(mismatch.offset);
+  for (const model::Mismatch& mismatch : report.mismatches) places.insert(mismatch.offset.value());
   CHECK(places == std::set<std::uint64_t>{300ull << 30, 700ull << 30});
 }

@@ -60,6 +60,9 @@ TEST_CASE("over a session points are written, read back, verified, merged and st
   CHECK(far->retain(shadow, 1) == 1);
   const auto top = far->raise_top(shadow, {2}, "epoch-1");
   CHECK(far->chain(top.at(vda)).size() == 2);
+  const model::FileStamp before = far->stamp(source);
+  CHECK(before == there.stamp(source));
+  CHECK(before.bytes == fs::file_size(source));
   CHECK(test::same_contents(source, top.at(vda)));
   far->drop_top(shadow, "epoch-1");
   far->adopt({shadow, vm, {5}, base::Instant{}, {{vda, source}}, far->manifest(shadow, {2})});
@@ -127,6 +130,7 @@ TEST_CASE("errors of the far end arrive with their kind, words, hint and context
       [](auto& s) { s.create(shadow, model::VmName("other"), {}); },
       [](auto& s) { s.create(model::ShadowId(".."), vm, {}); },
       [](auto& s) { s.chain("/nonexistent.qcow2"); },
+      [](auto& s) { s.stamp("/nonexistent.qcow2"); },
       [](auto& s) {
         s.adopt({shadow, vm, {1}, {}, {{vda, "/nonexistent.qcow2"}}, {{{{vda, {block}}, {base::Digest{}}}}}});
       },
