@@ -37,5 +37,5 @@ function(umbra_test name)
   target_include_directories(test_${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
   target_link_libraries(test_${name} PRIVATE ${ARG_LIBS} umbra_test_main)
   catch_discover_tests(test_${name} TEST_PREFIX "${name}: "
-    PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77 LABELS "${ARG_LABELS}")
+    PROPERTIES TIMEOUT 900 SKIP_RETURN_CODE 77 LABELS "${ARG_LABELS}")
 endfunction()
