@@ -187,6 +187,7 @@ class Commit {
       refused = last_failure();
       if (refused->code != VIR_ERR_INTERNAL_ERROR) throw to_error(*refused, m_what);
       end_left_mirrors(m_domain);
+      if (has_orphaned_filter(m_domain)) throw orphaned(*refused);
       return false;
     });
     if (!begun)
@@ -194,6 +195,16 @@ class Commit {
           .set_hint(fmt::format("see what QEMU itself still does with the disk: {} --pretty '{{\"execute\":"
                                 "\"query-block-jobs\"}}'",
                                 virsh(m_domain, "qemu-monitor-command")));
+  }
+
+  base::Error orphaned(const Failure& refused) const {
+    return base::Error(
+        base::Kind::io,
+        fmt::format("{}: QEMU has kept a block node of the failed migration, by a fault of its own, and lets "
+                    "no job begin on the disk ({}); the guest runs on as it is, its writes are kept",
+                    m_what, refused.message),
+        fmt::format("give it a new QEMU process, without a restart of the guest: {} && {}",
+                    virsh(m_domain, "managedsave"), virsh(m_domain, "start")));
   }
 
   bool is_ready() const {

@@ -96,11 +96,15 @@ void end_mirrors(_virDomain* domain, const std::vector<std::string>& names, cons
       fmt::format("virsh qemu-monitor-command {} {}", base::shell_word(name_of(domain)), base::shell_word(cancel)));
 }
 
+std::vector<json> block_nodes(_virDomain* domain, const std::string& what) {
+  return ask_monitor(domain, command("query-named-block-nodes", {{"flat", true}}), what);
+}
+
 /// The copies' own block nodes, which libvirt deletes once: while a mirror still has them, QEMU refuses that, and the
 /// next migration finds their names taken. The upper one of a disk first.
 void delete_left_nodes(_virDomain* domain, const std::string& what) {
   std::vector<std::string> names;
-  for (const json& node : ask_monitor(domain, command("query-named-block-nodes", {{"flat", true}}), what)) {
+  for (const json& node : block_nodes(domain, what)) {
     if (const std::string name = node.value("node-name", ""); name.starts_with("migration-")) names.push_back(name);
   }
   std::ranges::partition(names, [](const std::string& name) { return name.ends_with("-format"); });
@@ -114,6 +118,13 @@ void end_left_mirrors(_virDomain* domain) {
   const std::string what = fmt::format("end what a migration left in QEMU of {}", name_of(domain));
   if (const auto names = left_mirrors(domain, what); !names.empty()) end_mirrors(domain, names, what);
   delete_left_nodes(domain, what);
+}
+
+bool has_orphaned_filter(_virDomain* domain) {
+  const std::string what = fmt::format("look for what a migration left in QEMU of {}", name_of(domain));
+  const auto no_job = [&] { return ask_monitor(domain, command("query-jobs"), what).empty(); };
+  const auto is_filter = [](const json& node) { return node.value("drv", "") == "mirror_top"; };
+  return no_job() && std::ranges::any_of(block_nodes(domain, what), is_filter) && no_job();
 }
 
 }  // namespace umbra::virt

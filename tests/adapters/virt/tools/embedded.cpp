@@ -41,7 +41,7 @@ struct Folder {
   }
 };
 
-std::string domain_xml(const std::string& name, const std::string& disk) {
+std::string domain_xml(const std::string& name, const std::string& disk, const std::string& bus) {
   return fmt::format(R"(<domain type='qemu'>
   <name>{}</name>
   <uuid>00000000-0000-4000-8000-{:012x}</uuid>
@@ -52,13 +52,13 @@ std::string domain_xml(const std::string& name, const std::string& disk) {
   <cpu mode='custom' match='exact' check='none'><model fallback='allow'>qemu64</model></cpu>
   <devices>
     <disk type='file' device='disk'>
-      <driver name='qemu' type='qcow2'/><source file='{}'/><target dev='vda' bus='virtio'/>
+      <driver name='qemu' type='qcow2'/><source file='{}'/><target dev='vda' bus='{}'/>
     </disk>
     <controller type='usb' model='none'/>
     <memballoon model='none'/>
   </devices>
 </domain>)",
-                     name, std::hash<std::string>{}(name)&0xffffffffffff, disk);
+                     name, std::hash<std::string>{}(name)&0xffffffffffff, disk, bus);
 }
 
 }  // namespace
@@ -97,13 +97,13 @@ model::HostConfig embedded_host() {
   return host;
 }
 
-Guest::Guest(const std::string& name, bool with_raw)
+Guest::Guest(const std::string& name, bool with_raw, const std::string& bus)
     : m_folder(embedded_folder() / name), m_name(name), m_host(connect(embedded_host())) {
   fs::create_directories(m_folder);
   REQUIRE(runs({"qemu-img", "create", "-q", "-f", "qcow2", "-o", "compat=1.1", file("vda.qcow2"), "64M"}));
   model::Domain primary;
   primary.name = m_name;
-  primary.xml = domain_xml(name, file("vda.qcow2"));
+  primary.xml = domain_xml(name, file("vda.qcow2"), bus);
   primary.uuid = model::Uuid(primary.xml.substr(primary.xml.find("<uuid>") + 6, 36));
   if (with_raw) {
     REQUIRE(runs({"qemu-img", "create", "-q", "-f", "raw", file("vdb.raw"), "32M"}));

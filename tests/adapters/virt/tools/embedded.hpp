@@ -21,8 +21,9 @@ std::filesystem::path embedded_folder();
 /// A guest defined for one test; its QEMU and its definition end with the test.
 class Guest {
  public:
-  /// With a second, raw disk vdb where asked for.
-  explicit Guest(const std::string& name, bool with_raw = false);
+  /// With a second, raw disk vdb where asked for. The firmware takes the write cache from a disk on virtio, and leaves
+  /// one on sata its own.
+  explicit Guest(const std::string& name, bool with_raw = false, const std::string& bus = "virtio");
   ~Guest();
   Guest(const Guest&) = delete;
   Guest& operator=(const Guest&) = delete;
