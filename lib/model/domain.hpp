@@ -49,6 +49,8 @@ struct Disk {
   /// Files below `path`, nearest first, as libvirt or the image headers tell them. Empty where not asked for.
   std::vector<std::string> chain;
 };
+/// Whether it is the disk's file, or one below that is known.
+bool stands_on(const Disk& disk, const std::string& file);
 
 struct Medium {
   DiskName drive;

@@ -4,7 +4,6 @@
 // answers. From here the old layers cannot change.
 #include <fmt/core.h>
 
-#include <algorithm>
 #include <random>
 
 #include "base/text.hpp"
@@ -73,10 +72,6 @@ Json act(Walk& walk) {
       {"taken_at", base::to_rfc3339(result.taken_at)}, {"quiesced", result.quiesced}, {"paused_ms", result.paused_ms}};
 }
 
-bool names(const model::Disk& disk, const std::string& path) {
-  return disk.path == path || std::find(disk.chain.begin(), disk.chain.end(), path) != disk.chain.end();
-}
-
 /// The disks of `domain` that stand on their overlay, or on what somebody has put over it, with the frozen file to fold
 /// each down to.
 DiskPaths standing_on_overlay(const Walk& walk, const model::Domain& domain) {
@@ -87,7 +82,7 @@ DiskPaths standing_on_overlay(const Walk& walk, const model::Domain& domain) {
     // Libvirt tells the files below of a running domain alone.
     if (domain.state == model::DomainState::off && disk.path != overlay->second && !disk.path.empty())
       disk.chain = walk.ports().transport.connect(walk.row().from)->chain(disk.path);
-    if (names(disk, overlay->second)) down_to[disk.name] = walk.facts().frozen.at(disk.name);
+    if (model::stands_on(disk, overlay->second)) down_to[disk.name] = walk.facts().frozen.at(disk.name);
   }
   return down_to;
 }
