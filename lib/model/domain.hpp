@@ -67,7 +67,9 @@ struct Domain {
   Uuid uuid;
   DomainState state = DomainState::off;
   Postcopy postcopy = Postcopy::none;
-  bool start_failed = false;  ///< off, since the host could not let it run
+  /// Paused by a migration: what one is yet to bring, or what one has handed over. Nothing of it has run since.
+  bool is_half = false;
+  bool start_failed = false;  ///< off, since its last start failed, or the host could not let run what was brought
   bool persistent = true;
   bool autostart = false;  ///< started with its host
   ByteCount memory;        ///< maximum
