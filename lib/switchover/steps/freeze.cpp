@@ -58,7 +58,7 @@ void give_back(Walk& walk) {
   const auto domain = walk.source().find(walk.row().vm);
   if (!domain || !walk.facts().tag || domain->tag != claimed(walk)) return;
   if (domain->state == model::DomainState::off) {
-    const auto there = walk.target().find(walk.row().vm);
+    const auto there = walk.target().glance(walk.row().vm);
     if (there && there->state != model::DomainState::off) return;
   }
   walk.source().set_tag(walk.row().vm, *walk.facts().tag);
@@ -97,7 +97,7 @@ bool happened(Walk& walk) {
 /// that gives no answer is no "no".
 void require_down_on_target(Walk& walk) {
   if (walk.is_dead(walk.row().to)) return;
-  const auto there = walk.target().find(walk.row().vm);
+  const auto there = walk.target().glance(walk.row().vm);
   if (!there || there->state == model::DomainState::off) return;
   const std::string vm = walk.row().vm.get();
   const std::string from = walk.row().from.get();
