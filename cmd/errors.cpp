@@ -44,12 +44,24 @@ base::Error with_hint(base::Error error, const std::string& verb, const std::str
   return error;
 }
 
-void print_error(const base::Error& error, const std::string& verb, const std::string& subject) {
+namespace {
+
+void print(base::Level level, const base::Error& error, const std::string& verb, const std::string& subject) {
   std::string text = verb.empty() ? "" : verb + ": ";
   if (!subject.empty()) text += subject + ": ";
   text += error.what();
   text += "\n  hint: " + with_hint(error, verb, "").hint();
-  base::log(base::Level::error, text);
+  base::log(level, text);
+}
+
+}  // namespace
+
+void print_error(const base::Error& error, const std::string& verb, const std::string& subject) {
+  print(base::Level::error, error, verb, subject);
+}
+
+void print_warning(const base::Error& found, const std::string& verb, const std::string& subject) {
+  print(base::Level::warning, found, verb, subject);
 }
 
 }  // namespace umbra::cmd

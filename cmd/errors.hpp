@@ -13,5 +13,7 @@ base::Error with_hint(base::Error error, const std::string& verb, const std::str
 
 /// Prints the error on standard error, with its hint. `subject`: a VM, "line 3 of standard input", or nothing.
 void print_error(const base::Error& error, const std::string& verb, const std::string& subject);
+/// The same of what was found, where finding it is no failure.
+void print_warning(const base::Error& found, const std::string& verb, const std::string& subject);
 
 }  // namespace umbra::cmd

@@ -50,12 +50,16 @@ void recover_one(Session& session, const model::VmName& vm, const RecoverOptions
   if (session.common().dry_run) return plan_recovery(session, ports, forget);
   const auto recovered =
       options.forget.empty() ? switchover::recover(ports, vm) : switchover::recover_without(ports, forget);
+  std::optional<base::Error> failure;
   for (const switchover::Recovered& one : recovered) {
     base::log(base::Level::info, fmt::format("switchover: {}: found {}; {}", one.vm.get(), one.found, one.did));
     model::Record record = record_of(session, one);
     conclude(session, record, one.outcome);
+    failure = failure_of_probe(record);
+    if (failure) record.set(model::RecordError{failure->kind(), "switchover", failure->what(), failure->hint()});
     session.out().record(record);
   }
+  if (failure) throw base::Error(*failure);
 }
 
 void check_recovery(Session& session, const RecoverOptions& options) {

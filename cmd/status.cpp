@@ -136,7 +136,7 @@ void tell_of_foreign_walk(Session& session, const Standing& s) {
   try {
     ports::require_primary(session.hypervisors().at(s.located.host), s.located.domain);
   } catch (const base::Error& error) {
-    print_error(error, "status", s.located.domain.name.get());
+    print_warning(error, "status", s.located.domain.name.get());
   }
 }
 
@@ -147,7 +147,7 @@ void tell_of_bare_stand_in(Session& session, const Standing& s) {
   if (domain.state != model::DomainState::off) return;
   const std::string name = domain.name.get();
   const std::string host = s.located.host.get();
-  print_error(
+  print_warning(
       base::Error(base::Kind::refused,
                   fmt::format("its definition on {}, where its shadow is, bears no tag of Umbra's: nothing keeps "
                               "it from being started there",
@@ -165,7 +165,7 @@ int run_status(Session& session) {
   OpenWalks walks;
   for (const ports::Walk& walk : session.journal().open_walks()) {
     walks.insert_or_assign(walk.vm, walk);
-    print_error(open_walk_error(session, walk), "status", walk.vm.get());
+    print_warning(open_walk_error(session, walk), "status", walk.vm.get());
   }
   std::vector<base::Error> unreachable;
   Listing listing(session.out(), {"VM", "HOST", "STATE", "PRIORITY", "SHADOW ON", "LEVEL", "POINT", "LAG", "EPOCH"});

@@ -120,17 +120,6 @@ model::Outcome walk_now(Session& session, const switchover::Ports& ports, const 
   return outcome;
 }
 
-/// The VM is safe where it was; yet it is not where it was to go, and who asked from a script must hear of it.
-void require_not_taken_back(const model::Record& record) {
-  const auto outcome = record.outcome();
-  if (!outcome || outcome->result != "rolled_back") return;
-  const std::string name = record.vm().name.get();
-  throw base::Error(
-      base::Kind::timeout,
-      fmt::format("{} was taken back to {}: on the other host its health probe failed", name, outcome->host.get()),
-      fmt::format("look at its probe and its redirectors, then umbra switchover {}", base::shell_word(name)));
-}
-
 void switch_one(Session& session, const SwitchoverOptions& options, model::Record& record) {
   const model::Vm vm = record.vm();
   if (!options.rollback && told_to_stay(session, record)) return stay(session, record);
@@ -144,7 +133,8 @@ void switch_one(Session& session, const SwitchoverOptions& options, model::Recor
            session.common().dry_run
                ? switchover::plan(ports, request, options.rollback ? "rollback" : "switchover").as_outcome(vm.host)
                : walk_now(session, ports, request, options, record));
-  if (!options.rollback) require_not_taken_back(record);
+  if (options.rollback) return;
+  if (auto failure = failure_of_probe(record)) throw base::Error(*failure);
 }
 
 void decommission_one(Session& session, const SwitchoverOptions& options, model::Record& record) {

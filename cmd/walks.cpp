@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include "base/log.hpp"
+#include "base/text.hpp"
 #include "model/units.hpp"
 
 namespace umbra::cmd {
@@ -50,6 +51,16 @@ switchover::Ports Hooks::ports(Session& session) const {
                           probe.get(),           fence.get()};
   for (const auto& redirector : redirectors) ports.redirectors.push_back(redirector.get());
   return ports;
+}
+
+std::optional<base::Error> failure_of_probe(const model::Record& record) {
+  const auto outcome = record.outcome();
+  if (!outcome || outcome->result != "rolled_back") return std::nullopt;
+  const std::string name = record.vm().name.get();
+  return base::Error(
+      base::Kind::timeout,
+      fmt::format("{} was taken back to {}: on the other host its health probe failed", name, outcome->host.get()),
+      fmt::format("look at its probe and its redirectors, then umbra switchover {}", base::shell_word(name)));
 }
 
 void conclude(Session& session, model::Record& record, model::Outcome outcome) {

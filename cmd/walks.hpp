@@ -3,6 +3,7 @@
 // What the switchover's ways have in common: the hooks of a VM, the table, what an outcome does to the record.
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "cmd/records.hpp"
@@ -26,6 +27,10 @@ struct Hooks {
 /// Sets the outcome and what follows from it in the other sections, and keeps it in the history; that it can't be kept
 /// is a note: what was done is done.
 void conclude(Session& session, model::Record& record, model::Outcome outcome);
+
+/// Of a walk that was taken back by its probe: the VM is safe where it was, yet it is not where it was to go, and who
+/// asked from a script must hear of it.
+std::optional<base::Error> failure_of_probe(const model::Record& record);
 
 struct RecoverOptions {
   std::string forget;        ///< a host that is gone for good; empty: none

@@ -42,6 +42,10 @@ std::optional<Role> role_from_string(std::string_view text) {
   return std::nullopt;
 }
 
+bool stands_on(const Disk& disk, const std::string& file) {
+  return disk.path == file || std::ranges::find(disk.chain, file) != disk.chain.end();
+}
+
 bool is_rehearsal(const Domain& domain) {
   const std::string folder = std::string("/top-") + rehearsal_purpose + "/";
   return domain.state != DomainState::off && !domain.disks.empty() &&

@@ -49,6 +49,8 @@ struct Disk {
   /// Files below `path`, nearest first, as libvirt or the image headers tell them. Empty where not asked for.
   std::vector<std::string> chain;
 };
+/// Whether it is the disk's file, or one below that is known.
+bool stands_on(const Disk& disk, const std::string& file);
 
 struct Medium {
   DiskName drive;
@@ -65,7 +67,9 @@ struct Domain {
   Uuid uuid;
   DomainState state = DomainState::off;
   Postcopy postcopy = Postcopy::none;
-  bool start_failed = false;  ///< off, since the host could not let it run
+  /// Paused by a migration: what one is yet to bring, or what one has handed over. Nothing of it has run since.
+  bool is_half = false;
+  bool start_failed = false;  ///< off, since its last start failed, or the host could not let run what was brought
   bool persistent = true;
   bool autostart = false;  ///< started with its host
   ByteCount memory;        ///< maximum

@@ -169,13 +169,10 @@ Choice choose_method(const model::Ground& ground, const std::vector<model::Check
 }
 
 std::string exchanged_since(Hypervisor& primary, const model::Domain& domain, const model::CheckpointName& checkpoint) {
-  const auto stands_on = [](const model::Disk& disk, const std::string& file) {
-    return disk.path == file || std::ranges::find(disk.chain, file) != disk.chain.end();
-  };
   for (const auto& [name, file] : primary.checkpoint_files(domain.name, checkpoint)) {
-    const auto now = std::ranges::find_if(domain.disks, [&](const auto& disk) { return stands_on(disk, file); });
+    const auto now = std::ranges::find_if(domain.disks, [&](const auto& disk) { return model::stands_on(disk, file); });
     const auto own = std::ranges::find(domain.disks, name, &model::Disk::name);
-    if (now == domain.disks.end() || own == domain.disks.end() || stands_on(*own, file)) continue;
+    if (now == domain.disks.end() || own == domain.disks.end() || model::stands_on(*own, file)) continue;
     return fmt::format("disk {} now stands on {}, which was disk {} when checkpoint {} was made", now->name.get(), file,
                        name.get(), checkpoint.get());
   }

@@ -137,6 +137,8 @@ class Hypervisor {
   virtual model::HostFacts facts() = 0;
   virtual std::vector<model::Domain> domains() = 0;
   virtual std::optional<model::Domain> find(const model::VmName& vm) = 0;
+  /// The same without the sizes of its disks: whoever asks for those waits while a migration brings the guest.
+  virtual std::optional<model::Domain> glance(const model::VmName& vm) { return find(vm); }
   virtual model::CpuVerdict can_run_cpu_of(const model::Domain& domain) = 0;
   /// Processes and open files by the guest agent; nothing where no agent answers.
   virtual std::optional<model::GuestActivity> guest_activity(const model::VmName& vm) = 0;

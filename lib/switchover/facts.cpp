@@ -26,6 +26,7 @@ void learn_intent(Facts& facts, const std::string& step, const Json& data) {
     facts.autostart = model::optional_or(data, "autostart", false);
     if (data.contains("stand_in")) facts.stand_in = stand_in_from(data.at("stand_in"));
   }
+  if (step == "move") facts.not_moved = !model::optional_or(data, "moved", true);
   if (step == "redirect") {
     // A second intent: the run that wrote the first may have called any of them before it died.
     facts.redirected.insert(facts.to_call.begin(), facts.to_call.end());
@@ -79,6 +80,7 @@ void Facts::learn(const ports::JournalEntry& entry) {
     const Json data = Json::parse(entry.data);
     if (entry.phase == StepPhase::intent) learn_intent(*this, entry.step, data);
     if (entry.phase == StepPhase::done) learn_done(*this, entry.step, data);
+    if (entry.phase == StepPhase::undone && entry.step == "move") not_moved = true;
   } catch (const nlohmann::json::exception&) {
     throw base::Error(base::Kind::corrupt, fmt::format("the journal's entry of {} is no JSON", entry.step));
   } catch (base::Error& e) {

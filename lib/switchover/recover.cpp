@@ -42,14 +42,22 @@ std::string what_is_found(Walk& walk, const Steps& steps) {
   return found;
 }
 
+/// Asked again also of a move that was taken back: as long as what the guest would run on over there is not, it may
+/// have been started there since.
+bool has_moved_meanwhile(Walk& walk, const Steps& steps) {
+  const Step& move = steps.before.back();
+  if (walk.facts().moved) return true;
+  if (!walk.phase_of(move.name)) return false;
+  const Step& below = steps.before[steps.before.size() - 2];
+  return walk.phase_of(below.name) != StepPhase::undone && move.happened(walk);
+}
+
 }  // namespace
 
 Recovered recover_walk(const Ports& ports, const ports::Walk& row, const Steps& steps) {
   Walk walk(ports, row, request_from(row.vm, row.plan), ports.journal.entries(row.id));
   Recovered recovered{row.vm, row.uuid, what_is_found(walk, steps), "", {}};
-  const Step& move = steps.before.back();
-  const bool moved = walk.facts().moved || (walk.phase_of(move.name) == StepPhase::intent && move.happened(walk));
-  if (moved) {
+  if (has_moved_meanwhile(walk, steps)) {
     mend_postcopy(walk);
     const std::string not_started = start_where_it_ended(walk);
     finish_forward(walk, steps);

@@ -34,6 +34,14 @@ bool running(const Half& half) {
 bool stands(const Half& half) {
   return half && half->state == DomainState::paused && !half->job;
 }
+/// As the guest itself that stands there, not what a migration is yet to bring: that has none of it.
+bool stands_there(const Half& target) {
+  return stands(target) && !target->is_half;
+}
+/// It has not run since a migration took it; what stands otherwise may have gone on.
+bool is_handed_over(const Half& source) {
+  return stands(source) && source->is_half;
+}
 Postcopy postcopy_of(const Half& half) {
   return half ? half->postcopy : Postcopy::none;
 }
@@ -41,6 +49,15 @@ std::string state_of(const Half& half) {
   if (!half) return "absent";
   constexpr std::array<std::string_view, 3> words{"", ", in post-copy", ", its post-copy failed"};
   return fmt::format("{}{}", to_string(half->state), words[static_cast<std::size_t>(half->postcopy)]);
+}
+
+/// What is known beside both states.
+struct Known {
+  bool move_failed = false;  ///< this process has heard it
+  bool not_moved = false;    ///< proved once, and noted in the journal: it may have gone on on the source since
+};
+Known known_of(const Walk& walk) {
+  return {walk.saw_move_fail(), walk.facts().not_moved};
 }
 
 /// Once post-copy has begun, the guest is the target's.
@@ -56,20 +73,37 @@ Answer answer_in_postcopy(const Half& source, const Half& target, bool arrived) 
   return running(target) ? Answer::postcopy_runs : Answer::unclear;
 }
 
-Answer answer_of(const Half& source, const Half& target, bool arrived) {
+/// Off, with the definition that the migration has brought, and not running on the source. Data are lost by going back
+/// where it has run there, by going on where it has run on here.
+Answer answer_of_off_there(const Half& source, const model::Domain& target, const Known& known) {
+  // Its host could not let it run, and nothing was written there. It says the same of any later start that fails: who
+  // saw the migration fail knows of which it speaks.
+  if (target.start_failed) return known.not_moved || known.move_failed ? Answer::not_moved : Answer::unclear;
+  // It was started there since, or libvirt there has forgotten that it could not.
+  if (known.not_moved) return Answer::unclear;
+  if (!active(source)) return Answer::moved;
+  return is_handed_over(source) ? Answer::half_left : Answer::unclear;
+}
+
+Answer answer_of(const Half& source, const Half& target, bool arrived, const Known& known) {
+  // Somebody has started it there since, and it may have gone on here before.
+  if (known.not_moved && active(target) && !is_handed_over(source)) return Answer::unclear;
   if (postcopy_of(source) != Postcopy::none || postcopy_of(target) != Postcopy::none)
     return answer_in_postcopy(source, target, arrived);
   if (running(target) && !active(source)) return arrived ? Answer::moved : Answer::unclear;
-  if (stands(target) && !active(source) && arrived) return Answer::stands_there;
-  if (running(target) && arrived && !running(source)) return source->job ? Answer::half_ends : Answer::half_left;
-  // Its host could not let it run, and said so: nothing was written there.
-  if (stands(source) && target && target->start_failed) return Answer::not_moved;
-  if (!active(target) && arrived && stands(source)) return Answer::half_left;
-  if (!active(target) && !active(source)) return arrived ? Answer::moved : Answer::not_moved;
+  if (stands_there(target) && !active(source) && arrived) return Answer::stands_there;
+  if (running(target) && arrived && !running(source)) {
+    if (source->job) return Answer::half_ends;
+    return is_handed_over(source) ? Answer::half_left : Answer::unclear;
+  }
+  if (!active(target) && arrived && !running(source)) return answer_of_off_there(source, *target, known);
+  if (!active(target) && !active(source)) return Answer::not_moved;
   if (running(source) && source->job) return Answer::under_way;
   if ((running(source) || (stands(source) && !arrived)) && !active(target)) return Answer::not_moved;
   return Answer::unclear;
 }
+
+constexpr const char* undefine = "undefine --keep-nvram --keep-tpm --checkpoints-metadata";
 
 /// What the operator can do about a picture that proves nothing.
 std::string hint_of(const Walk& walk, const Half& source, const Half& target, bool arrived) {
@@ -83,6 +117,22 @@ std::string hint_of(const Walk& walk, const Half& source, const Half& target, bo
   }
   if (running(target) && !arrived)
     return fmt::format("it was started on {} by hand: {}", walk.row().to.get(), walk.target().by_hand("destroy", vm));
+  if (target && target->state == DomainState::paused && target->is_half && !running(source))
+    return fmt::format("what a migration was to bring still waits on {}; where nothing comes any more: {}",
+                       walk.row().to.get(), walk.target().by_hand("destroy", vm));
+  if (running(source) && !source->job && stands_there(target))
+    return fmt::format("it was begun on {} by hand, and paused: {}", walk.row().to.get(),
+                       walk.target().by_hand("destroy", vm));
+  if (walk.facts().not_moved && arrived && !running(source))
+    return fmt::format("it had not moved, and was started on {} since: where what it wrote there can go, {}{}",
+                       walk.row().to.get(), active(target) ? walk.target().by_hand("destroy", vm) + ", " : "",
+                       walk.target().by_hand(undefine, vm));
+  if (running(target) && arrived && !running(source))
+    return fmt::format("where it has not gone on on {} since it left: {}", walk.row().from.get(),
+                       walk.source().by_hand("destroy", vm));
+  if (!active(target) && arrived && !running(source) && !(source && source->job))
+    return fmt::format("where it has run on {0} since it left {1}: {2}; where it has not: {3}", walk.row().to.get(),
+                       walk.row().from.get(), walk.target().by_hand("start", vm), walk.target().by_hand(undefine, vm));
   // It may have run on the target, and written there.
   if (stands(source) && stands(target) && arrived)
     return fmt::format("it is paused on both, and had arrived: {}", walk.target().by_hand("resume", vm));
@@ -99,11 +149,11 @@ std::string hint_of(const Walk& walk, const Half& source, const Half& target, bo
 Look look(const Walk& walk) {
   const ports::Walk& row = walk.row();
   try {
-    const auto source = walk.source().find(row.vm);
-    const auto target = walk.target().find(row.vm);
+    const auto source = walk.source().glance(row.vm);
+    const auto target = walk.target().glance(row.vm);
     // The target's definition gets the epoch with the migration: one started from the shadow's has an older one.
     const bool arrived = target && target->tag.epoch == row.epoch;
-    const Answer answer = answer_of(source, target, arrived);
+    const Answer answer = answer_of(source, target, arrived, known_of(walk));
     return {answer, fmt::format("{} on {}, {} on {}", state_of(source), row.from.get(), state_of(target), row.to.get()),
             answer == Answer::unclear ? hint_of(walk, source, target, arrived) : ""};
   } catch (const base::Error& e) {

@@ -138,7 +138,7 @@ std::string Walk::where_it_runs() const {
   if (m_started_anew) return fmt::format("it had ended on {0} meanwhile and was started there anew", host.get());
   try {
     ports::Hypervisor& hypervisor = m_ports.hypervisors.at(host);
-    const auto domain = hypervisor.find(m_row.vm);
+    const auto domain = hypervisor.glance(m_row.vm);
     if (!domain) return fmt::format("it is no longer defined on {}", host.get());
     if (domain->state == model::DomainState::running)
       return fmt::format("it runs on {}{}", host.get(), m_facts.moved ? "" : " as before");
@@ -201,9 +201,9 @@ std::string start_where_it_ended(Walk& walk) {
   if (walk.from_lost_host()) return {};
   const model::VmName& vm = walk.row().vm;
   try {
-    const auto there = walk.target().find(vm);
+    const auto there = walk.target().glance(vm);
     if (!there || there->state != model::DomainState::off) return {};
-    const auto here = walk.source().find(vm);
+    const auto here = walk.source().glance(vm);
     if (here && here->state != model::DomainState::off) return {};  // retiring it says so, and stops
     walk.target().start(vm);
     walk.note_started_anew();
@@ -253,8 +253,21 @@ std::string walk_to_the_line(Walk& walk, const Json& lease, const Steps& steps) 
   return {};
 }
 
+namespace {
+
+/// Before anything of it is undone: a recovery knows by that what the target's state may mean from then on.
+void note_not_moved(Walk& walk, const Step& move) {
+  if (walk.from_lost_host() || walk.phase_of(move.name) != StepPhase::intent || walk.facts().not_moved) return;
+  base::with_context("noting that it has not moved", [&] {
+    walk.write(move.name, StepPhase::intent, Json{{"moved", false}});
+  });
+}
+
+}  // namespace
+
 void take_back(Walk& walk, const Steps& steps) {
   try {
+    note_not_moved(walk, steps.before.back());
     for (auto step = steps.before.rbegin(); step != steps.before.rend(); ++step) {
       const auto phase = walk.phase_of(step->name);
       if (!phase || phase == StepPhase::undone) continue;

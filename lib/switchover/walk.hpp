@@ -64,6 +64,7 @@ struct Facts {
   std::optional<StandIn> stand_in;  ///< absent in older walks
   // move; of a lost host's VM, both raise and fence
   bool moved = false;
+  bool not_moved = false;  ///< proved, and being taken back: the guest may have gone on on the source since
   bool raised = false;
   bool fenced = false;
   // retire
@@ -116,6 +117,9 @@ class Walk {
   }
   /// Whether this process began the migration and nothing of it has been let go.
   bool holds_move() const { return m_move != nullptr; }
+  /// This process began the migration, and has heard that it failed.
+  void note_failed_move() { m_saw_move_fail = true; }
+  bool saw_move_fail() const { return m_saw_move_fail; }
 
   /// This run made sure that the host runs nothing any more, or was told to believe it.
   void note_dead(const model::HostName& host) { m_dead.insert(host); }
@@ -136,6 +140,7 @@ class Walk {
   std::shared_ptr<ports::MoveGuard> m_guard;
   std::set<model::HostName> m_dead;
   bool m_started_anew = false;
+  bool m_saw_move_fail = false;
 };
 
 /// One step of the walk. All but `act` may be called any number of times, by any run.

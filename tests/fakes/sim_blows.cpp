@@ -38,10 +38,12 @@ void SimWorld::give_up_answer() {
   migration->error = "the target's answer was lost";
   if (!half) return;
   half->job = false;
-  if (guarded && guard_holds)
+  if (guarded && guard_holds) {
     held = true;
-  else
+  } else {
     half->state = DomainState::running;
+    half->is_half = false;
+  }
   if (migration->arrived) return;
   SimHost& to = host(migration->to);
   SimDomain& target = to.domains.at(migration->vm);

@@ -52,16 +52,35 @@ std::vector<model::Domain> SimHypervisor::domains() {
   });
 }
 
+std::optional<model::Domain> SimHypervisor::seen(const model::VmName& vm) {
+  const auto it = at().domains.find(vm);
+  if (it == at().domains.end()) return std::nullopt;
+  model::Domain found = it->second.live ? *it->second.live : *it->second.defined;
+  for (model::Disk& disk : found.disks) {
+    if (!it->second.live || !at().files.contains(disk.path)) continue;  // of a domain that is off libvirt tells none
+    disk.chain = SimWorld::chain(at(), disk.path);
+    disk.chain.erase(disk.chain.begin());
+  }
+  return found;
+}
+
+/// As libvirt, which answers for the size of a disk once no migration brings the guest any more, or after half a
+/// minute.
 std::optional<model::Domain> SimHypervisor::find(const model::VmName& vm) {
-  return call("find", [&]() -> std::optional<model::Domain> {
-    const auto it = at().domains.find(vm);
-    if (it == at().domains.end()) return std::nullopt;
-    model::Domain found = it->second.live ? *it->second.live : *it->second.defined;
-    for (model::Disk& disk : found.disks) {
-      if (!it->second.live || !at().files.contains(disk.path)) continue;  // of a domain that is off libvirt tells none
-      disk.chain = SimWorld::chain(at(), disk.path);
-      disk.chain.erase(disk.chain.begin());
-    }
+  return call("find", [&] {
+    const auto found = seen(vm);
+    const SimMigration* move = m_world.migration ? &*m_world.migration : nullptr;
+    if (found && move && move->to == m_name && move->postcopy && move->state == ports::MoveProgress::State::running)
+      m_world.time += base::Millis{30'000} * static_cast<int>(found->disks.size());
+    return found;
+  });
+}
+
+std::optional<model::Domain> SimHypervisor::glance(const model::VmName& vm) {
+  return call("glance", [&] {
+    auto found = seen(vm);
+    if (!found) return found;
+    for (model::Disk& disk : found->disks) disk.size = {};
     return found;
   });
 }
@@ -305,7 +324,7 @@ std::unique_ptr<ports::Move> SimHypervisor::begin_move(const model::VmName& vm, 
     }
     model::Domain incoming = guest;
     incoming.state = DomainState::paused;
-    incoming.job = true;
+    incoming.job = incoming.is_half = true;
     incoming.tag = request.tag;
     for (model::Disk& disk : incoming.disks) disk.path = request.target_paths.at(disk.name);
     for (model::Nic& nic : incoming.nics) {
@@ -343,6 +362,7 @@ void SimHypervisor::resume(const model::VmName& vm) {
     if (is_source && m_world.held && m_world.guarded)
       throw Error(Kind::io, "QEMU does not get the images back: somebody holds them");
     live(vm).state = DomainState::running;
+    live(vm).is_half = false;
     if (is_source) m_world.held = false;
   });
 }

@@ -23,6 +23,7 @@ class SimHypervisor : public ports::Hypervisor {
   model::HostFacts facts() override;
   std::vector<model::Domain> domains() override;
   std::optional<model::Domain> find(const model::VmName& vm) override;
+  std::optional<model::Domain> glance(const model::VmName& vm) override;
   model::CpuVerdict can_run_cpu_of(const model::Domain& domain) override;
   std::optional<model::ByteRate> dirty_rate(const model::VmName& vm) override;
   std::optional<model::GuestActivity> guest_activity(const model::VmName& vm) override;
@@ -62,6 +63,7 @@ class SimHypervisor : public ports::Hypervisor {
   SimHost& at() { return m_world.host(m_name); }
   SimDomain& domain(const model::VmName& vm);
   model::Domain& live(const model::VmName& vm);
+  std::optional<model::Domain> seen(const model::VmName& vm);
   void pivot(const model::VmName& vm, const model::DiskName& disk);
   SimWorld& m_world;
   model::HostName m_name;

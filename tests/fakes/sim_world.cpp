@@ -115,6 +115,7 @@ void SimWorld::advance_migration() {
   move.suspended = source.live->state == DomainState::paused;
   move.rounds = static_cast<int>(link.stands_for);
   source.live->state = DomainState::paused;
+  source.live->is_half = !move.suspended;
   target.live->state = DomainState::paused;
 }
 
@@ -123,7 +124,7 @@ void SimWorld::persist() {
   SimDomain& target = host(migration->to).domains.at(migration->vm);
   target.defined = target.live;
   target.defined->state = DomainState::off;
-  target.defined->job = false;
+  target.defined->job = target.defined->is_half = false;
 }
 
 /// Its writes up to now are on the target's disks.
@@ -144,9 +145,10 @@ void SimWorld::arrive() {
   SimDomain& target = host(move.to).domains.at(move.vm);
   mirror();
   persist();
-  target.live->job = false;
+  target.live->job = target.live->is_half = false;
   target.live->state = move.suspended ? DomainState::paused : DomainState::running;
   source.live->state = DomainState::paused;
+  source.live->is_half = !move.suspended;
   move.arrived = true;
   move.rounds = static_cast<int>(link.ends_after);
 }
@@ -213,7 +215,7 @@ void SimWorld::resume_postcopy() {
 void SimWorld::fail_migration(const std::string& why) {
   SimDomain& source = host(migration->from).domains.at(migration->vm);
   source.live->state = migration->suspended ? DomainState::paused : DomainState::running;
-  source.live->job = false;
+  source.live->job = source.live->is_half = false;
   SimHost& to = host(migration->to);
   SimDomain& target = to.domains.at(migration->vm);
   target.live.reset();

@@ -118,17 +118,8 @@ TEST_CASE("a guest that was handed over, and not taken, goes on where it was, wi
 
 TEST_CASE("a guest that the target could not let run goes on where it was, with its memory") {
   SimWorld world = world_before(Way::there);
-  const bool umbra_dies = GENERATE(false, true);
-  if (umbra_dies) {
-    die_after(world, "alpha begin move");
-    world.link.fails_at_start = true;
-    while (world.migration->state == ports::MoveProgress::State::running) world.event();
-    CHECK(world.running_on(web1).empty());  // it stands, rather than being started by anybody who knows less
-    world.new_run();
-    Run run(world);
-    CHECK(recover(run.ports).size() == 1);
-  } else {
-    world.link.fails_at_start = true;
+  world.link.fails_at_start = true;
+  {
     Run run(world);
     CHECK(test::kind_of([&] { switch_over(run.ports, request_for(alpha, beta)); }) == base::Kind::io);
   }

@@ -22,6 +22,7 @@ constexpr base::Millis first_span{200};
 struct State {
   model::DomainState state = model::DomainState::other;
   model::Postcopy postcopy = model::Postcopy::none;
+  bool is_half = false;
   bool start_failed = false;
 };
 
@@ -35,6 +36,13 @@ model::Postcopy postcopy_of(int state, int reason) {
   return failed ? model::Postcopy::failed : model::Postcopy::none;
 }
 
+/// What a migration brings stands for that, and before for its QEMU to start; what one has handed over, and libvirt
+/// could not let go on, bears the last reason from libvirt 9.2 on, whose headers alone name it.
+bool is_of_migration(int reason) {
+  constexpr int api_error = 14;
+  return reason == VIR_DOMAIN_PAUSED_MIGRATION || reason == VIR_DOMAIN_PAUSED_STARTING_UP || reason == api_error;
+}
+
 State state_of(_virDomain* domain) {
   const std::string what = "ask the state of " + name_of(domain);
   int state = 0;
@@ -44,13 +52,13 @@ State state_of(_virDomain* domain) {
   switch (state) {
     case VIR_DOMAIN_RUNNING:
     case VIR_DOMAIN_BLOCKED:
-      return {model::DomainState::running, postcopy, false};
+      return {model::DomainState::running, postcopy, false, false};
     case VIR_DOMAIN_PAUSED:
-      return {model::DomainState::paused, postcopy, false};
+      return {model::DomainState::paused, postcopy, is_of_migration(reason), false};
     case VIR_DOMAIN_SHUTOFF:
-      return {model::DomainState::off, postcopy, reason == VIR_DOMAIN_SHUTOFF_FAILED};
+      return {model::DomainState::off, postcopy, false, reason == VIR_DOMAIN_SHUTOFF_FAILED};
     case VIR_DOMAIN_CRASHED:  // with on_crash=preserve QEMU is still there, and holds the disks
-      return {is_active(domain) ? model::DomainState::other : model::DomainState::off, postcopy, false};
+      return {is_active(domain) ? model::DomainState::other : model::DomainState::off, postcopy, false, false};
     default:
       return {};
   }
@@ -94,10 +102,12 @@ class Look {
  public:
   Look(_virConnect* connect, std::string& capabilities) : m_connect(connect), m_capabilities(capabilities) {}
 
+  enum class Sizes { asked, left_out };
+
   /// Nothing where the domain is gone meanwhile.
-  std::optional<model::Domain> at(_virDomain* handle) {
+  std::optional<model::Domain> at(_virDomain* handle, Sizes sizes) {
     try {
-      return read(handle);
+      return read(handle, sizes);
     } catch (const base::Error& error) {
       if (error.kind() == base::Kind::not_found) return std::nullopt;
       throw;
@@ -105,8 +115,8 @@ class Look {
   }
 
  private:
-  model::Domain read(_virDomain* handle) {
-    const auto [state, postcopy, start_failed] = state_of(handle);
+  model::Domain read(_virDomain* handle, Sizes sizes) {
+    const auto [state, postcopy, is_half, start_failed] = state_of(handle);
     const bool active = state != model::DomainState::off && is_active(handle);
     // With its secrets: a stand-in that is defined from it must have them, such as a console's password.
     const std::string inactive_xml = domain_xml_of(handle, true, VIR_DOMAIN_XML_SECURE);
@@ -115,6 +125,7 @@ class Look {
     model::Domain& domain = parsed.domain;
     domain.state = state;
     domain.postcopy = postcopy;
+    domain.is_half = is_half;
     domain.start_failed = start_failed;
     const std::string whose = name_of(handle);
     domain.persistent = check(virDomainIsPersistent(handle), "ask whether " + whose + " is persistent") == 1;
@@ -131,7 +142,8 @@ class Look {
     if (!active) {
       for (model::Disk& disk : domain.disks) disk.chain.clear();
     }
-    add_sizes(handle, domain.disks);
+    // For what is yet to come libvirt would wait half a minute a disk.
+    if (sizes == Sizes::asked && !is_half) add_sizes(handle, domain.disks);
     if (!parsed.pci_devices.empty()) domain.gpus = gpus_of(parsed.pci_devices, displays());
     return std::move(domain);
   }
@@ -241,17 +253,30 @@ std::vector<model::Domain> LibvirtHypervisor::domains() {
     Look look(m_connection->get(), m_capabilities);
     std::vector<model::Domain> found;
     for (const DomainHandle& handle : list_domains(m_connection->get(), 0)) {
-      if (auto domain = look.at(handle.get())) found.push_back(std::move(*domain));
+      if (auto domain = look.at(handle.get(), Look::Sizes::asked)) found.push_back(std::move(*domain));
     }
     return found;
   });
 }
 
-std::optional<model::Domain> LibvirtHypervisor::find(const model::VmName& vm) {
-  const DomainHandle handle = m_connection->find_domain(vm);
+namespace {
+
+std::optional<model::Domain> look_at(const Connection& connection, const model::VmName& vm, std::string& capabilities,
+                                     Look::Sizes sizes) {
+  const DomainHandle handle = connection.find_domain(vm);
   if (!handle) return std::nullopt;
-  return base::with_context(m_connection->act("look at", vm),
-                            [&] { return Look(m_connection->get(), m_capabilities).at(handle.get()); });
+  return base::with_context(connection.act("look at", vm),
+                            [&] { return Look(connection.get(), capabilities).at(handle.get(), sizes); });
+}
+
+}  // namespace
+
+std::optional<model::Domain> LibvirtHypervisor::find(const model::VmName& vm) {
+  return look_at(*m_connection, vm, m_capabilities, Look::Sizes::asked);
+}
+
+std::optional<model::Domain> LibvirtHypervisor::glance(const model::VmName& vm) {
+  return look_at(*m_connection, vm, m_capabilities, Look::Sizes::left_out);
 }
 
 model::CpuVerdict LibvirtHypervisor::can_run_cpu_of(const model::Domain& domain) {

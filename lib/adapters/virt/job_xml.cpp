@@ -105,11 +105,22 @@ std::string checkpoint_xml(const model::CheckpointName& name, const std::vector<
   return to_text(root);
 }
 
+namespace {
+
+std::vector<pugi::xml_node> disks_with_bitmap(const pugi::xml_document& checkpoint) {
+  std::vector<pugi::xml_node> disks;
+  for (const pugi::xml_node disk : checkpoint.document_element().child("disks").children("disk")) {
+    if (std::string_view(disk.attribute("checkpoint").value()) == "bitmap") disks.push_back(disk);
+  }
+  return disks;
+}
+
+}  // namespace
+
 std::optional<model::ByteCount> checkpoint_bytes(const std::string& xml) {
   const pugi::xml_document document = load_xml(xml, "domaincheckpoint");
   model::ByteCount bytes;
-  for (const pugi::xml_node disk : document.document_element().child("disks").children("disk")) {
-    if (std::string_view(disk.attribute("checkpoint").value()) != "bitmap") continue;
+  for (const pugi::xml_node& disk : disks_with_bitmap(document)) {
     if (!disk.attribute("size")) return std::nullopt;
     bytes.value += disk.attribute("size").as_ullong();
   }
@@ -121,10 +132,7 @@ std::map<model::DiskName, std::string> files_at_checkpoint(const std::string& xm
   const pugi::xml_node domain = document.document_element().child("domain");
   if (!domain) return {};
   std::set<std::string_view> in_it;
-  for (const pugi::xml_node disk : document.document_element().child("disks").children("disk")) {
-    if (std::string_view(disk.attribute("checkpoint").value()) == "bitmap")
-      in_it.insert(disk.attribute("name").value());
-  }
+  for (const pugi::xml_node& disk : disks_with_bitmap(document)) in_it.insert(disk.attribute("name").value());
   std::map<model::DiskName, std::string> files;
   for (const model::Disk& disk : parse_domain(to_text(domain)).domain.disks) {
     if (in_it.contains(disk.name.get())) files[disk.name] = disk.path;

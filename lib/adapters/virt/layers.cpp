@@ -55,11 +55,11 @@ bool may_be_the_agents(const Failure& failure) {
 
 /// Whether every disk stands on its new layer.
 bool stands_on(_virDomain* domain, const std::map<model::DiskName, std::string>& overlays) {
-  const auto chains = parse_chains(domain_xml_of(domain, false));
+  const std::vector<model::Disk> disks = parse_domain(domain_xml_of(domain, false)).domain.disks;
   return std::ranges::all_of(overlays, [&](const auto& overlay) {
-    const auto chain = chains.find(overlay.first);
-    return chain != chains.end() && !chain->second.empty() &&
-           chain->second.front().path == std::filesystem::path(overlay.second).lexically_normal();
+    const auto disk = std::ranges::find(disks, overlay.first, &model::Disk::name);
+    return disk != disks.end() &&
+           model::stands_on(*disk, std::filesystem::path(overlay.second).lexically_normal().string());
   });
 }
 

@@ -25,6 +25,7 @@ class LibvirtHypervisor final : public ports::Hypervisor {
   model::HostFacts facts() override;
   std::vector<model::Domain> domains() override;
   std::optional<model::Domain> find(const model::VmName& vm) override;
+  std::optional<model::Domain> glance(const model::VmName& vm) override;
   model::CpuVerdict can_run_cpu_of(const model::Domain& domain) override;
   std::optional<model::GuestActivity> guest_activity(const model::VmName& vm) override;
   bool agent_is_silent(const model::VmName& vm) override;

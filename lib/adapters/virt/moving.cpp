@@ -103,6 +103,15 @@ void end_source(const Connection& connection, const model::VmName& vm, Outcome& 
   }
 }
 
+/// What libvirt tells of the job under way; nothing where there is none.
+std::optional<TypedParams> job_stats(_virDomain* domain) {
+  int type = 0;
+  TypedParams stats;
+  if (virDomainGetJobStats(domain, &type, stats.receive_list(), stats.receive_count(), 0) < 0) return std::nullopt;
+  if (type == VIR_DOMAIN_JOB_NONE) return std::nullopt;
+  return stats;
+}
+
 class LibvirtMove final : public ports::Move {
  public:
   LibvirtMove(std::shared_ptr<Connection> steering, DomainHandle domain)
@@ -135,11 +144,8 @@ class LibvirtMove final : public ports::Move {
   }
 
   bool holds_guest() override {
-    int type = 0;
-    TypedParams stats;
-    if (virDomainGetJobStats(m_domain.get(), &type, stats.receive_list(), stats.receive_count(), 0) < 0) return false;
-    return type != VIR_DOMAIN_JOB_NONE &&
-           stats.number(VIR_DOMAIN_JOB_OPERATION) == VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT;
+    const auto stats = job_stats(m_domain.get());
+    return stats && stats->number(VIR_DOMAIN_JOB_OPERATION) == VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT;
   }
 
   void set_downtime_limit(base::Millis limit) override {
@@ -177,18 +183,16 @@ class LibvirtMove final : public ports::Move {
 
   /// Before the job begins and after it ended there are none: they stay 0.
   void add_figures(ports::MoveProgress& progress) {
-    int type = 0;
-    TypedParams stats;
-    if (virDomainGetJobStats(m_domain.get(), &type, stats.receive_list(), stats.receive_count(), 0) < 0) return;
-    if (type == VIR_DOMAIN_JOB_NONE) return;
-    progress.remaining = {stats.number(VIR_DOMAIN_JOB_DATA_REMAINING).value_or(0)};
-    progress.processed = {stats.number(VIR_DOMAIN_JOB_DATA_PROCESSED).value_or(0)};
-    const double pages = static_cast<double>(stats.number(VIR_DOMAIN_JOB_MEMORY_DIRTY_RATE).value_or(0));
+    const auto stats = job_stats(m_domain.get());
+    if (!stats) return;
+    progress.remaining = {stats->number(VIR_DOMAIN_JOB_DATA_REMAINING).value_or(0)};
+    progress.processed = {stats->number(VIR_DOMAIN_JOB_DATA_PROCESSED).value_or(0)};
+    const double pages = static_cast<double>(stats->number(VIR_DOMAIN_JOB_MEMORY_DIRTY_RATE).value_or(0));
     progress.dirty_bytes_per_s =
-        pages * static_cast<double>(stats.number(VIR_DOMAIN_JOB_MEMORY_PAGE_SIZE).value_or(page_size));
-    progress.bytes_per_s = static_cast<double>(stats.number(VIR_DOMAIN_JOB_MEMORY_BPS).value_or(0) +
-                                               stats.number(VIR_DOMAIN_JOB_DISK_BPS).value_or(0));
-    progress.slowed = static_cast<double>(stats.number(VIR_DOMAIN_JOB_AUTO_CONVERGE_THROTTLE).value_or(0)) / 100;
+        pages * static_cast<double>(stats->number(VIR_DOMAIN_JOB_MEMORY_PAGE_SIZE).value_or(page_size));
+    progress.bytes_per_s = static_cast<double>(stats->number(VIR_DOMAIN_JOB_MEMORY_BPS).value_or(0) +
+                                               stats->number(VIR_DOMAIN_JOB_DISK_BPS).value_or(0));
+    progress.slowed = static_cast<double>(stats->number(VIR_DOMAIN_JOB_AUTO_CONVERGE_THROTTLE).value_or(0)) / 100;
   }
 
   std::shared_ptr<Connection> m_steering;

@@ -4,7 +4,6 @@
 // answers. From here the old layers cannot change.
 #include <fmt/core.h>
 
-#include <algorithm>
 #include <random>
 
 #include "base/text.hpp"
@@ -59,7 +58,7 @@ void give_back(Walk& walk) {
   const auto domain = walk.source().find(walk.row().vm);
   if (!domain || !walk.facts().tag || domain->tag != claimed(walk)) return;
   if (domain->state == model::DomainState::off) {
-    const auto there = walk.target().find(walk.row().vm);
+    const auto there = walk.target().glance(walk.row().vm);
     if (there && there->state != model::DomainState::off) return;
   }
   walk.source().set_tag(walk.row().vm, *walk.facts().tag);
@@ -73,10 +72,6 @@ Json act(Walk& walk) {
       {"taken_at", base::to_rfc3339(result.taken_at)}, {"quiesced", result.quiesced}, {"paused_ms", result.paused_ms}};
 }
 
-bool names(const model::Disk& disk, const std::string& path) {
-  return disk.path == path || std::find(disk.chain.begin(), disk.chain.end(), path) != disk.chain.end();
-}
-
 /// The disks of `domain` that stand on their overlay, or on what somebody has put over it, with the frozen file to fold
 /// each down to.
 DiskPaths standing_on_overlay(const Walk& walk, const model::Domain& domain) {
@@ -87,7 +82,7 @@ DiskPaths standing_on_overlay(const Walk& walk, const model::Domain& domain) {
     // Libvirt tells the files below of a running domain alone.
     if (domain.state == model::DomainState::off && disk.path != overlay->second && !disk.path.empty())
       disk.chain = walk.ports().transport.connect(walk.row().from)->chain(disk.path);
-    if (names(disk, overlay->second)) down_to[disk.name] = walk.facts().frozen.at(disk.name);
+    if (model::stands_on(disk, overlay->second)) down_to[disk.name] = walk.facts().frozen.at(disk.name);
   }
   return down_to;
 }
@@ -102,7 +97,7 @@ bool happened(Walk& walk) {
 /// that gives no answer is no "no".
 void require_down_on_target(Walk& walk) {
   if (walk.is_dead(walk.row().to)) return;
-  const auto there = walk.target().find(walk.row().vm);
+  const auto there = walk.target().glance(walk.row().vm);
   if (!there || there->state == model::DomainState::off) return;
   const std::string vm = walk.row().vm.get();
   const std::string from = walk.row().from.get();

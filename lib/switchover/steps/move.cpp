@@ -37,7 +37,7 @@ std::string reach_hint(const Walk& walk) {
 }
 
 /// Asks for the end and waits for it. True where the migration completed before it could be aborted.
-bool abort(ports::Move& move, const Walk& walk) {
+bool abort(ports::Move& move, Walk& walk) {
   bool completed = false;
   const bool ended = base::wait_until(walk.ports().clock, abort_deadline, look_every, [&] {
     const auto state = move.progress().state;
@@ -48,6 +48,7 @@ bool abort(ports::Move& move, const Walk& walk) {
   });
   if (!ended)
     throw base::Error(base::Kind::timeout, "the migration did not end after it was aborted", reach_hint(walk));
+  if (!completed) walk.note_failed_move();
   return completed;
 }
 
@@ -103,7 +104,7 @@ void begin_postcopy(ports::Move& move, ports::MoveGuard* guard, const Walk& walk
 }
 
 /// Asks for the end of what can't converge or stands still; returns where it had completed.
-void give_up(ports::Move& move, const Walk& walk, const Steering& steering, const ports::MoveProgress& now) {
+void give_up(ports::Move& move, Walk& walk, const Steering& steering, const ports::MoveProgress& now) {
   if (abort(move, walk)) return;
   throw steering.reason() == Steering::Reason::standstill ? stood_still(walk) : not_converging(walk, steering, now);
 }
@@ -113,7 +114,7 @@ void give_up(ports::Move& move, const Walk& walk, const Steering& steering, cons
 /// over.
 bool is_there(const Walk& walk) {
   try {
-    const auto target = walk.target().find(walk.row().vm);
+    const auto target = walk.target().glance(walk.row().vm);
     return target && target->state == model::DomainState::running && target->tag.epoch == walk.row().epoch;
   } catch (const base::Error&) {
     return false;
@@ -144,7 +145,7 @@ bool is_seen_there(ports::Move& move, const Walk& walk, const ports::MoveProgres
 }
 
 /// Watches the migration until the guest is seen on the target (true), or it has ended; throws why it did not complete.
-bool steer(ports::Move& move, ports::MoveGuard* guard, const Walk& walk) {
+bool steer(ports::Move& move, ports::MoveGuard* guard, Walk& walk) {
   const Ports& ports = walk.ports();
   Steering steering(bounds_of(walk.request().policy));
   Asking asking;
@@ -152,8 +153,10 @@ bool steer(ports::Move& move, ports::MoveGuard* guard, const Walk& walk) {
   for (;;) {
     const ports::MoveProgress now = move.progress();
     if (now.state == ports::MoveProgress::State::done) return false;
-    if (now.state == ports::MoveProgress::State::failed)
+    if (now.state == ports::MoveProgress::State::failed) {
+      walk.note_failed_move();
       throw base::Error(base::Kind::io, fmt::format("the migration of {} failed: {}", walk.row().vm.get(), now.error));
+    }
     if (ports.cancel.requested() && !now.postcopy) {
       if (abort(move, walk)) return false;
       ports.cancel.check();
@@ -185,7 +188,7 @@ Json intend(Walk& walk) {
 void require_as_frozen(const Walk& walk) {
   const Facts& facts = walk.facts();
   const std::string vm = walk.row().vm.get();
-  const auto domain = walk.source().find(walk.row().vm);
+  const auto domain = walk.source().glance(walk.row().vm);
   if (!domain || domain->state == model::DomainState::off)
     throw base::Error(base::Kind::io, fmt::format("{} ended on {} meanwhile", vm, walk.row().from.get()));
   if (domain->state == model::DomainState::paused)
@@ -209,7 +212,7 @@ void require_as_frozen(const Walk& walk) {
 
 /// Once the migration holds the guest, libvirt refuses whoever would put a layer there: what is right then stays so.
 /// A migration of anything else is aborted.
-void require_as_frozen_held(ports::Move& move, const Walk& walk) {
+void require_as_frozen_held(ports::Move& move, Walk& walk) {
   const bool holds = base::wait_until(walk.ports().clock, job_shows_within, asked_each, [&] {
     return move.state() != ports::MoveProgress::State::running || move.holds_guest();
   });
@@ -292,7 +295,7 @@ std::unique_ptr<ports::MoveGuard> guarded(const Walk& walk) {
 
 void let_go_on(const Walk& walk) {
   const ports::Walk& row = walk.row();
-  const auto here = walk.source().find(row.vm);
+  const auto here = walk.source().glance(row.vm);
   if (!here || here->state != model::DomainState::paused) return;
   try {
     if (!walk.ports().transport.end_guard(row.from, row.uuid)) return;

@@ -19,10 +19,15 @@ Json stand_in_json(Walk& walk) {
   return {{"tag", tag_json(there->tag)}, {"disks", paths_json(disks)}};
 }
 
-/// The definition that the migration left there, off, is the stand-in again.
+/// The definition that the migration left there, off, is the stand-in again; so is one that somebody has removed since.
 void restore_stand_in(Walk& walk) {
   const auto& before = walk.facts().stand_in;
-  const auto there = walk.target().find(walk.row().vm);
+  const auto there = walk.target().glance(walk.row().vm);
+  if (!there && before && before->is_defined) {
+    if (const auto here = walk.source().glance(walk.row().vm))
+      walk.target().define_shadow(*here, {before->disks, walk.request().to.networks, before->tag});
+    return;
+  }
   if (!before || !there || there->state != model::DomainState::off || there->tag.epoch != walk.row().epoch) return;
   if (before->is_defined)
     walk.target().define_shadow(*there, {before->disks, {}, before->tag});
