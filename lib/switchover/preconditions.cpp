@@ -301,6 +301,12 @@ Survey survey(const Ports& ports, const Request& request, const std::string& kin
   if (seen.target)
     check_source_epoch(seen.source, request.from.host, seen.target->tag.epoch, " on " + request.to.host.get());
   seen.shadow = check_shadow(ports, request, seen.source.uuid);
+  if (!seen.target && kind != "rollback") {
+    throw Error(Kind::refused,
+                fmt::format("the shadow of {} is not defined on {} any more", request.vm.get(), request.to.host.get()),
+                fmt::format("umbra shadow {} --on {} defines it anew", base::shell_word(request.vm),
+                            base::shell_word(request.to.host)));
+  }
   seen.newest = check_points(ports, request, seen.source, seen.shadow);
   check_target_can_hold(ports, request, seen.source);
   check_media(ports, request, seen.source);

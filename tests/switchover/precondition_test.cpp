@@ -98,6 +98,8 @@ const std::vector<Case>& cases() {
       {"the shadow is of a VM on another host", Kind::refused,
        [](World& w, Request&) { stand_in(w).tag.peer = model::HostName("gamma"); }},
       {"no shadow", Kind::refused, [](World& w, Request&) { w.registry.clear(); }},
+      {"the shadow is no longer defined", Kind::refused,
+       [](World& w, Request&) { w.hosts.at(beta).domains.erase(web1); }},
       {"the shadow is of another VM", Kind::refused,
        [](World& w, Request&) { w.registry.at(web1).vm_uuid = model::Uuid("ffffffff-0000-4000-8000-000000000001"); }},
       {"the shadow stands elsewhere", Kind::refused,

@@ -25,7 +25,7 @@ using virt::test::Raw;
 namespace {
 
 constexpr base::Millis patience{30'000};
-constexpr int attempts = 40;
+constexpr int attempts = 20;
 
 void wait_for(const std::string& path) {
   REQUIRE(
