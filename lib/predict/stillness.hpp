@@ -6,9 +6,10 @@
 
 namespace umbra::predict {
 
-/// Of a value at or above the threshold that has not moved since the reading before: how likely the next reading finds
-/// it there still, by the rule of succession (Laplace 1814): after k readings without a move (k + 1) / (k + 2). 0 where
-/// it has moved, where it is below, and where no reading is due within the window. Saturation is at least as likely.
+/// Of a value at or above the threshold that has not moved for two readings and more: how likely the next one finds it
+/// there still, by the rule of succession (Laplace 1814): after k readings without a move (k + 1) / (k + 2). Two alike
+/// may be chance. 0 where it has moved, where it is below, and where no reading is due within the window. Saturation is
+/// at least as likely.
 double stays_above(const View& view);
 
 }  // namespace umbra::predict

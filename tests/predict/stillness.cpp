@@ -41,9 +41,9 @@ double told(const Readings& readings, double p) {
 }  // namespace
 
 TEST_CASE("what stands still above the threshold is the likelier to stay, the longer it has stood") {
-  CHECK(stays_above(Readings({0.4, 0.95, 0.95}).view()) == Approx(2.0 / 3));
+  CHECK(stays_above(Readings({0.4, 0.95, 0.95, 0.95}).view()) == Approx(3.0 / 4));
   CHECK(stays_above(Readings({0.4, 0.95, 0.95, 0.95, 0.95}).view()) == Approx(4.0 / 5));
-  CHECK(stays_above(Readings({0.4, 0.9, 0.9}).view()) == Approx(2.0 / 3));  // the threshold itself is reached
+  CHECK(stays_above(Readings({0.4, 0.9, 0.9, 0.9}).view()) == Approx(3.0 / 4));  // the threshold itself is reached
   Readings long_since({0.95});
   for (int i = 1; i <= 5000; ++i) long_since.past.append(1.7e9 + 60 * (i + 1), 0.95, 0.95);
   CHECK(stays_above(long_since.view()) > 0.99);
@@ -52,6 +52,7 @@ TEST_CASE("what stands still above the threshold is the likelier to stay, the lo
 TEST_CASE("nothing is told of what moves, lies below, or is not due to be read within the window") {
   CHECK(stays_above(Readings({0.95, 0.95, 0.96}).view()) == 0);
   CHECK(stays_above(Readings({0.95}).view()) == 0);
+  CHECK(stays_above(Readings({0.94, 0.95, 0.95}).view()) == 0);  // alike by chance, perhaps
   CHECK(stays_above(Readings({0.89, 0.89, 0.89}).view()) == 0);
   CHECK(stays_above(Readings({0.95, 0.95, 0.95}, 2 * window).view()) == 0);
 }
