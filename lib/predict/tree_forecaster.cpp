@@ -129,8 +129,8 @@ void TreeForecaster::ask(const View& view) {
   append_features(view, m_features);
   const Past& past = view.past;
   const double ceiling = std::max(1.0, past.highest(past.whole()));
-  m_questions.push_back({ceiling, view.crossings.window_s(), step_at(past, past.size() - 1), stays_above(view),
-                         line_says(view)});
+  m_questions.push_back(
+      {ceiling, view.crossings.window_s(), step_at(past, past.size() - 1), stays_above(view), line_says(view)});
 }
 
 std::vector<Estimate> TreeForecaster::answers() {
