@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "predict/outcome.hpp"
+#include "predict/stillness.hpp"
 
 namespace umbra::predict {
 namespace {
@@ -128,7 +129,8 @@ void TreeForecaster::ask(const View& view) {
   append_features(view, m_features);
   const Past& past = view.past;
   const double ceiling = std::max(1.0, past.highest(past.whole()));
-  m_questions.push_back({ceiling, view.crossings.window_s(), step_at(past, past.size() - 1), line_says(view)});
+  m_questions.push_back(
+      {ceiling, view.crossings.window_s(), step_at(past, past.size() - 1), stays_above(view), line_says(view)});
 }
 
 std::vector<Estimate> TreeForecaster::answers() {
@@ -142,8 +144,9 @@ std::vector<Estimate> TreeForecaster::answers() {
     for (std::size_t row = 0; row < rows; ++row) {
       const Question& q = m_questions[from + row];
       const Estimate trees = m_model->estimate(sums, features, row, q.ceiling, q.window_s);
-      estimates.push_back(q.line ? blend(trees, *q.line) : trees);
-      estimates.back().first_s = at_readings(estimates.back().first_s, q.step_s, q.window_s);
+      Estimate& told = estimates.emplace_back(q.line ? blend(trees, *q.line) : trees);
+      told.p_saturation = std::max(told.p_saturation, six_decimals(q.stays_above));
+      told.first_s = at_readings(told.first_s, q.step_s, q.window_s);
     }
   }
   m_features.clear();

@@ -56,7 +56,7 @@ class LoadedModel {
   LevelColumns m_levels;
 };
 
-/// Trees, and beside them the line through the newest readings where there is one.
+/// Trees, and beside them the line through the newest readings where there is one, and what stands still.
 class TreeForecaster final : public Forecaster {
  public:
   explicit TreeForecaster(std::shared_ptr<const LoadedModel> model) : m_model(std::move(model)) {}
@@ -70,7 +70,8 @@ class TreeForecaster final : public Forecaster {
   struct Question {
     double ceiling;
     double window_s;
-    double step_s;  ///< of its past
+    double step_s;       ///< of its past
+    double stays_above;  ///< p_saturation is no less
     std::optional<LineSays> line{};
   };
   std::shared_ptr<const LoadedModel> m_model;
