@@ -55,8 +55,10 @@ void recover_one(Session& session, const model::VmName& vm, const RecoverOptions
     base::log(base::Level::info, fmt::format("switchover: {}: found {}; {}", one.vm.get(), one.found, one.did));
     model::Record record = record_of(session, one);
     conclude(session, record, one.outcome);
-    failure = failure_of_probe(record);
-    if (failure) record.set(model::RecordError{failure->kind(), "switchover", failure->what(), failure->hint()});
+    if (const auto failed = failure_of_probe(record)) {
+      record.set(model::RecordError{failed->kind(), "switchover", failed->what(), failed->hint()});
+      failure = failed;
+    }
     session.out().record(record);
   }
   if (failure) throw base::Error(*failure);

@@ -67,7 +67,8 @@ struct Domain {
   Uuid uuid;
   DomainState state = DomainState::off;
   Postcopy postcopy = Postcopy::none;
-  /// Paused by a migration: what one is yet to bring, or what one has handed over. Nothing of it has run since.
+  /// Paused by a migration, as the hypervisor tells why: what one is yet to bring, or what one has handed over. Nothing
+  /// of it has run since, but where it was saved, and restored paused.
   bool is_half = false;
   bool start_failed = false;  ///< off, since its last start failed, or the host could not let run what was brought
   bool persistent = true;

@@ -86,8 +86,9 @@ Answer answer_of_off_there(const Half& source, const model::Domain& target, cons
 }
 
 Answer answer_of(const Half& source, const Half& target, bool arrived, const Known& known) {
-  // Somebody has started it there since, and it may have gone on here before.
-  if (known.not_moved && active(target) && !is_handed_over(source)) return Answer::unclear;
+  // Somebody has started it there since, and it may have gone on here before. Who wants to keep what is there undefines
+  // it here.
+  if (known.not_moved && active(target) && source && !is_handed_over(source)) return Answer::unclear;
   if (postcopy_of(source) != Postcopy::none || postcopy_of(target) != Postcopy::none)
     return answer_in_postcopy(source, target, arrived);
   if (running(target) && !active(source)) return arrived ? Answer::moved : Answer::unclear;
@@ -108,11 +109,15 @@ constexpr const char* undefine = "undefine --keep-nvram --keep-tpm --checkpoints
 /// What the operator can do about a picture that proves nothing.
 std::string hint_of(const Walk& walk, const Half& source, const Half& target, bool arrived) {
   const model::VmName& vm = walk.row().vm;
+  const auto begun_by_hand = [&] {
+    return fmt::format("it was begun on {} by hand, and paused: {}", walk.row().to.get(),
+                       walk.target().by_hand("destroy", vm));
+  };
   if (running(source) && running(target)) {
     // The guest that the migration brought has the newer epoch, and clients go to it.
-    const auto& [old, host] =
-        arrived ? std::tie(walk.source(), walk.row().from) : std::tie(walk.target(), walk.row().to);
-    return fmt::format("it runs twice: stop the one on {}, whose epoch is the older: {}", host.get(),
+    const auto& [old, host] = arrived && !walk.facts().not_moved ? std::tie(walk.source(), walk.row().from)
+                                                                 : std::tie(walk.target(), walk.row().to);
+    return fmt::format("it runs twice: stop the one on {}, which is not the guest that clients had: {}", host.get(),
                        old.by_hand("destroy", vm));
   }
   if (running(target) && !arrived)
@@ -120,13 +125,16 @@ std::string hint_of(const Walk& walk, const Half& source, const Half& target, bo
   if (target && target->state == DomainState::paused && target->is_half && !running(source))
     return fmt::format("what a migration was to bring still waits on {}; where nothing comes any more: {}",
                        walk.row().to.get(), walk.target().by_hand("destroy", vm));
-  if (running(source) && !source->job && stands_there(target))
-    return fmt::format("it was begun on {} by hand, and paused: {}", walk.row().to.get(),
-                       walk.target().by_hand("destroy", vm));
-  if (walk.facts().not_moved && arrived && !running(source))
-    return fmt::format("it had not moved, and was started on {} since: where what it wrote there can go, {}{}",
-                       walk.row().to.get(), active(target) ? walk.target().by_hand("destroy", vm) + ", " : "",
-                       walk.target().by_hand(undefine, vm));
+  if (running(source) && !source->job && stands_there(target)) return begun_by_hand();
+  if (walk.facts().not_moved && arrived && !running(source)) {
+    const auto away = [&vm](ports::Hypervisor& host, const Half& half) {
+      return (active(half) ? host.by_hand("destroy", vm) + ", " : "") + host.by_hand(undefine, vm);
+    };
+    return fmt::format(
+        "it had not moved, and may have been started on {0} since: where what it wrote there can go: {1}; "
+        "where what it wrote on {2} since can: {3}",
+        walk.row().to.get(), away(walk.target(), target), walk.row().from.get(), away(walk.source(), source));
+  }
   if (running(target) && arrived && !running(source))
     return fmt::format("where it has not gone on on {} since it left: {}", walk.row().from.get(),
                        walk.source().by_hand("destroy", vm));
@@ -138,9 +146,7 @@ std::string hint_of(const Walk& walk, const Half& source, const Half& target, bo
     return fmt::format("it is paused on both, and had arrived: {}", walk.target().by_hand("resume", vm));
   if (stands(source) && stands(target))
     return fmt::format("it is paused on both: {}", walk.target().by_hand("destroy", vm));
-  if (stands(target) && !active(source))
-    return fmt::format("it was begun on {} by hand, and paused: {}", walk.row().to.get(),
-                       walk.target().by_hand("destroy", vm));
+  if (stands(target) && !active(source)) return begun_by_hand();
   return "see what libvirt does: " + walk.source().by_hand("domjobinfo", vm);
 }
 
@@ -157,7 +163,10 @@ Look look(const Walk& walk) {
     return {answer, fmt::format("{} on {}, {} on {}", state_of(source), row.from.get(), state_of(target), row.to.get()),
             answer == Answer::unclear ? hint_of(walk, source, target, arrived) : ""};
   } catch (const base::Error& e) {
-    return {Answer::unclear, e.what(), "make both hosts answer"};
+    return {Answer::unclear, e.what(),
+            fmt::format(
+                "make both hosts answer, or where one is gone for good: umbra switchover --recover {} --forget HOST",
+                base::shell_word(row.vm))};
   }
 }
 

@@ -191,13 +191,21 @@ TEST_CASE("a move that was taken back is asked of again before a layer is droppe
     told.idle = true;
     std::swap(told, world.guests.at(web1));  // what it wrote on the source is not there
     by_hand(world, beta, &ports::Hypervisor::start);
-    check_refused(world, "it had not moved, and was started on beta since");
+    check_refused(world, "it had not moved, and may have been started on beta since");
     web1_on(world, beta).live.reset();
     web1_on(world, beta).defined->start_failed = false;
     check_refused(world, "virsh -c sim://beta undefine --keep-nvram");
     by_hand(world, beta, &ports::Hypervisor::undefine);
     std::swap(told, world.guests.at(web1));
     check_recovered(world, alpha);
+  }
+  SECTION("... and what it wrote there is to be kept: it is undefined on the source") {
+    web1_on(world, alpha).live.reset();
+    world.guests.at(web1) = fakes::SimGuest{};  // what it wrote on the source is not there
+    by_hand(world, beta, &ports::Hypervisor::start);
+    check_refused(world, "virsh -c sim://alpha undefine --keep-nvram");
+    by_hand(world, alpha, &ports::Hypervisor::undefine);
+    check_recovered(world, beta);
   }
   SECTION("it was started on the target by hand, before it was let go on on the source: then it has moved") {
     if (went_on) return;

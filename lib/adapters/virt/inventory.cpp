@@ -52,13 +52,14 @@ State state_of(_virDomain* domain) {
   switch (state) {
     case VIR_DOMAIN_RUNNING:
     case VIR_DOMAIN_BLOCKED:
-      return {model::DomainState::running, postcopy, false, false};
+      return {.state = model::DomainState::running, .postcopy = postcopy};
     case VIR_DOMAIN_PAUSED:
-      return {model::DomainState::paused, postcopy, is_of_migration(reason), false};
+      return {.state = model::DomainState::paused, .postcopy = postcopy, .is_half = is_of_migration(reason)};
     case VIR_DOMAIN_SHUTOFF:
-      return {model::DomainState::off, postcopy, false, reason == VIR_DOMAIN_SHUTOFF_FAILED};
+      return {
+          .state = model::DomainState::off, .postcopy = postcopy, .start_failed = reason == VIR_DOMAIN_SHUTOFF_FAILED};
     case VIR_DOMAIN_CRASHED:  // with on_crash=preserve QEMU is still there, and holds the disks
-      return {is_active(domain) ? model::DomainState::other : model::DomainState::off, postcopy, false, false};
+      return {.state = is_active(domain) ? model::DomainState::other : model::DomainState::off, .postcopy = postcopy};
     default:
       return {};
   }
@@ -143,7 +144,7 @@ class Look {
       for (model::Disk& disk : domain.disks) disk.chain.clear();
     }
     // For what is yet to come libvirt would wait half a minute a disk.
-    if (sizes == Sizes::asked && !is_half) add_sizes(handle, domain.disks);
+    if (sizes == Sizes::asked && !(is_half && domain.job)) add_sizes(handle, domain.disks);
     if (!parsed.pci_devices.empty()) domain.gpus = gpus_of(parsed.pci_devices, displays());
     return std::move(domain);
   }

@@ -122,9 +122,16 @@ void end_left_mirrors(_virDomain* domain) {
 
 bool has_orphaned_filter(_virDomain* domain) {
   const std::string what = fmt::format("look for what a migration left in QEMU of {}", name_of(domain));
-  const auto no_job = [&] { return ask_monitor(domain, command("query-jobs"), what).empty(); };
-  const auto is_filter = [](const json& node) { return node.value("drv", "") == "mirror_top"; };
-  return no_job() && std::ranges::any_of(block_nodes(domain, what), is_filter) && no_job();
+  // A commit of a disk's top has such a filter too.
+  const auto with_filter = [&] {
+    return std::ranges::count_if(ask_monitor(domain, command("query-jobs"), what), [](const json& job) {
+      return job.value("type", "") == "mirror" || job.value("type", "") == "commit";
+    });
+  };
+  const auto before = with_filter();
+  const auto filters = std::ranges::count_if(block_nodes(domain, what),
+                                             [](const json& node) { return node.value("drv", "") == "mirror_top"; });
+  return filters > std::max(before, with_filter());
 }
 
 }  // namespace umbra::virt

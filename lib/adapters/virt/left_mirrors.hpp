@@ -11,7 +11,7 @@ namespace umbra::virt {
 /// Kind::timeout where one does not end.
 void end_left_mirrors(_virDomain* domain);
 
-/// Whether the filter of a mirror stands on some disk that no job is left of. A mirror that fails while QEMU writes out
+/// Whether the filter of a mirror stands on some disk without its job. A mirror that fails while QEMU writes out
 /// its disks to stop the guest can leave its own (a fault of QEMU, seen in 7.2.22): the guest's disks work, no block
 /// job is let begin on that one, and nothing but the end of that QEMU process removes it.
 bool has_orphaned_filter(_virDomain* domain);

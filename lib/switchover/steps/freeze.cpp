@@ -6,6 +6,7 @@
 
 #include <random>
 
+#include "base/log.hpp"
 #include "base/text.hpp"
 #include "switchover/request_json.hpp"
 #include "switchover/steps/steps.hpp"
@@ -116,6 +117,25 @@ std::string paths_text(const DiskPaths& paths) {
   return text;
 }
 
+void give_back_now_or_later(Walk& walk) {
+  try {
+    give_back(walk);
+  } catch (const base::Error& e) {
+    base::log(base::Level::info, e.what());
+  }
+}
+
+/// Where that fails, the guest stands on its overlay until it is tried again. It is the primary all the same, and may
+/// be started as one meanwhile.
+void fold(Walk& walk, const DiskPaths& down_to) {
+  try {
+    walk.source().fold(walk.row().vm, down_to);
+  } catch (const base::Error&) {
+    give_back_now_or_later(walk);
+    throw;
+  }
+}
+
 void undo(Walk& walk) {
   ports::Hypervisor& source = walk.source();
   const model::VmName& vm = walk.row().vm;
@@ -137,7 +157,7 @@ void undo(Walk& walk) {
   }
   // The host's libvirt may have died in the freeze.
   if (!ended && walk.request().policy.quiesce) source.thaw(vm);
-  if (!down_to.empty()) source.fold(vm, down_to);
+  if (!down_to.empty()) fold(walk, down_to);
 
   domain = source.find(vm);
   if (!domain || !standing_on_overlay(walk, *domain).empty()) {

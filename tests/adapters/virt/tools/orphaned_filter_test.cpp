@@ -62,6 +62,14 @@ class Events {
   int m_id;
 };
 
+struct Removed {
+  std::string file;
+  ~Removed() {
+    std::error_code ignored;
+    std::filesystem::remove(file, ignored);
+  }
+};
+
 /// As the guest's own requests.
 void on_disk(const Raw& raw, const std::string& request) {
   REQUIRE(raw.monitor("human-monitor-command",
@@ -84,11 +92,13 @@ void lose_a_mirror(const Raw& raw, const std::string& top, int errors) {
   Events failed(raw.domain(), "BLOCK_JOB_ERROR");
   base::write_file_atomic(top + ".hold", "");
   auto suspended = std::async(std::launch::async, [&] { return virDomainSuspend(raw.domain()); });
-  stopped.wait_for(1);
-  server.kill(SIGKILL);
-  wait_for(top + ".held");
-  failed.wait_for(errors);
-  std::filesystem::remove(top + ".hold");
+  {
+    const Removed released{top + ".hold"};
+    stopped.wait_for(1);
+    server.kill(SIGKILL);
+    wait_for(top + ".held");
+    failed.wait_for(errors);
+  }
   REQUIRE(suspended.get() == 0);
   REQUIRE(virDomainResume(raw.domain()) == 0);
 }
