@@ -203,8 +203,9 @@ class Commit {
         fmt::format("{}: QEMU has kept a block node of the failed migration, by a fault of its own, and lets "
                     "no job begin on the disk ({}); the guest runs on as it is, its writes are kept",
                     m_what, refused.message),
-        fmt::format("give it a new QEMU process, without a restart of the guest: {} && {}",
-                    virsh(m_domain, "managedsave"), virsh(m_domain, "start")));
+        fmt::format(
+            "once the hosts reach one another, give it a new QEMU process, without a restart of the guest: {} && {}",
+            virsh(m_domain, "managedsave"), virsh(m_domain, "start")));
   }
 
   bool is_ready() const {
