@@ -80,7 +80,7 @@ Answer answer_of_off_there(const Half& source, const model::Domain& target, cons
   // saw the migration fail knows of which it speaks.
   if (target.start_failed) return known.not_moved || known.move_failed ? Answer::not_moved : Answer::unclear;
   // It was started there since, or libvirt there has forgotten that it could not.
-  if (known.not_moved) return Answer::unclear;
+  if (known.not_moved && source) return Answer::unclear;
   if (!active(source)) return Answer::moved;
   return is_handed_over(source) ? Answer::half_left : Answer::unclear;
 }

@@ -204,6 +204,12 @@ TEST_CASE("a move that was taken back is asked of again before a layer is droppe
     world.guests.at(web1) = fakes::SimGuest{};  // what it wrote on the source is not there
     by_hand(world, beta, &ports::Hypervisor::start);
     check_refused(world, "virsh -c sim://alpha undefine --keep-nvram");
+    const bool ended_there = GENERATE(false, true);
+    if (ended_there) {
+      web1_on(world, beta).live.reset();
+      web1_on(world, beta).defined->start_failed = false;
+      check_refused(world, "virsh -c sim://alpha undefine --keep-nvram");
+    }
     by_hand(world, alpha, &ports::Hypervisor::undefine);
     check_recovered(world, beta);
   }
