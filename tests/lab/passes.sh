@@ -8,6 +8,9 @@ newest() { umbra shadow points web1 -o jsonl | tail -n 1; }
 good_pass() {
     cp "$work/numbers" "$work/before"
     record replicate web1 "$@" || return 1
+    holds_before
+}
+holds_before() { # the newest point is the record's, and has them
     local point
     point=$(newest)
     [ "$(jq .point <<<"$point")" -eq "$(jq .replica.point "$work/record")" ] || { echo "$point"; cat "$work/record"; return 1; }
